@@ -11,7 +11,7 @@ CREATE TABLE account_data (
 
 -- Archives. Each gives its rows numbers of its own, which only grow. `highest` is the highest that
 -- it ever gave, as far as its rows no longer say it; `confirmed`, how far a device of the owner has
--- confirmed what was received.
+-- confirmed what was received; `bytes`, how many its rows have in sum.
 --
 -- The archive of an account that is older than this table has the account's number, and goes on
 -- with numbers above all that were given before: clients remember both.
@@ -19,10 +19,11 @@ CREATE TABLE archives (
     id        INTEGER NOT NULL PRIMARY KEY,
     account   BIGINT  NOT NULL UNIQUE REFERENCES accounts (id) ON DELETE CASCADE,
     highest   BIGINT  NOT NULL,
-    confirmed BIGINT  NOT NULL
+    confirmed BIGINT  NOT NULL,
+    bytes     BIGINT  NOT NULL
 );
-INSERT INTO archives (id, account, highest, confirmed)
-    SELECT a.id, a.id, given.highest, COALESCE(c.seq, 0)
+INSERT INTO archives (id, account, highest, confirmed, bytes)
+    SELECT a.id, a.id, given.highest, COALESCE(c.seq, 0), 0
     FROM accounts a
     CROSS JOIN (
         SELECT MAX(every.value) AS highest FROM (
@@ -84,6 +85,8 @@ INSERT INTO archive_rows (archive, seq, at, peer, direction, bytes, body)
     FROM mailbox b JOIN peers p ON p.archive = b.archive AND p.address = b.peer
     JOIN messages m ON m.id = b.seq AND b.archive IN (m.sender_archive, m.recipient_archive)
     ORDER BY b.archive, b.seq;
+UPDATE archives SET bytes = (SELECT CAST(COALESCE(SUM(r.bytes), 0) AS BIGINT)
+    FROM archive_rows r WHERE r.archive = archives.id);
 INSERT INTO bodies (id, holders, kept_at, resource, stanza)
     SELECT id, holders, at, sender_resource, stanza FROM (
         SELECT m.id, m.at, m.sender_resource, m.stanza,

@@ -2,7 +2,8 @@
 //!
 //! Today each account has one. The highest number that an archive ever gave outlives its rows: the
 //! transaction that removes rows stores it, so that no number is given twice. The cursor, up to
-//! which the owner's devices have confirmed, is stored with the archive.
+//! which the owner's devices have confirmed, is stored with the archive, and so is how many bytes its
+//! rows have: a fold adds what it moves, and who removes rows takes off what these had.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
@@ -15,9 +16,11 @@ use crate::peers::Peers;
 use crate::rows::ManyRows;
 use crate::{Result, Store, Tx, sequences};
 
-const INSERT: &str = "INSERT INTO archives (id, account, highest, confirmed) VALUES ($1, $2, 0, 0)";
+const INSERT: &str =
+    "INSERT INTO archives (id, account, highest, confirmed, bytes) VALUES ($1, $2, 0, 0, 0)";
 const OF_ACCOUNT: &str = "SELECT id FROM archives WHERE account = $1";
 const CURSOR: &str = "SELECT confirmed FROM archives WHERE id = $1";
+const SHRINK: &str = "UPDATE archives SET bytes = bytes - $2 WHERE id = $1";
 
 /// Stores the highest number before rows are removed, one of which may have it.
 const KEEP_HIGHEST: &str = "UPDATE archives \
@@ -34,7 +37,7 @@ const RAISE_TO_CURSOR: &str = "UPDATE archives SET highest = confirmed WHERE hig
 /// Goes on 2^32 numbers later.
 const LEAP: &str = "UPDATE archives SET highest = highest + 4294967296";
 
-pub(crate) const STATEMENTS: &[&str] = &[INSERT, OF_ACCOUNT, CURSOR, KEEP_HIGHEST];
+pub(crate) const STATEMENTS: &[&str] = &[INSERT, OF_ACCOUNT, CURSOR, SHRINK, KEEP_HIGHEST];
 /// A restore runs these, and nothing else: they read every archive.
 pub(crate) const OF_A_RESTORE: &[&str] = &[RAISE, RAISE_TO_CURSOR, LEAP];
 
@@ -206,6 +209,12 @@ pub(crate) async fn of_account(conn: &mut AnyConnection, account: i64) -> Result
 /// Stores the highest number of an archive, some of whose rows are about to be removed.
 pub(crate) async fn keep_highest(conn: &mut AnyConnection, archive: i64) -> Result<()> {
     sqlx::query(KEEP_HIGHEST).bind(archive).execute(conn).await?;
+    Ok(())
+}
+
+/// Notes that rows of so many bytes in sum are removed from an archive.
+pub(crate) async fn shrink(conn: &mut AnyConnection, archive: i64, bytes: i64) -> Result<()> {
+    sqlx::query(SHRINK).bind(archive).bind(bytes).execute(conn).await?;
     Ok(())
 }
 

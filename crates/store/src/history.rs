@@ -4,7 +4,7 @@
 //! deleted. A row is deleted without reading another archive: the count of its body's holders goes
 //! down by one, and the last holder takes the body along.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use sqlx::{AnyConnection, Row};
 
@@ -76,12 +76,12 @@ const LAST_WITH: &str = "SELECT seq FROM archive_rows \
 
 /// Removes some rows of an archive, and the bodies that no other archive holds, in this order:
 /// removes bodies whose last holder this is, lowers the holders of the others by one, removes the
-/// rows, whose peers are told.
+/// rows, whose peers and bytes are told.
 macro_rules! removal {
-    ($which:literal) => {
+    ($which:expr) => {
         removal!($which, $which)
     };
-    ($which:literal, $rows:literal) => {
+    ($which:expr, $rows:expr) => {
         [
             concat!(
                 "DELETE FROM bodies WHERE holders = 1 AND id IN \
@@ -95,10 +95,12 @@ macro_rules! removal {
                 $which,
                 ")"
             ),
-            concat!("DELETE FROM archive_rows WHERE ", $rows, " RETURNING peer"),
+            concat!("DELETE FROM archive_rows WHERE ", $rows, " RETURNING peer, bytes"),
         ]
     };
 }
+
+pub(crate) use removal;
 
 /// All rows between two numbers.
 const REMOVE_BETWEEN: [&str; 3] = removal!("archive = $1 AND seq > $2 AND seq <= $3");
@@ -111,10 +113,15 @@ const REMOVE_PASSING: [&str; 3] = removal!(
     WHERE p.direction = 2 AND p.archive = $1 AND p.seq <= $2)"
 );
 /// Matches what need not be delivered: the owner sent it, or has confirmed it.
-const REMOVE_OLD: [&str; 3] = removal!(
-    "archive = $1 AND seq > $2 AND seq <= $3 AND (direction = 1 OR seq <= \
-    (SELECT a.confirmed FROM archives a WHERE a.id = $1))"
-);
+macro_rules! is_delivered {
+    () => {
+        "archive = $1 AND seq > $2 AND seq <= $3 AND (direction = 1 OR seq <= \
+        (SELECT a.confirmed FROM archives a WHERE a.id = $1))"
+    };
+}
+pub(crate) use is_delivered;
+
+pub(crate) const REMOVE_OLD: [&str; 3] = removal!(is_delivered!());
 /// Looks at the first so many rows between two numbers: says how many there are, and the number of
 /// the last. Each removal above is of so many rows at most.
 const PIECE: &str = "SELECT COUNT(*), CAST(COALESCE(MAX(f.seq), 0) AS BIGINT) FROM \
@@ -199,10 +206,10 @@ pub struct Begun {
     pub more_after: Option<i64>,
 }
 
-/// Some rows of an archive that were looked at, for what is old.
+/// Some rows of an archive that were looked at, for what is old or too much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Old {
-    /// The number of the last that is so old.
+    /// The number of the last that is.
     pub up_to_seq: i64,
     /// Whether any of them can be forgotten.
     pub any_goes: bool,
@@ -412,7 +419,7 @@ impl Tx {
         self.remove(&REMOVE_OLD, archive, &[after_seq, up_to_seq]).await
     }
 
-    async fn remove(
+    pub(crate) async fn remove(
         &mut self,
         removal: &[&'static str; 3],
         archive: i64,
@@ -470,7 +477,12 @@ async fn remove(
     query(*last_bodies).execute(&mut *conn).await?;
     query(*other_bodies).execute(&mut *conn).await?;
     let removed = query(*rows).fetch_all(&mut *conn).await?;
-    let peers = removed.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    let (mut peers, mut bytes) = (BTreeSet::new(), 0);
+    for row in &removed {
+        peers.insert(row.try_get(0)?);
+        bytes += row.try_get::<i64, _>(1)?;
+    }
+    archives::shrink(conn, archive, bytes).await?;
     numbering.peers.remove(conn, archive, peers).await?;
     Ok(removed.len() as u64)
 }

@@ -55,11 +55,19 @@ macro_rules! moves {
     };
 }
 
-pub(crate) const FOLD: [&str; 2] = [moves!("INSERT"), CLEAR];
+/// Adds to each archive the bytes of the rows that are moved into it.
+const GROW: &str = concat!(
+    "UPDATE archives SET bytes = archives.bytes + moved.bytes FROM \
+    (SELECT j.archive, CAST(COALESCE(SUM(j.bytes), 0) AS BIGINT) AS bytes FROM (",
+    rows!(),
+    ") AS j GROUP BY j.archive) AS moved WHERE archives.id = moved.archive"
+);
+
+pub(crate) const FOLD: [&str; 3] = [moves!("INSERT"), GROW, CLEAR];
 /// The same for SQLite, which ends the transaction if a row is refused: nothing could go on with it
 /// in any case. To undo the statement alone it would keep a copy of each page that the statement
 /// changes, up to 32 KiB for each message that is scattered over large archives.
-const FOLD_SQLITE: [&str; 2] = [moves!("INSERT OR ROLLBACK"), CLEAR];
+const FOLD_SQLITE: [&str; 3] = [moves!("INSERT OR ROLLBACK"), GROW, CLEAR];
 pub(crate) const CLEAR: &str = "DELETE FROM journal";
 
 static INSERT: LazyLock<ManyRows> = LazyLock::new(|| {
@@ -76,7 +84,7 @@ pub(crate) fn many() -> [&'static ManyRows; 1] {
 }
 
 /// Returns what a fold does, in this order.
-pub(crate) fn fold(dialect: Dialect) -> &'static [&'static str; 2] {
+pub(crate) fn fold(dialect: Dialect) -> &'static [&'static str; 3] {
     match dialect {
         Dialect::Sqlite => &FOLD_SQLITE,
         Dialect::Postgres => &FOLD,

@@ -42,6 +42,7 @@ mod peers;
 mod pieces;
 mod postgres;
 mod purpose;
+mod quota;
 mod readers;
 mod removals;
 mod removed_names;
@@ -80,6 +81,7 @@ pub use log::{Appended, Direction, LoggedMessage, NewMessage, NewRow};
 pub use look::Found;
 pub use open::Store;
 pub use purpose::{READERS_OF_ARCHIVES, READERS_OF_MAILBOXES};
+pub use quota::Whose;
 #[cfg(any(test, feature = "faults"))]
 pub use readers::HeldReaders;
 pub use removals::Removal;
@@ -112,6 +114,7 @@ pub fn statements() -> Vec<String> {
         history::STATEMENTS,
         history::READING,
         log::STATEMENTS,
+        quota::STATEMENTS,
         log::READING,
         peers::STATEMENTS,
         sequences::STATEMENTS,
@@ -232,11 +235,15 @@ mod tests {
         ("direction = 2 AND archive = $1 AND seq <= $2", "`PASSING_PIECE` has counted up to it"),
         ("p.direction = 2 AND p.archive = $1 AND p.seq <= $2", "likewise"),
         ("archive = $1 AND seq > $2 AND seq <= $3 AND direction = 0", "likewise, `PIECE`"),
-        ("archive = $1 AND seq > $2 AND seq <= $3 AND (direction = 1", "likewise, `AGES`"),
+        (
+            "archive = $1 AND seq > $2 AND seq <= $3 AND (direction = 1",
+            "likewise, `AGES` or `SIZES`",
+        ),
         ("archive = $1 AND seq > $2 AND seq <= $3", "likewise, `PIECE`"),
         ("UPDATE bodies SET kept_at = $4 WHERE id > $1 AND id <= $2", "likewise, `STEP_ENDS`"),
         ("UPDATE repeats SET at = $4 WHERE id > $1 AND id <= $2", "likewise"),
         ("INSERT INTO archive_rows", "a fold: the journal is bounded"),
+        ("UPDATE archives SET bytes = archives.bytes + moved.bytes", "likewise"),
         ("DELETE FROM journal", "likewise"),
         ("DELETE FROM roster WHERE account = $1 AND listed = 0", "traces in one roster: a hundred"),
         ("UPDATE roster SET version = 0 WHERE account = $1 AND listed = 0", "requests: limits"),

@@ -154,4 +154,19 @@ impl Store {
         let row = sqlx::query(text).fetch_one(&mut *conn).await.unwrap();
         sqlx::Row::get(&row, 0)
     }
+
+    /// Asserts that each archive says how many bytes its rows have, and that there are any.
+    pub(crate) async fn assert_bytes_are_right(&self) {
+        let text = "SELECT a.id, a.bytes, CAST(COALESCE((SELECT SUM(r.bytes) FROM archive_rows r \
+            WHERE r.archive = a.id), 0) AS BIGINT) FROM archives a ORDER BY a.id";
+        let mut conn = self.folded_reader(Asked::Everything).await.unwrap();
+        let mut all = 0;
+        for row in sqlx::query(text).fetch_all(&mut *conn).await.unwrap() {
+            let (archive, said, summed): (i64, i64, i64) =
+                (sqlx::Row::get(&row, 0), sqlx::Row::get(&row, 1), sqlx::Row::get(&row, 2));
+            assert_eq!(said, summed, "archive {archive}");
+            all += said;
+        }
+        assert!(all > 0);
+    }
 }

@@ -306,6 +306,7 @@ async fn no_statement_on_the_log_reads_or_sorts_a_whole_table() {
         .chain(crate::log::STATEMENTS)
         .chain(crate::log::READING)
         .chain(archives::STATEMENTS)
+        .chain(crate::quota::STATEMENTS)
         .map(|text| (*text).to_owned());
 
     for text in texts.chain(many) {

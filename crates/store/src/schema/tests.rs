@@ -25,6 +25,7 @@ async fn what_version_1_held_is_all_there() {
     for (_dir, _scratch, place) in of_version(1).await {
         let store = Store::open(&place).await.unwrap();
 
+        store.assert_bytes_are_right().await;
         assert_eq!(store.domains().await.unwrap()[0].name, "chat.example");
         let bob = store.find_account(1, "bob").await.unwrap().unwrap();
         assert_eq!((bob.id, bob.created_at, bob.last_active), (1, 50, 55));
@@ -66,6 +67,7 @@ async fn what_version_2_held_is_all_there() {
     for (_dir, _scratch, place) in of_version(2).await {
         let store = Store::open(&place).await.unwrap();
 
+        store.assert_bytes_are_right().await;
         let (roster, version) = store.roster(1).await.unwrap();
         assert_eq!((roster[0].contact.as_str(), roster[0].name.as_str()), ("eve@#1", "E"));
         assert_eq!((roster[0].to, roster[0].from, version.last), (true, true, 2));

@@ -16,7 +16,7 @@ use crate::{Domain, domains, journal, sequences, sqlite};
 /// Counts rows that do not fit together, as far as the schema does not see to it: accounts without
 /// an archive; rows without an archive, without a peer or without a body of their length; peers
 /// without a row; bodies whose `holders` is not the number of their rows; and other rows without an
-/// account. A removal that is under way stands for the account and the archive that are gone.
+/// account; and archives that do not say how many bytes their rows have. A removal that is under way stands for the account and the archive that are gone.
 const MISFITS: &str = "SELECT \
     (SELECT COUNT(*) FROM accounts a WHERE NOT EXISTS \
         (SELECT 1 FROM archives t WHERE t.account = a.id)) \
@@ -35,7 +35,9 @@ const MISFITS: &str = "SELECT \
         (SELECT 1 FROM bodies b WHERE b.id = r.body AND LENGTH(b.stanza) = r.bytes)) \
     + (SELECT COUNT(*) FROM bodies b LEFT JOIN \
         (SELECT body, COUNT(*) AS number FROM archive_rows GROUP BY body) AS held \
-        ON held.body = b.id WHERE held.number IS NULL OR held.number <> b.holders)";
+        ON held.body = b.id WHERE held.number IS NULL OR held.number <> b.holders) \
+    + (SELECT COUNT(*) FROM archives t WHERE t.bytes <> (SELECT COALESCE(SUM(r.bytes), 0) \
+        FROM archive_rows r WHERE r.archive = t.id))";
 
 /// The content of a backup, or of another database, in a file that is removed when this is dropped.
 #[derive(Debug)]

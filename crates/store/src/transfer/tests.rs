@@ -170,6 +170,7 @@ async fn everything_is_copied_from_each_kind_of_database_to_each() {
 
             let copied = Store::open(&to).await.unwrap();
             assert_eq!(all(&copied).await, before);
+            copied.assert_bytes_are_right().await;
             // The copy can be used: no number is given twice.
             let mut tx = copied.begin().await.unwrap();
             let next = tx.append(&[message(251, ("bob", 1), ("eve", 2))]).await.unwrap();
@@ -349,6 +350,7 @@ async fn a_backup_of_every_older_schema_is_brought_up_to_date_aside_and_restored
                 assert_eq!(next, [crate::Appended::Stored { first: number, second: Some(number) }]);
                 assert_eq!(tx.create_account(1, "mona", &[], 70).await.unwrap(), Some(4));
                 tx.commit().await.unwrap();
+                store.assert_bytes_are_right().await;
             }
         }
     }
@@ -453,7 +455,7 @@ async fn a_backup_with_numbers_that_no_server_can_go_on_from_is_refused() {
                 "accounts" => {
                     vec![vec![number(1), number(1), text("bob"), number(1), number(1), number(1)]]
                 }
-                "archives" => vec![vec![number(1), number(1), number(0), number(0)]],
+                "archives" => vec![vec![number(1), number(1), number(0), number(0), number(10)]],
                 "bodies" => vec![vec![
                     number(1),
                     number(1),
@@ -522,6 +524,7 @@ async fn a_backup_whose_rows_do_not_fit_together_is_refused() {
         "DELETE FROM archive_rows WHERE archive = 1 AND seq = 7",
         "UPDATE archive_rows SET archive = 9 WHERE archive = 1 AND seq = 7",
         "UPDATE archive_rows SET bytes = bytes + 1 WHERE archive = 1 AND seq = 7",
+        "UPDATE archives SET bytes = bytes + 1 WHERE id = 1",
         "UPDATE archive_rows SET bytes = -1 WHERE archive = 1 AND seq = 7",
         "UPDATE archive_rows SET peer = 900 WHERE archive = 1 AND seq = 7",
         "INSERT INTO peers VALUES (1, 900, 'nobody@#1')",
