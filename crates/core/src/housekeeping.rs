@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use whoelse_store::Whose;
+
 use crate::clock::Time;
 use crate::keeper::{PIECE, Touches};
 use crate::known_networks::KNOWN_NETWORK;
@@ -22,6 +24,7 @@ const REPEATS: Duration = Duration::from_micros(whoelse_store::REPEAT_WINDOW.uns
 /// Starts the tasks; they end with the node.
 pub(crate) fn start(node: &Arc<Node>) {
     spawn(node, PERIOD, |node| Box::pin(async move { forget(&node).await }));
+    spawn(node, PERIOD, |node| Box::pin(async move { keep_to_quota(&node).await }));
     spawn(node, PERIOD, |node| Box::pin(async move { removals::go_on(&node).await }));
     spawn(node, PERIOD, |node| Box::pin(async move { upgrades::forget(&node).await }));
     spawn(node, PERIOD, |node| Box::pin(async move { node.look_for_lacking_verifiers().await }));
@@ -118,15 +121,78 @@ async fn expire_one(
     Ok(())
 }
 
+/// Removes what archives have above their quota. No age is asked for, so a clock in doubt does not
+/// matter.
+async fn keep_to_quota(node: &Arc<Node>) {
+    let quota = i64::try_from(node.settings().limits.archive_bytes).unwrap_or(i64::MAX);
+    if let Err(error) = keep_all_to(node, quota).await {
+        node.store_failing("archives_not_kept_to_quota", None, &error);
+    }
+}
+
+async fn keep_all_to(node: &Arc<Node>, quota: i64) -> Result<(), whoelse_store::Error> {
+    let mut last = Some(0);
+    while let Some(after) = last {
+        let over = node.store.archives_over(after, quota, STEP).await?;
+        for archive in over.archives {
+            keep_one_to(node, archive, quota).await?;
+        }
+        last = over.more_after;
+    }
+    Ok(())
+}
+
+/// Strangers' messages go first. What they have left then has still to be delivered, and no
+/// contact's goes for it.
+async fn keep_one_to(
+    node: &Arc<Node>,
+    archive: i64,
+    quota: i64,
+) -> Result<(), whoelse_store::Error> {
+    let mut spared = 0;
+    if !node.settings().contacts.are_shared() {
+        if let Some(first) = node.store.first_of_strangers(archive, STEP).await? {
+            remove_excess(node, archive, Whose::Strangers, first.saturating_sub(1), quota).await?;
+        }
+        spared = node.store.waiting_of_strangers(archive).await?;
+    }
+    remove_excess(node, archive, Whose::Everybody, 0, quota.saturating_add(spared)).await
+}
+
+async fn remove_excess(
+    node: &Arc<Node>,
+    archive: i64,
+    whose: Whose,
+    mut after: i64,
+    quota: i64,
+) -> Result<(), whoelse_store::Error> {
+    while let Some(excess) = node.store.find_excess(archive, whose, after, quota, STEP).await? {
+        if excess.any_goes {
+            let step = node.keeper.change(Touches::AtMost(2 * STEP as u64), move |tx| {
+                Box::pin(async move {
+                    let removed = tx.remove_excess(archive, whose, after, excess.up_to_seq).await?;
+                    Ok((removed, Vec::new()))
+                })
+            });
+            step.await?;
+        }
+        if !excess.more {
+            break;
+        }
+        after = excess.up_to_seq;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use whoelse_store::{Direction, Heartbeat, Location, NewMessage, NewRow, Store};
+    use whoelse_store::{Direction, Heartbeat, Location, NewMessage, NewRow, RosterRow, Store};
     use whoelse_xmpp::BareJid;
 
     use super::*;
     use crate::clock::Clock;
-    use crate::settings::Settings;
+    use crate::settings::{Contacts, Settings};
     use crate::trust::EARLIEST;
 
     const DAY: Duration = Duration::from_secs(86_400);
@@ -201,6 +267,86 @@ mod tests {
 
         let all = whoelse_store::Query::default();
         assert_eq!(store.count(bob, &all, i64::MAX).await.unwrap(), Some(3));
+        node.stop().await;
+    }
+
+    /// Starts a node with bob, who knows carol, and an archive of his with a message of ten bytes of
+    /// each of these, of which he has confirmed so many.
+    async fn with_archive(
+        contacts: Contacts,
+        senders: &[&str],
+        confirmed: i64,
+    ) -> (Store, Arc<Node>, i64) {
+        let store = Store::open(&Location::Memory).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        let domain = tx.ensure_domain("a.example").await.unwrap();
+        let bob = tx.create_account(domain, "bob", &[], 1).await.unwrap().unwrap();
+        let carol = RosterRow { contact: "carol@#1".into(), listed: true, ..RosterRow::default() };
+        tx.write_roster_row(bob, &carol).await.unwrap();
+        tx.commit().await.unwrap();
+        let row = |from: &&str| NewMessage {
+            first: NewRow { archive: bob, peer: format!("{from}@#1"), direction: Direction::In },
+            stanza: "<message/>".into(),
+            ..NewMessage::default()
+        };
+        write(&store, &senders.iter().map(row).collect::<Vec<_>>()).await;
+        let mut tx = store.begin().await.unwrap();
+        tx.advance_cursors(&[(bob, confirmed)]).await.unwrap();
+        tx.commit().await.unwrap();
+        let settings = Settings { contacts, ..Settings::default() };
+        let clock = Clock::manual(NOW);
+        // So nothing else is removed meanwhile.
+        clock.set_wall(NOW);
+        let node = Node::start(settings, clock, store.clone(), &[], Some("a.example")).await;
+        (store, node.unwrap(), bob)
+    }
+
+    async fn left(store: &Store, archive: i64) -> Vec<i64> {
+        let all = whoelse_store::Query { limit: 10_000, ..Default::default() };
+        store.query(archive, &all).await.unwrap().rows.iter().map(|row| row.seq).collect()
+    }
+
+    #[tokio::test]
+    async fn of_a_full_archive_strangers_messages_go_first_then_the_oldest_and_what_waits_never() {
+        let senders = ["carol", "eve", "carol", "mal", "carol", "carol", "eve"];
+        let rosters: [(i64, &[i64]); 6] = [
+            (70, &[1, 2, 3, 4, 5, 6, 7]),
+            (60, &[1, 3, 4, 5, 6, 7]),
+            (50, &[1, 3, 5, 6, 7]),
+            // Of eve's last one nobody's pays: it waits.
+            (40, &[1, 3, 5, 6, 7]),
+            (25, &[5, 6, 7]),
+            (0, &[6, 7]),
+        ];
+        for (quota, expected) in rosters {
+            let (store, node, bob) = with_archive(Contacts::Roster, &senders, 5).await;
+            keep_all_to(&node, quota).await.unwrap();
+            assert_eq!(left(&store, bob).await, expected, "{quota}");
+            node.stop().await;
+        }
+        let everybody: [(i64, &[i64]); 3] =
+            [(60, &[2, 3, 4, 5, 6, 7]), (25, &[6, 7]), (0, &[6, 7])];
+        for (quota, expected) in everybody {
+            let (store, node, bob) = with_archive(Contacts::Everyone, &senders, 5).await;
+            keep_all_to(&node, quota).await.unwrap();
+            assert_eq!(left(&store, bob).await, expected, "{quota}");
+            node.stop().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_above_the_quota_goes_in_pieces() {
+        let many = 3 * STEP;
+        let mut senders = vec!["carol"; many as usize];
+        senders[STEP as usize] = "eve";
+        let (store, node, bob) = with_archive(Contacts::Roster, &senders, many).await;
+        let rounds = node.keeper.rounds();
+
+        keep_all_to(&node, 10).await.unwrap();
+
+        // One for eve's, three for the rest.
+        assert!(node.keeper.rounds() - rounds >= 4);
+        assert_eq!(left(&store, bob).await, [many]);
         node.stop().await;
     }
 

@@ -37,8 +37,10 @@ impl Load {
 
     /// Whether it has reached one part of so many of what may wait.
     fn fills(self, limits: &Limits, parts: u64) -> bool {
+        // What waits is in the archive and never goes to make room in it.
+        let bytes = limits.undelivered_bytes.min(limits.archive_bytes);
         self.messages >= limits.undelivered_messages.div_ceil(parts)
-            || self.bytes >= limits.undelivered_bytes.div_ceil(parts)
+            || self.bytes >= bytes.div_ceil(parts)
     }
 }
 
@@ -248,6 +250,17 @@ mod tests {
         assert_eq!(fill(&mut mailbox, "s1", Relation::Stranger, 399), 2);
         assert_eq!(fill(&mut mailbox, "s2", Relation::Stranger, 10), 1);
         assert_eq!(fill(&mut mailbox, "k", Relation::Known, 150), 3);
+    }
+
+    #[test]
+    fn no_more_waits_than_the_archive_may_hold() {
+        let limits = Limits { archive_bytes: 400, ..limits() };
+        let (mut mailbox, bob) = (Mailbox::default(), jid("bob"));
+        let whose = Whose { address: &bob, is: Relation::Oneself };
+
+        let came = (0..100).take_while(|_| mailbox.reserve(whose, 100, &limits)).count();
+
+        assert_eq!(came, 4);
     }
 
     #[test]

@@ -174,6 +174,10 @@ crate::settings! {
         /// Bytes that may wait for one account; past it, and past the same parts of it, their senders
         /// are told that the mailbox is full.
         undelivered_bytes: u64 = 100 << 20, size().from(1 << 20);
+        /// Bytes of messages that one account's archive keeps; past it the oldest go that were
+        /// delivered, those with strangers first. It is ten million messages, more than a person
+        /// writes and reads in years, and bounds what somebody can make an account keep.
+        archive_bytes: u64 = 4 << 30, size().from(1 << 20);
         /// How long a request may keep the server busy before it is answered with an error.
         request: Duration = Duration::from_secs(30), duration();
         /// With sessions = "one", how long the first session has to show that it is alive when
