@@ -37,14 +37,6 @@ async fn rows(store: &Store, archive: i64) -> usize {
     store.count(archive, &Query::default(), i64::MAX).await.unwrap().unwrap() as usize
 }
 
-/// Lets the lane and whoever waits for it do what they can.
-async fn rest(node: &Node) {
-    for _ in 0..20 {
-        let _ = node.store.last_stamp().await;
-        tokio::task::yield_now().await;
-    }
-}
-
 #[tokio::test]
 async fn what_others_write_waits_for_one_piece_of_a_removal_at_most() {
     let node = node(&["alice", "bob", "mal"]).await;
@@ -66,23 +58,26 @@ async fn what_others_write_waits_for_one_piece_of_a_removal_at_most() {
         async move { go_on(&node).await }
     });
     while left > 0 {
-        rest(&node).await;
         // The change that holds the lane, and one piece.
-        assert_eq!(node.keeper.waiting(), 2);
+        until_posted(&node, 2).await;
         says(&node, &alice, &kept("bob", "between"));
         let next = tokio::spawn({
             let node = node.clone();
             async move { busy_behind(&node).await }
         });
-        rest(&node).await;
+        until_posted(&node, 4).await;
         go.send(()).unwrap();
         go = next.await.unwrap();
-        rest(&node).await;
 
         // The piece is done and then the message; the next piece waits behind the lane's next change.
         let now = rows(&node.store, mal.archive).await;
         assert_eq!(left - now, left.min(PIECE as usize));
-        assert_eq!(hears(&node, &bob).matches("between").count(), 1);
+        let mut heard = hears(&node, &bob);
+        while heard.is_empty() {
+            tokio::task::yield_now().await;
+            heard = hears(&node, &bob);
+        }
+        assert_eq!(heard.matches("between").count(), 1);
         left = now;
     }
     go.send(()).unwrap();
@@ -90,6 +85,13 @@ async fn what_others_write_waits_for_one_piece_of_a_removal_at_most() {
 
     assert!(!node.store.is_removal_left().await.unwrap());
     node.stop().await;
+}
+
+/// Waits until so much is posted and not finished.
+async fn until_posted(node: &Node, count: usize) {
+    while node.keeper.waiting() != count {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// As [`busy`], behind what is posted already.
