@@ -188,9 +188,7 @@ impl Tx {
     ) -> Result<Option<Renewed>> {
         let conn = self.conn()?;
         let limit = i64::try_from(most.max(1)).unwrap_or(i64::MAX);
-        let step = sqlx::query(STEP_ENDS).bind(renewed.body).bind(limit);
-        let step = step.fetch_one(&mut *conn).await?;
-        let (bodies, body): (i64, i64) = (step.try_get(0)?, step.try_get(1)?);
+        let (bodies, body) = pieces::look(conn, STEP_ENDS, &[renewed.body, limit]).await?;
         let renewal = sqlx::query(RENEW_BODIES).bind(renewed.body).bind(body).bind(since).bind(now);
         renewal.execute(&mut *conn).await?;
         let (rows, repeat) = repeats::renew(conn, renewed.repeat, since, now, limit).await?;

@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 use crate::archives::{self, Numbering};
 use crate::log::{logged, logged_message};
 use crate::log_reader::{Asked, by_peer};
-use crate::{LoggedMessage, Result, Store, Tx};
+use crate::{LoggedMessage, Result, Store, Tx, pieces};
 
 const FORWARD: &str = logged!(
     "AND r.direction < 2 AND r.seq > $2 AND r.seq < $3 AND r.at >= $4 AND r.at <= $5 \
@@ -197,18 +198,38 @@ pub struct Query {
     pub backwards: bool,
 }
 
-/// Some archives that were looked at, for what begins with something old.
+/// Some archives that were looked at, for those of which something has to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Begun {
-    /// Those that do, in the order of their numbers.
+pub struct FoundArchives {
+    /// Those, in the order of their numbers.
     pub archives: Vec<i64>,
     /// The last one that was looked at, if there may be more after it.
     pub more_after: Option<i64>,
 }
 
+impl FoundArchives {
+    /// Reads rows that begin with the number of an archive, at most `limit`; `goes` says for each
+    /// whether something of it has to go.
+    pub(crate) fn of(
+        rows: &[AnyRow],
+        limit: i64,
+        goes: impl Fn(&AnyRow) -> Result<bool>,
+    ) -> Result<Self> {
+        let (mut archives, mut last) = (Vec::new(), None);
+        for row in rows {
+            let archive = row.try_get(0)?;
+            if goes(row)? {
+                archives.push(archive);
+            }
+            last = Some(archive);
+        }
+        Ok(Self { archives, more_after: last.filter(|_| rows.len() as i64 >= limit) })
+    }
+}
+
 /// Some rows of an archive that were looked at, for what is old or too much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Old {
+pub struct FoundRows {
     /// The number of the last that is.
     pub up_to_seq: i64,
     /// Whether any of them can be forgotten.
@@ -314,23 +335,14 @@ impl Store {
         after_archive: i64,
         before: i64,
         limit: i64,
-    ) -> Result<Begun> {
+    ) -> Result<FoundArchives> {
         let limit = limit.max(1);
         let mut conn = self.folded_reader(Asked::KeptBefore(before)).await?;
         let query = sqlx::query(BEGINNINGS).bind(after_archive).bind(limit);
         let rows = query.fetch_all(&mut *conn).await?;
-        let mut begun = Begun { archives: Vec::new(), more_after: None };
-        for row in &rows {
-            let archive = row.try_get(0)?;
-            if row.try_get::<Option<i64>, _>(1)?.is_some_and(|kept_at| kept_at < before) {
-                begun.archives.push(archive);
-            }
-            begun.more_after = Some(archive);
-        }
-        if (rows.len() as i64) < limit {
-            begun.more_after = None;
-        }
-        Ok(begun)
+        FoundArchives::of(&rows, limit, |row| {
+            Ok(row.try_get::<Option<i64>, _>(1)?.is_some_and(|kept_at| kept_at < before))
+        })
     }
 
     /// Reads at most `limit` rows of an archive, after this number, for those that were
@@ -341,7 +353,7 @@ impl Store {
         after_seq: i64,
         before: i64,
         limit: i64,
-    ) -> Result<Option<Old>> {
+    ) -> Result<Option<FoundRows>> {
         let limit = limit.max(1);
         let confirmed = self.cursor(archive).await?;
         let mut conn = self.reader_of_old(before).await?;
@@ -356,7 +368,7 @@ impl Store {
             up_to_seq = row.try_get(0)?;
             any_goes |= row.try_get::<i64, _>(2)? == 1 || up_to_seq <= confirmed;
         }
-        Ok((count > 0).then_some(Old { up_to_seq, any_goes, more: count >= limit }))
+        Ok((count > 0).then_some(FoundRows { up_to_seq, any_goes, more: count >= limit }))
     }
 
     /// Returns the archives that hold something that is kept only until it is delivered.
@@ -386,7 +398,8 @@ impl Tx {
         most: i64,
     ) -> Result<Dropped> {
         let conn = self.log_conn().await?;
-        let (count, last) = first(conn, PIECE, &[archive, after_seq, up_to_seq, most]).await?;
+        let (count, last) =
+            pieces::look(conn, PIECE, &[archive, after_seq, up_to_seq, most]).await?;
         let rows = self.remove(&REMOVE_RECEIVED, archive, &[after_seq, last]).await?;
         Ok(Dropped { rows, more_after: (count >= most).then_some(last) })
     }
@@ -400,7 +413,7 @@ impl Tx {
         most: i64,
     ) -> Result<Dropped> {
         let conn = self.log_conn().await?;
-        let (count, last) = first(conn, PASSING_PIECE, &[archive, up_to_seq, most]).await?;
+        let (count, last) = pieces::look(conn, PASSING_PIECE, &[archive, up_to_seq, most]).await?;
         let rows = self.remove(&REMOVE_PASSING, archive, &[last]).await?;
         Ok(Dropped { rows, more_after: (count >= most).then_some(last) })
     }
@@ -441,23 +454,11 @@ pub(crate) async fn remove_after(
     most: u64,
 ) -> Result<(u64, i64)> {
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let (count, last) = first(conn, PIECE, &[archive, seq, i64::MAX, most]).await?;
+    let (count, last) = pieces::look(conn, PIECE, &[archive, seq, i64::MAX, most]).await?;
     if count == 0 {
         return Ok((0, seq));
     }
     Ok((remove(conn, numbering, &REMOVE_BETWEEN, archive, &[seq, last]).await?, last))
-}
-
-/// Looks at the first rows of a part of an archive; returns how many there are, and the number of
-/// the last.
-async fn first(
-    conn: &mut AnyConnection,
-    text: &'static str,
-    parameters: &[i64],
-) -> Result<(i64, i64)> {
-    let query = parameters.iter().fold(sqlx::query(text), |query, it| query.bind(*it));
-    let row = query.fetch_one(conn).await?;
-    Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
 /// Removes rows of an archive, and the peers that none of its rows names any more; returns how many
@@ -477,6 +478,9 @@ async fn remove(
     query(*last_bodies).execute(&mut *conn).await?;
     query(*other_bodies).execute(&mut *conn).await?;
     let removed = query(*rows).fetch_all(&mut *conn).await?;
+    if removed.is_empty() {
+        return Ok(0);
+    }
     let (mut peers, mut bytes) = (BTreeSet::new(), 0);
     for row in &removed {
         peers.insert(row.try_get(0)?);

@@ -72,7 +72,7 @@ pub use credentials::{ChangedAt, Claimed, FormerKey, StoredVerifier};
 pub use domains::Domain;
 pub use error::{Cause, Error, OpenError, Result, Undecided};
 pub use heartbeat::{ClockDoubt, Heartbeat, Renewed};
-pub use history::{Begun, Dropped, Old, Page, Query};
+pub use history::{Dropped, FoundArchives, FoundRows, Page, Query};
 pub use inspect::{Inspection, find_faults, inspect};
 pub use known_networks::NetworkLogin;
 pub use last_available::LastAvailable;

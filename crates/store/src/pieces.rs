@@ -2,7 +2,7 @@
 //! whoever wants all of them changed repeats it for as long as it changes so many. Everybody who
 //! writes waits for one piece at most.
 
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, Row};
 
 use crate::Result;
 
@@ -17,4 +17,16 @@ pub(crate) async fn change(
     let query = parameters.iter().fold(sqlx::query(text), |query, it| query.bind(*it));
     let query = query.bind(i64::try_from(most).unwrap_or(i64::MAX));
     Ok(query.execute(conn).await?.rows_affected())
+}
+
+/// Runs a statement that looks at the rows of one piece; returns how many there are, and the number
+/// of the last.
+pub(crate) async fn look(
+    conn: &mut AnyConnection,
+    text: &'static str,
+    parameters: &[i64],
+) -> Result<(i64, i64)> {
+    let query = parameters.iter().fold(sqlx::query(text), |query, it| query.bind(*it));
+    let row = query.fetch_one(conn).await?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
 }

@@ -7,7 +7,7 @@ use sqlx::Row;
 
 use crate::history::{REMOVE_OLD, is_delivered, removal};
 use crate::log_reader::Asked;
-use crate::{Begun, Old, Result, Store, Tx};
+use crate::{FoundArchives, FoundRows, Result, Store, Tx};
 
 /// Matches a peer `p` whom the owner does not know: who is not in the owner's roster, is not the
 /// owner and not the server.
@@ -85,7 +85,12 @@ pub enum Whose {
 impl Store {
     /// Looks at so many archives at most after this one, and returns those whose rows have more bytes
     /// than this. Where a fold is refused, so is this, as it would be refused to remove any.
-    pub async fn archives_over(&self, after_archive: i64, quota: i64, limit: i64) -> Result<Begun> {
+    pub async fn archives_over(
+        &self,
+        after_archive: i64,
+        quota: i64,
+        limit: i64,
+    ) -> Result<FoundArchives> {
         let limit = limit.max(1);
         // What comes to others during the walk counts at the next one.
         let mut conn = match after_archive {
@@ -94,18 +99,7 @@ impl Store {
         };
         let query = sqlx::query(HELD).bind(after_archive).bind(limit);
         let rows = query.fetch_all(&mut *conn).await?;
-        let mut over = Begun { archives: Vec::new(), more_after: None };
-        for row in &rows {
-            let archive = row.try_get(0)?;
-            if row.try_get::<i64, _>(1)? > quota {
-                over.archives.push(archive);
-            }
-            over.more_after = Some(archive);
-        }
-        if (rows.len() as i64) < limit {
-            over.more_after = None;
-        }
-        Ok(over)
+        FoundArchives::of(&rows, limit, |row| Ok(row.try_get::<i64, _>(1)? > quota))
     }
 
     /// Looks at the first rows of an archive after this number, at most `limit`, for those that have
@@ -118,7 +112,7 @@ impl Store {
         after_seq: i64,
         quota: i64,
         limit: i64,
-    ) -> Result<Option<Old>> {
+    ) -> Result<Option<FoundRows>> {
         let limit = limit.max(1);
         let mut conn = self.folded_reader(Asked::Of(archive)).await?;
         let row = sqlx::query(HELD_BY).bind(archive).fetch_optional(&mut *conn).await?;
@@ -139,7 +133,7 @@ impl Store {
             let up_to_seq = row.try_get(0)?;
             let goes = (row.try_get::<i64, _>(2)? == 1 || up_to_seq <= confirmed)
                 && row.try_get::<i64, _>(3)? == 1;
-            let found = found.get_or_insert(Old { up_to_seq, any_goes: false, more: false });
+            let found = found.get_or_insert(FoundRows { up_to_seq, any_goes: false, more: false });
             found.up_to_seq = up_to_seq;
             found.any_goes |= goes;
             if goes {
@@ -150,7 +144,7 @@ impl Store {
             }
         }
         let more = rows.len() as i64 >= limit;
-        Ok(found.map(|found| Old { more, ..found }))
+        Ok(found.map(|found| FoundRows { more, ..found }))
     }
 
     /// Returns the number of the first row of an archive whose peer is a stranger, if there is one.

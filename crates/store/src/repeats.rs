@@ -324,8 +324,7 @@ pub(crate) async fn renew(
     now: i64,
     limit: i64,
 ) -> Result<(i64, i64)> {
-    let step = sqlx::query(STEP_ENDS).bind(after).bind(limit).fetch_one(&mut *conn).await?;
-    let (count, last): (i64, i64) = (step.try_get(0)?, step.try_get(1)?);
+    let (count, last) = pieces::look(conn, STEP_ENDS, &[after, limit]).await?;
     let renewal = sqlx::query(RENEW).bind(after).bind(last).bind(since).bind(now);
     renewal.execute(conn).await?;
     Ok((count, last.max(after)))

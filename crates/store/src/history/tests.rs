@@ -212,7 +212,7 @@ async fn a_search_for_old_archives_looks_at_so_many_whatever_is_in_them() {
 
     assert_eq!(looked, [(vec![bob], Some(eve)), (vec![mona], None)]);
     let none = store.archives_begun_before(0, 1_000, 2).await.unwrap();
-    assert_eq!(none, Begun { archives: Vec::new(), more_after: Some(eve) });
+    assert_eq!(none, FoundArchives { archives: Vec::new(), more_after: Some(eve) });
 }
 
 #[tokio::test]
