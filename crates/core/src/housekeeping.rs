@@ -91,32 +91,58 @@ async fn expire_all(node: &Arc<Node>, before: Time) -> Result<(), whoelse_store:
     while let Some(after) = last {
         let begun = node.store.archives_begun_before(after, before.0, STEP).await?;
         for archive in begun.archives {
-            expire_one(node, archive, before).await?;
+            remove(node, archive, Goes::Old(before), 0).await?;
         }
         last = begun.more_after;
     }
     Ok(())
 }
 
-async fn expire_one(
+/// What has to go of an archive.
+#[derive(Clone, Copy)]
+enum Goes {
+    /// What was kept before this even time.
+    Old(Time),
+    /// What is above this many bytes, of these peers.
+    Excess(Whose, i64),
+}
+
+/// Removes that, from after this number on: a look at some rows, a change if any of them goes, and
+/// so on.
+async fn remove(
     node: &Arc<Node>,
     archive: i64,
-    before: Time,
+    goes: Goes,
+    mut after: i64,
 ) -> Result<(), whoelse_store::Error> {
-    let mut after = 0;
-    while let Some(old) = node.store.find_old(archive, after, before.0, STEP).await? {
-        if old.any_goes {
+    let look = |after| async move {
+        match goes {
+            Goes::Old(before) => node.store.find_old(archive, after, before.0, STEP).await,
+            Goes::Excess(whose, quota) => {
+                node.store.find_excess(archive, whose, after, quota, STEP).await
+            }
+        }
+    };
+    while let Some(found) = look(after).await? {
+        let up_to = found.up_to_seq;
+        if found.any_goes {
             let step = node.keeper.change(Touches::AtMost(2 * STEP as u64), move |tx| {
                 Box::pin(async move {
-                    Ok((tx.expire(archive, after, old.up_to_seq).await?, Vec::new()))
+                    let removed = match goes {
+                        Goes::Old(_) => tx.expire(archive, after, up_to).await?,
+                        Goes::Excess(whose, _) => {
+                            tx.remove_excess(archive, whose, after, up_to).await?
+                        }
+                    };
+                    Ok((removed, Vec::new()))
                 })
             });
             step.await?;
         }
-        if !old.more {
+        if !found.more {
             break;
         }
-        after = old.up_to_seq;
+        after = up_to;
     }
     Ok(())
 }
@@ -152,36 +178,13 @@ async fn keep_one_to(
     let mut spared = 0;
     if !node.settings().contacts.are_shared() {
         if let Some(first) = node.store.first_of_strangers(archive, STEP).await? {
-            remove_excess(node, archive, Whose::Strangers, first.saturating_sub(1), quota).await?;
+            let goes = Goes::Excess(Whose::Strangers, quota);
+            remove(node, archive, goes, first.saturating_sub(1)).await?;
         }
         spared = node.store.waiting_of_strangers(archive).await?;
     }
-    remove_excess(node, archive, Whose::Everybody, 0, quota.saturating_add(spared)).await
-}
-
-async fn remove_excess(
-    node: &Arc<Node>,
-    archive: i64,
-    whose: Whose,
-    mut after: i64,
-    quota: i64,
-) -> Result<(), whoelse_store::Error> {
-    while let Some(excess) = node.store.find_excess(archive, whose, after, quota, STEP).await? {
-        if excess.any_goes {
-            let step = node.keeper.change(Touches::AtMost(2 * STEP as u64), move |tx| {
-                Box::pin(async move {
-                    let removed = tx.remove_excess(archive, whose, after, excess.up_to_seq).await?;
-                    Ok((removed, Vec::new()))
-                })
-            });
-            step.await?;
-        }
-        if !excess.more {
-            break;
-        }
-        after = excess.up_to_seq;
-    }
-    Ok(())
+    let goes = Goes::Excess(Whose::Everybody, quota.saturating_add(spared));
+    remove(node, archive, goes, 0).await
 }
 
 #[cfg(test)]
