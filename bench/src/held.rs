@@ -3,6 +3,8 @@
 //!
 //! Each case runs in two processes with different counts; the difference is what one more holds.
 
+use std::time::Duration;
+
 use whoelse_core::settings::{Contacts, Limits, Settings};
 
 use crate::load::client;
@@ -86,6 +88,8 @@ fn hold(case: Case, many: usize) -> Result<(), Failed> {
                 let world = World::new(1, settings).await?;
                 let (mut keys, mut pipes) = (None, Vec::with_capacity(MANY));
                 for session in 0..many {
+                    // A session that begins is paid for.
+                    world.pass(Duration::from_secs(1));
                     let mut pipe = world.connect();
                     keys = Some(client::begin_session(&mut pipe, 0, session, keys).await?);
                     pipes.push(pipe);

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::DuplexStream;
 use whoelse_core::keeper::Touches;
@@ -19,7 +20,7 @@ use whoelse_xmpp::{BareJid, Stanza};
 use crate::Failed;
 use crate::load::client::{self, PASSWORD};
 
-/// A node, at a time that stands still.
+/// A node, at a time that stands still until it is told to pass.
 pub struct World {
     /// The node.
     pub node: Arc<Node>,
@@ -88,6 +89,12 @@ impl World {
         let seq = hold.session.flushed(hold.epoch).map_err(|_| "the session has ended")?;
         self.node.confirm(&hold.session, seq);
         Ok(out.len() as u64)
+    }
+
+    /// Lets so much time pass: what was paid for comes back.
+    pub fn pass(&self, time: Duration) {
+        let until = self.node.clock.steady().after(time);
+        while self.node.clock.advance_to(until) {}
     }
 
     /// Opens a connection to the node, and returns the client's end.
