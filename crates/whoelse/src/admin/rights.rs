@@ -3,11 +3,10 @@
 use serde_json::json;
 use whoelse_client::admin::{self, Administrator};
 
-use super::table::{rfc3339, table, utc};
-use super::{Fault, say, socket};
+use super::table::{minute, rfc3339, table};
+use super::{Fault, say, socket, user};
 use crate::cli::{self, AdminAction};
-use crate::commands;
-use crate::say::{name, text};
+use crate::say::name;
 
 const HEADINGS: [&str; 3] = ["NAME", "GRANTED", "IN THE CONFIGURATION"];
 
@@ -16,18 +15,16 @@ pub async fn run(options: cli::Admin) -> Result<(), Fault> {
     let running = &options.running;
     match options.action {
         AdminAction::Grant { name } => {
-            let said = socket::with(running, None, async |link| {
-                let account = commands::address(&name, link.me().domain())?;
-                Ok(admin::grant_right(link, &account).await?)
-            });
-            say(text::line(&said.await?))
+            user::change(running, &name, async |link, account| {
+                admin::grant_right(link, account).await
+            })
+            .await
         }
         AdminAction::Revoke { name } => {
-            let said = socket::with(running, None, async |link| {
-                let account = commands::address(&name, link.me().domain())?;
-                Ok(admin::revoke_right(link, &account).await?)
-            });
-            say(text::line(&said.await?))
+            user::change(running, &name, async |link, account| {
+                admin::revoke_right(link, account).await
+            })
+            .await
         }
         AdminAction::List { json } => {
             let (all, domain) = socket::with(running, None, async |link| {
@@ -60,7 +57,7 @@ fn shown(all: &[Administrator], domain: &str) -> String {
 fn cells(one: &Administrator, domain: &str) -> [String; 3] {
     [
         name::of(&one.account, domain),
-        one.granted.map_or_else(|| "no".to_owned(), |at| utc(at, "%Y-%m-%d %H:%M UTC")),
+        one.granted.map_or_else(|| "no".to_owned(), minute),
         if one.is_named { "yes" } else { "no" }.to_owned(),
     ]
 }

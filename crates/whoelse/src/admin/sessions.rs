@@ -3,7 +3,7 @@
 use serde_json::json;
 use whoelse_client::admin::{self, SessionRow};
 
-use super::table::{rfc3339, table, utc};
+use super::table::{minute, rfc3339, table};
 use super::{Fault, say, socket};
 use crate::cli;
 use crate::commands;
@@ -33,14 +33,13 @@ pub async fn run(options: cli::Sessions) -> Result<(), Fault> {
 }
 
 fn cells(row: &SessionRow, domain: &str) -> [String; 6] {
-    let at = |at| utc(at, "%Y-%m-%d %H:%M UTC");
     [
         name::of(&row.jid.to_bare(), domain),
         text::line(row.jid.resource()),
         text::line(&row.address),
         text::line(&row.state),
-        at(row.since),
-        row.last_active.map(at).unwrap_or_default(),
+        minute(row.since),
+        row.last_active.map(minute).unwrap_or_default(),
     ]
 }
 

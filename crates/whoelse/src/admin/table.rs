@@ -29,6 +29,11 @@ pub fn utc(at: SystemTime, format: &str) -> String {
     DateTime::<Utc>::from(at).format(format).to_string()
 }
 
+/// Formats a time to the minute, for a cell.
+pub fn minute(at: SystemTime) -> String {
+    utc(at, "%Y-%m-%d %H:%M UTC")
+}
+
 /// Formats a time for programs (RFC 3339).
 pub fn rfc3339(at: SystemTime) -> String {
     DateTime::<Utc>::from(at).to_rfc3339_opts(SecondsFormat::Millis, true)

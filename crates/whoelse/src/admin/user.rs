@@ -68,7 +68,7 @@ pub async fn run(options: cli::User) -> Result<(), Fault> {
 }
 
 /// Changes an account, and prints the server's answer.
-async fn change(
+pub(super) async fn change(
     running: &Running,
     name: &str,
     errand: impl AsyncFnOnce(&mut Link, &BareJid) -> Result<String, RequestError>,

@@ -4,7 +4,7 @@
 use serde_json::json;
 use whoelse_client::admin::{Block, BlockedNetwork, User};
 
-use super::table::{self, rfc3339, utc};
+use super::table::{self, minute, rfc3339, utc};
 use crate::say::{name, text};
 
 const HEADINGS: [&str; 4] = ["NAME", "ONLINE", "BLOCKED", "LAST ACTIVE"];
@@ -61,7 +61,7 @@ fn row(user: &User, domain: &str) -> [String; 4] {
         name::of(&user.account, domain),
         if user.online { "yes" } else { "no" }.to_owned(),
         user.blocked.as_ref().map_or_else(|| "no".to_owned(), blocked),
-        user.last_active.map_or_else(|| "never".to_owned(), |at| utc(at, "%Y-%m-%d %H:%M UTC")),
+        user.last_active.map_or_else(|| "never".to_owned(), minute),
     ]
 }
 
