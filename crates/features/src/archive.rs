@@ -247,11 +247,12 @@ async fn fetch(cx: &Asked, filter: &Filter, paging: &Paging) -> Result<Found, St
     // Read in steps, until enough messages match or their bytes suffice.
     let (mut rows, mut looked_at, mut bytes) = (Vec::new(), 0, 0);
     let mut left = Left::of(&query);
+    let mut begins = left.part.is_some();
     while !left.is_empty() && bytes < WEIGHT && (exact || rows.len() < paging.limit) {
         if !exact && looked_at >= LOOKED_AT {
             break;
         }
-        if left.part.is_some() {
+        if begins {
             // Numbers that no row has are no part of their own.
             (query.after_seq, query.before_seq) = (Some(left.after), Some(left.before));
             left.begin_with(cx.read(store.nearest(cx.own.archive, &query)).await?);
@@ -275,6 +276,8 @@ async fn fetch(cx: &Asked, filter: &Filter, paging: &Paging) -> Result<Found, St
             (false, None) => {}
         }
         let more = !page.complete;
+        // After a step that was not the last of its part the next row is known to follow.
+        begins = left.part.is_some() && !more;
         let matching: Vec<_> =
             page.rows.into_iter().filter(|row| !filter.misses(cx, row)).collect();
         bytes += matching.iter().map(|row| row.stanza.len()).sum::<usize>();
