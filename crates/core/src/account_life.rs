@@ -67,26 +67,22 @@ impl Node {
             self.judge_name(account)?;
         }
         let verifiers = self.verifiers(password).await?;
-        let made = loop {
+        loop {
             let made = self.write_account(account, (domain, name), &verifiers, maker);
             match made.await.map_err(|error| self.internal(&error))? {
+                Made::Taken => return Err(taken(account)),
+                Made::RemovedLately => return Err(names::removed_lately(account)),
+                Made::New => break,
                 Made::StillLeft => {
                     let left = removals::forget_names(self).await;
                     left.map_err(|error| self.internal(&error))?;
                 }
-                made => break made,
-            }
-        };
-        match made {
-            Made::Taken | Made::StillLeft => Err(taken(account)),
-            Made::RemovedLately => Err(names::removed_lately(account)),
-            Made::New => {
-                if let Ok(Some(account)) = self.account(account).await {
-                    self.wiring.tell_account(self, &account, true);
-                }
-                Ok(())
             }
         }
+        if let Ok(Some(account)) = self.account(account).await {
+            self.wiring.tell_account(self, &account, true);
+        }
+        Ok(())
     }
 
     async fn write_account(
@@ -104,9 +100,6 @@ impl Node {
         let rows = 8 + self.settings().limits.roster_requests as u64;
         let made = self.keeper.change(Touches::AtMost(rows), move |tx| {
             Box::pin(async move {
-                if tx.is_name_left(domain, &name).await? {
-                    return Ok((Made::StillLeft, Vec::new()));
-                }
                 // The name can have been given up since it was judged.
                 if maker == Maker::Themselves
                     && tx.was_name_removed_since(domain, &name, lately.0).await?
@@ -114,7 +107,10 @@ impl Node {
                     return Ok((Made::RemovedLately, Vec::new()));
                 }
                 let made = tx.create_account(domain, &name, &verifiers, now.0).await?;
-                let Some(id) = made else { return Ok((Made::Taken, Vec::new())) };
+                let Some(id) = made else {
+                    let is_left = tx.is_name_left(domain, &name).await?;
+                    return Ok((if is_left { Made::StillLeft } else { Made::Taken }, Vec::new()));
+                };
                 if maker == Maker::Themselves {
                     let at = even.0.to_string();
                     tx.put_account_data(id, REGISTERED_AT, at.as_bytes(), NO_LIMIT).await?;
