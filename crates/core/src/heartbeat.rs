@@ -132,11 +132,12 @@ impl Node {
     /// the housekeeping goes on with it.
     pub(crate) async fn move_times(&self) {
         let moved = async {
-            while self.store.are_times_moving().await? {
+            let mut is_more = self.store.are_times_moving().await?;
+            while is_more {
                 let piece = self.keeper.change(Touches::AtMost(3 * PIECE), |tx| {
                     Box::pin(async { Ok((tx.move_times(PIECE).await?, Vec::new())) })
                 });
-                piece.await?;
+                is_more = piece.await?;
             }
             Ok::<_, Error>(())
         };

@@ -101,9 +101,10 @@ impl Node {
         let watch = Watch::at_start(last_heartbeat, started);
         let now = watch.even_moment(started.steady);
         // Blocks are as long as they were, though a jump of even time was cut off.
-        while store.are_times_moving().await? {
+        let mut is_more = store.are_times_moving().await?;
+        while is_more {
             let mut tx = store.begin().await?;
-            tx.move_times(PIECE).await?;
+            is_more = tx.move_times(PIECE).await?;
             tx.commit().await?;
         }
         let rows = store.throttle_load_all(now.wall.0).await?;
