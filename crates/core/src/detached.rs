@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::clock::Steady;
@@ -32,7 +31,7 @@ struct Held {
 impl Node {
     /// Looks from now on, as long as there are sessions without a connection.
     pub(crate) fn watch_detached(self: &Arc<Node>) {
-        if self.watches_detached.swap(true, Ordering::AcqRel) {
+        if !self.detached.ask() {
             return;
         }
         let (clock, node) = (self.clock.clone(), Arc::downgrade(self));
@@ -40,20 +39,13 @@ impl Node {
             loop {
                 clock.sleep(LOOK).await;
                 let Some(node) = node.upgrade() else { return };
-                if node.end_detached().await {
-                    continue;
-                }
-                node.watches_detached.store(false, Ordering::Release);
-                // One may have lost its connection after the look, and found it still true.
-                if !node.has_detached() || node.watches_detached.swap(true, Ordering::AcqRel) {
+                // One may lose its connection during the look.
+                let so_far = node.detached.so_far();
+                if !node.end_detached().await && node.detached.is_done_for(so_far) {
                     return;
                 }
             }
         });
-    }
-
-    fn has_detached(&self) -> bool {
-        self.sessions().iter().any(|session| !session.is_attached())
     }
 
     /// Ends those that are too many. Returns whether there are any.

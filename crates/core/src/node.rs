@@ -87,13 +87,13 @@ pub struct Node {
     pub(crate) hashing: tokio::sync::Semaphore,
     /// Limits how many sessions read the log at once.
     pub(crate) log_readers: tokio::sync::Semaphore,
-    /// Whether somebody looks at what sessions without a connection hold.
-    pub(crate) watches_detached: AtomicBool,
+    /// Asked for when a session has lost its connection: a look at what those hold.
+    pub(crate) detached: Asked,
     /// Whether every account has a verifier of every hash; once true, it stays true.
     pub(crate) complete: AtomicBool,
     /// Logins that are not written down yet.
     pub(crate) recent_logins: RecentLogins,
-    /// Asked for when an account is removed: see [`crate::account_life`].
+    /// Asked for when an account is removed: see [`crate::removals`].
     pub(crate) removals: Asked,
     /// Where somebody has logged in from lately.
     pub(crate) known_networks: KnownNetworks,

@@ -142,7 +142,7 @@ impl Node {
             next_session: AtomicU64::new(1),
             hashing: tokio::sync::Semaphore::new(HASHING),
             log_readers: tokio::sync::Semaphore::new(LOG_READERS),
-            watches_detached: AtomicBool::new(false),
+            detached: Asked::default(),
             complete: AtomicBool::new(complete),
             recent_logins: RecentLogins::default(),
             removals: Asked::default(),
