@@ -32,10 +32,7 @@ impl Node {
     /// Pays for what a connection has read and for what its stanzas count as ([`cost`]). Returns
     /// until when nothing more may be read, if that is not now.
     pub fn pay_for_work(&self, payer: &Payer, bytes: u64) -> Option<Steady> {
-        let now = self.clock.steady();
-        let rate = self.settings().limits.bytes_per_second;
-        let covered = payer.pay(What::Work, bytes as f64, rate, now);
-        self.wait(covered, now, "work")
+        self.pay(payer, (What::Work, bytes as f64), "work")
     }
 
     /// Pays for a presence to everybody of this length. Returns when it may be said, if that is not
@@ -48,10 +45,12 @@ impl Node {
     /// Pays for a fan-out of a session that counts as so many. Returns when it may begin, if that is
     /// not now.
     fn pay_for_fan_out(&self, session: &Session, count: f64) -> Option<Steady> {
-        let now = self.clock.steady();
-        let rate = self.settings().limits.bytes_per_second;
-        let covered = session.payer()?.pay(What::FanOuts, count, rate, now);
-        self.wait(covered, now, "fan-out")
+        self.pay(&session.payer()?, (What::FanOuts, count), "fan-out")
+    }
+
+    fn pay(&self, payer: &Payer, (what, cost): (What, f64), why: &'static str) -> Option<Steady> {
+        let (now, rate) = (self.clock.steady(), self.settings().limits.bytes_per_second);
+        self.wait(payer.pay(what, cost, rate, now), now, why)
     }
 
     /// Pays for a fan-out of so many bytes, and waits until it may begin.

@@ -261,11 +261,6 @@ impl Session {
         state.payer = payer;
     }
 
-    /// Notes who pays for what it does.
-    pub(crate) fn note_payer(&self, payer: Option<Payer>) {
-        self.lock().payer = payer;
-    }
-
     /// Who pays for what it does; nobody, if it is the server's or came over the admin socket.
     pub fn payer(&self) -> Option<Payer> {
         self.lock().payer.clone()

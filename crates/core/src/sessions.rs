@@ -66,7 +66,6 @@ impl Node {
             self.settings().limits.session_bytes,
             self.clock.moment(),
         ));
-        session.note_payer(self.payer_of(&session, Network::Local));
         self.seat(principal, &session)?;
         tracing::info!(
             session = session.id,
@@ -77,9 +76,12 @@ impl Node {
         Ok(Hold { session, epoch: 1 })
     }
 
-    /// Notes that a connection from this address holds a session now.
-    pub fn note_peer(&self, session: &Session, address: &str, network: Network) {
-        session.note_peer(address, network, self.payer_of(session, network));
+    /// Notes that a connection from this address holds a session now; returns who pays for what it
+    /// does.
+    pub fn note_peer(&self, session: &Session, address: &str, network: Network) -> Option<Payer> {
+        let payer = self.payer_of(session, network);
+        session.note_peer(address, network, payer.clone());
+        payer
     }
 
     /// Returns who pays for a session: its account. The operator's sessions are nobody's cost.

@@ -44,10 +44,9 @@ pub(super) fn spawn(opened: Opened) {
     let Opened { running, link, hold, peer } = opened;
     let Peer { address, network } = peer;
     let session = &hold.session;
-    running.node().note_peer(session, &address, network);
+    let payer = running.node().note_peer(session, &address, network);
     tracing::info!(session = session.id, account = %session.jid.bare(), address, "stream_opened");
     // Whoever owes something from another session reads nothing before it is covered.
-    let payer = session.payer();
     let covered = payer.as_ref().and_then(|payer| running.node().pay_for_work(payer, 0));
     let driver = Box::new(Driver {
         timer: Timer::new(),
