@@ -41,7 +41,7 @@ pub enum Audience {
 /// all.
 pub fn is_subscribed(node: &Node, subject: &Account, viewer: &BareJid) -> bool {
     subject.jid() == viewer
-        || node.settings().contacts.are_shared() && node.is_local(viewer)
+        || node.contacts.are_shared() && node.is_local(viewer)
         || node.is_server(viewer)
         || subject.roster().shows_to(viewer)
 }
@@ -59,17 +59,18 @@ pub fn sees(node: &Node, subject: &Account, viewer: &BareJid) -> bool {
 pub fn hears(node: &Node, listener: &Account, speaker: &Jid) -> bool {
     node.wiring.shows(listener, speaker)
         || speaker.bare() == listener.jid().as_str()
-        || node.is_server(&speaker.to_bare())
+        || node.is_server(speaker)
 }
 
 /// Whether `own` knows `speaker`, and so does not count them among the strangers, who share what
-/// room there is for all of them: everybody with the shared roster, otherwise whoever is in the
-/// roster that its owner sees. The server is nobody's stranger.
-pub fn knows(node: &Node, own: &Account, speaker: &BareJid) -> bool {
-    node.settings().contacts.are_shared()
-        || own.jid() == speaker
-        || own.roster().get(speaker).is_some_and(|contact| contact.listed)
-        || node.is_server(speaker)
+/// room there is for all of them. The server is nobody's stranger, and nobody is their own.
+pub fn knows(node: &Node, own: &Account, speaker: &Jid) -> bool {
+    lists(node, own, speaker) || own.jid().as_str() == speaker.bare() || node.is_server(speaker)
+}
+
+/// Whether `own` has `speaker` in the roster that its owner sees; in the shared roster everybody is.
+pub fn lists(node: &Node, own: &Account, speaker: &Jid) -> bool {
+    node.contacts.are_shared() || own.lists(speaker.bare())
 }
 
 /// Calls `tell` for each account in memory that belongs to the audience from the speaker's side.
@@ -92,7 +93,7 @@ pub(crate) fn each(
                 tell(it);
             }
         });
-    } else if node.settings().contacts.are_shared() {
+    } else if node.contacts.are_shared() {
         node.online.all().iter().filter(|it| shows(it)).for_each(|it| tell(it));
     } else {
         tell(speaker);
@@ -105,7 +106,7 @@ pub(crate) fn each(
 /// Calls `look` for each online account to whose presence `viewer` is subscribed, and for itself:
 /// the others by address. The server itself, which is no account, is subscribed to everybody.
 pub(crate) fn each_subject(node: &Node, viewer: Option<&Account>, mut look: impl FnMut(&Account)) {
-    let Some(viewer) = viewer.filter(|_| !node.settings().contacts.are_shared()) else {
+    let Some(viewer) = viewer.filter(|_| !node.contacts.are_shared()) else {
         return node.online.all().iter().for_each(|it| look(it));
     };
     look(viewer);

@@ -176,7 +176,7 @@ async fn keep_one_to(
     quota: i64,
 ) -> Result<(), whoelse_store::Error> {
     let mut spared = 0;
-    if !node.settings().contacts.are_shared() {
+    if !node.contacts.are_shared() {
         if let Some(first) = node.store.first_of_strangers(archive, STEP).await? {
             let goes = Goes::Excess(Whose::Strangers, quota);
             remove(node, archive, goes, first.saturating_sub(1)).await?;

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use whoelse_xmpp::BareJid;
+use whoelse_xmpp::{BareJid, Jid};
 
 use crate::settings::Limits;
 
@@ -63,7 +63,7 @@ impl Held {
 /// Whoever has sent a message.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Whose<'a> {
-    pub address: &'a BareJid,
+    pub address: &'a Jid,
     /// What they are to the owner.
     pub is: Relation,
 }
@@ -78,7 +78,7 @@ pub(crate) enum Relation {
 }
 
 /// The mailbox of an account in memory.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Mailbox {
     all: Held,
     strangers: Held,
@@ -89,14 +89,6 @@ pub(crate) struct Mailbox {
     /// The confirmed seq when it was last counted (loading counts first). The numbers are exact
     /// while nothing has been confirmed since.
     counted_at: i64,
-}
-
-/// The mailbox as it was when a count began.
-#[derive(Debug)]
-pub(crate) struct Before {
-    all: Held,
-    strangers: Held,
-    senders: HashMap<BareJid, Held>,
 }
 
 impl Mailbox {
@@ -112,7 +104,7 @@ impl Mailbox {
 
     /// Whether there is no room for one more message of this sender.
     pub fn is_full_for(&self, Whose { address, is }: Whose<'_>, limits: &Limits) -> bool {
-        let of_sender = || self.senders.get(address).map(Held::load).unwrap_or_default();
+        let of_sender = || self.senders.get(address.bare()).map(Held::load).unwrap_or_default();
         self.all.load().fills(limits, 1)
             || is != Relation::Oneself && of_sender().fills(limits, SENDER)
             || is == Relation::Stranger && self.strangers.load().fills(limits, STRANGERS)
@@ -153,17 +145,13 @@ impl Mailbox {
         self.counted_at == confirmed
     }
 
-    /// Begins a count.
-    pub fn before_count(&self) -> Before {
-        Before { all: self.all, strangers: self.strangers, senders: self.senders.clone() }
-    }
-
-    /// Takes the result of a count: what waits of each sender after `confirmed`.
+    /// Takes the result of a count: what waits of each sender after `confirmed`. `before`: the mailbox
+    /// as it was when the count began.
     ///
     /// Messages that came meanwhile may be counted or not: twice is better than not at all.
     pub fn counted(
         &mut self,
-        before: &Before,
+        before: &Mailbox,
         confirmed: i64,
         counted: impl IntoIterator<Item = (BareJid, Relation, Load)>,
     ) {
@@ -186,13 +174,14 @@ impl Mailbox {
         if is == Relation::Stranger {
             change(&mut self.strangers);
         }
-        match self.senders.get_mut(address) {
+        match self.senders.get_mut(address.bare()) {
             Some(held) => change(held),
-            None => change(self.senders.entry(address.clone()).or_default()),
+            None => change(self.senders.entry(address.to_bare()).or_default()),
         }
     }
 
-    fn forget(&mut self, address: &BareJid) {
+    fn forget(&mut self, address: &Jid) {
+        let address = address.bare();
         if self.senders.get(address).is_some_and(|held| held.load() == Load::NOTHING) {
             self.senders.remove(address);
         }
@@ -297,7 +286,7 @@ mod tests {
         let mut mailbox = Mailbox::default();
         fill(&mut mailbox, "eve", Relation::Stranger, 10);
         fill(&mut mailbox, "mallory", Relation::Stranger, 10);
-        let before = mailbox.before_count();
+        let before = mailbox.clone();
         fill(&mut mailbox, "carol", Relation::Known, 10);
 
         let two = Load { messages: 2, bytes: 20 };

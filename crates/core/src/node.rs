@@ -36,7 +36,7 @@ use crate::roster::Roster;
 use crate::roster::everybody::Everybody;
 use crate::session::Session;
 use crate::session_list::SessionList;
-use crate::settings::Settings;
+use crate::settings::{Contacts, Settings};
 use crate::slots::Slots;
 use crate::watch::Watch;
 
@@ -46,6 +46,8 @@ pub use crate::accounts::Seek;
 pub struct Node {
     /// The present settings; see [`Node::settings`].
     pub(crate) settings: ArcSwap<Settings>,
+    /// Who sees whom: a setting that only a start changes, which each stanza asks for.
+    pub contacts: Contacts,
     /// The source of the time.
     pub clock: Clock,
     /// When the node was started.
@@ -162,7 +164,7 @@ impl Node {
     /// sees them; open sessions keep their budget.
     ///
     /// What is built at the start does not change: the caller must leave [`Settings::features_off`]
-    /// and [`Settings::contacts`] as they are.
+    /// and [`Settings::contacts`] ([`Node::contacts`]) as they are.
     pub fn change_settings(&self, settings: Settings) {
         self.accounts.keep_idle(settings.limits.idle_accounts);
         self.administrators.set_named(self.served.load().keys_of(&settings.admins));
@@ -358,7 +360,7 @@ impl Node {
     }
 
     /// Whether this is the address of the server itself.
-    pub fn is_server(&self, jid: &BareJid) -> bool {
+    pub fn is_server(&self, jid: &Jid) -> bool {
         jid.local().is_none() && self.served.load().hosts.is_own(jid.domain())
     }
 
@@ -405,11 +407,10 @@ impl Node {
         self.next_session.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Counts what waits in a mailbox afresh, and of whom, unless nothing was confirmed since the
-    /// last count: whoever keeps writing to a full mailbox must not cause a count each time.
+    /// Counts what waits in a mailbox afresh, and of whom.
     pub(crate) async fn recount(&self, account: &Account) -> Result<(), whoelse_store::Error> {
         let confirmed = account.confirmed.load(Ordering::Acquire);
-        let before = account.mailbox().before_count();
+        let before = account.mailbox().clone();
         let counted = self.store.count_undelivered(account.archive, confirmed).await?;
         let counted: Vec<_> = counted
             .into_iter()
@@ -425,10 +426,10 @@ impl Node {
     }
 
     /// What a sender is to the owner of a mailbox.
-    pub(crate) fn relation(&self, owner: &Account, sender: &BareJid) -> Relation {
-        if sender == owner.jid() || self.is_server(sender) {
+    pub(crate) fn relation(&self, owner: &Account, sender: &Jid) -> Relation {
+        if sender.bare() == owner.jid().as_str() || self.is_server(sender) {
             Relation::Oneself
-        } else if audience::knows(self, owner, sender) {
+        } else if audience::lists(self, owner, sender) {
             Relation::Known
         } else {
             Relation::Stranger

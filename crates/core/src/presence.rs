@@ -163,7 +163,7 @@ pub fn unavailable(from: &str) -> Outgoing {
 /// roster when the broadcast began.
 fn take_back(node: &Node, (own, device): (&Account, &FullJid), before: &Arc<Roster>) {
     let now = own.roster();
-    if node.settings().contacts.are_shared() || Arc::ptr_eq(before, &now) {
+    if node.contacts.are_shared() || Arc::ptr_eq(before, &now) {
         return;
     }
     for jid in before.subscribers().filter(|jid| !now.shows_to(jid)) {
@@ -209,7 +209,7 @@ fn tell_about_others(node: &Node, own: &Account, session: &Session) {
 
 /// RFC 6121, 3.1.3: delivers the unanswered subscription requests, again at each login.
 fn deliver_requests(node: &Node, own: &Account, session: &Session) {
-    if node.settings().contacts.are_shared() {
+    if node.contacts.are_shared() {
         return;
     }
     for (from, contact) in own.roster().requests() {

@@ -213,6 +213,12 @@ impl Account {
     pub fn roster(&self) -> Arc<Roster> {
         self.get().unwrap_or_default()
     }
+
+    /// Whether the owner sees this bare address in the roster.
+    pub(crate) fn lists(&self, jid: &str) -> bool {
+        let lists = |roster: &Roster| roster.contacts.get(jid).is_some_and(|it| it.listed);
+        self.look(lists).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ use std::sync::Arc;
 use whoelse_xmpp::{Jid, Kind, Stanza, StanzaError, StreamCondition, StreamError};
 
 use crate::carbon_tap;
+use crate::keeper::Work;
 use crate::kit::BoxFuture;
 use crate::node::Node;
 use crate::session::{Session, Superseded};
@@ -102,6 +103,26 @@ fn unanswered(node: &Arc<Node>, origin: Origin, stanza: Stanza) -> Routed {
     let flight =
         InFlight { from, to, stanza, lang: None, strip, storage, sender: None, copy: None };
     to_account::to_account(node, flight, origin)
+}
+
+/// Posts work to the keeper. `full`: what the origin waits for before it says more, if it has
+/// reached a bound; it waits for it also when it had to wait for a place in the lane.
+pub(crate) fn post(node: &Arc<Node>, work: Work, full: Option<BoxFuture<'static, ()>>) -> Routed {
+    match node.keeper.try_post(work) {
+        Ok(()) => full.map_or(Routed::Done, Routed::Waits),
+        Err(work) => {
+            let node = node.clone();
+            Routed::Waits(Box::pin(async move {
+                // When the server is stopping the stanza stays unhandled, so its sender sends it
+                // again.
+                if node.keeper.post(work).await.is_ok()
+                    && let Some(full) = full
+                {
+                    full.await;
+                }
+            }))
+        }
+    }
 }
 
 /// Ends the sender's half, after the recipient's half has answered.

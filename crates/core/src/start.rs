@@ -118,6 +118,7 @@ impl Node {
         let limits = &settings.limits;
         let accounts = Accounts::new(limits.idle_accounts);
         let node = Arc::new(Node {
+            contacts: settings.contacts,
             settings: ArcSwap::from_pointee(settings),
             started,
             store: store.clone(),

@@ -43,13 +43,12 @@ pub fn comes_back(stanza: &Stanza) -> bool {
 /// Whether somebody has written a message, or waits for an answer to it, whatever its type: it is not
 /// dropped without a word where the sender may be told that there is no room.
 pub fn is_written(stanza: &Stanza) -> bool {
-    stanza.type_() != Some("error")
-        && (has_content(stanza) || stanza.kind() == Kind::Message && proposes(stanza))
+    stanza.type_() != Some("error") && (has_content(stanza) || proposes(stanza))
 }
 
 /// Whether a message proposes a session, which makes a device ring (XEP-0353, 3.1).
 fn proposes(stanza: &Stanza) -> bool {
-    stanza.has("propose", ns::JINGLE_MESSAGE)
+    stanza.kind() == Kind::Message && stanza.has("propose", ns::JINGLE_MESSAGE)
 }
 
 /// Whether a message is of type chat or normal; an unknown type is normal (RFC 6121, 5.2.2).

@@ -154,7 +154,7 @@ fn addresses(items: &[jid::Jid]) -> Result<Vec<Jid>, StanzaError> {
 /// Refuses a name that does not exist where all people see each other: there it is a typing error.
 async fn check(cx: &SessionCx, jid: &Jid) -> Result<(), StanzaError> {
     // Elsewhere this would tell a stranger which accounts exist.
-    if cx.node.settings().contacts.hide_who_exists()
+    if cx.node.contacts.hide_who_exists()
         || jid.domain() != cx.node.domain_name()
         || jid.local().is_none()
     {
@@ -269,7 +269,7 @@ fn refuse_from_blocked(passing: &mut Passing<'_>) -> Flow {
         return Flow::On;
     }
     let refused = StanzaError::new(Condition::ServiceUnavailable);
-    let hides = passing.node.settings().contacts.hide_who_exists();
+    let hides = passing.node.contacts.hide_who_exists();
     match (passing.stanza.kind(), passing.stanza.type_()) {
         (_, Some("error")) | (Kind::Iq, Some("result")) => Flow::Drop,
         (Kind::Message, Some("headline")) | (Kind::Presence, _) => Flow::Drop,

@@ -65,7 +65,7 @@ async fn get(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     cx.session.slots.put(Arc::new(Interested));
     // The server itself, as which an administrator acts, has an empty one.
     let roster = cx.account().map(|own| own.roster()).unwrap_or_default();
-    if cx.node.settings().contacts.are_shared() {
+    if cx.node.contacts.are_shared() {
         return shared(&cx, &roster).await;
     }
     let known = stanza.child_attr(&query, "ver").and_then(|ver| ver.parse().ok());
@@ -123,7 +123,7 @@ async fn set(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     let own = cx.account()?;
     let (jid, wish) = read(&cx, &stanza, &query)?;
     if matches!(wish, Wish::Remove)
-        && cx.node.settings().contacts.are_shared()
+        && cx.node.contacts.are_shared()
         && !own.roster().get(&jid).is_some_and(|contact| contact.listed)
         && exists(&cx, &jid).await?
     {
@@ -200,7 +200,7 @@ async fn exists(cx: &SessionCx, jid: &BareJid) -> Result<bool, StanzaError> {
 /// With the shared roster: tells every client that has requested its roster that an account was
 /// made or removed.
 fn tell_everybody(node: &Arc<Node>, account: &Arc<Account>, exists: bool) {
-    if !node.settings().contacts.are_shared() {
+    if !node.contacts.are_shared() {
         return;
     }
     let jid = account.jid();

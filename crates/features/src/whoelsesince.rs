@@ -88,7 +88,7 @@ async fn since(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError
 /// Whether the asker can be subscribed to somebody, as far as the asker's own roster says: a look
 /// that spares loading the accounts of strangers.
 fn may_be_subscribed(cx: &SessionCx, other: &BareJid) -> bool {
-    cx.node.settings().contacts.are_shared()
+    cx.node.contacts.are_shared()
         || cx
             .session
             .account

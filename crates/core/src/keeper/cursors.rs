@@ -168,8 +168,9 @@ impl Lane {
             return false;
         }
         let mut to_delete = self.to_delete.clone();
+        let keeps_history = node.settings().history.is_some();
         for Moved { archive, from, to } in &cursors {
-            if node.settings().history.is_none() {
+            if !keeps_history {
                 to_delete.add(*archive, false, Confirmed { after: *from, up_to: *to });
             }
             if self.passing.contains(archive) {

@@ -879,6 +879,27 @@ async fn a_share_is_small_while_more_than_half_of_the_lane_is_taken() {
     node.stop().await;
 }
 
+#[tokio::test]
+async fn whoever_is_at_their_bound_waits_for_it_though_they_waited_for_a_place_in_the_lane() {
+    let node = node(&[]).await;
+    let go = busy(&node).await;
+    let ride = || Work::Ride(Box::new(|_: &Arc<Node>| {}));
+    while node.keeper.try_post(ride()).is_ok() {}
+    let (has_room, full) = oneshot::channel::<()>();
+    let full = Box::pin(async move { full.await.unwrap() });
+
+    let Routed::Waits(rest) = crate::route::post(&node, ride(), Some(full)) else { panic!() };
+    let rest = tokio::spawn(rest);
+    go.send(()).unwrap();
+    quiet(&node).await;
+    lane_rests(&node).await;
+
+    assert!(!rest.is_finished());
+    has_room.send(()).unwrap();
+    rest.await.unwrap();
+    node.stop().await;
+}
+
 // --- what is confirmed and goes ---
 
 #[tokio::test]

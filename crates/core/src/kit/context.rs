@@ -102,7 +102,7 @@ impl Cx {
     /// `forbidden`, or, where nobody is a stranger, that there is nothing. An address that nobody
     /// has is answered alike.
     pub fn hidden(&self) -> StanzaError {
-        StanzaError::new(match self.node.settings().contacts.hide_who_exists() {
+        StanzaError::new(match self.node.contacts.hide_who_exists() {
             true => Condition::Forbidden,
             false => Condition::ServiceUnavailable,
         })

@@ -43,7 +43,6 @@ impl Node {
         }
         if let Some(after) = session.begin_roster() {
             tell_roster(self, own, session, after).await;
-            session.leave_roster();
         }
         if let Some(from) = anew.requests_from {
             tell_requests(self, own, session, from).await;
@@ -75,7 +74,7 @@ async fn tell_roster(node: &Node, own: &Account, session: &Session, mut after: i
             let item = item::item(node, jid, contact, false);
             let push = item::push_of(session, item, Some(contact.version));
             if !session.push_missed(push, contact.version).await {
-                return;
+                return session.leave_roster();
             }
             after = contact.version;
         }
@@ -100,7 +99,7 @@ async fn everybody_seen(
     node: &Node,
     own: &Account,
 ) -> Result<BTreeSet<BareJid>, whoelse_store::Error> {
-    let mut seen: BTreeSet<BareJid> = match node.settings().contacts.are_shared() {
+    let mut seen: BTreeSet<BareJid> = match node.contacts.are_shared() {
         true => node.everybody.items(node).await?.addresses(&node.domain_name()).collect(),
         false => own.roster().subscriptions().cloned().collect(),
     };
@@ -117,11 +116,11 @@ async fn everybody_seen(
 /// changed.
 fn tell_how(node: &Node, own: &Account, session: &Session, who: &BareJid) {
     let push = |presence: &Outgoing| session.push_presence(presence, &own.to_attribute);
+    push(&unavailable(who.as_str()));
     if !audience::hears(node, own, who) {
         // It was told that they are gone when they were blocked, or is told when they go.
-        return push(&unavailable(who.as_str()));
+        return;
     }
-    push(&unavailable(who.as_str()));
     let mut told: Vec<(FullJid, Outgoing)> = Vec::new();
     loop {
         let state = node.here(who).and_then(|subject| present_state(node, &subject, own.jid()));

@@ -19,7 +19,7 @@ pub(crate) fn answer(node: &Node, subject: Option<&Account>, to: &Jid, asker: &B
     let Some((subject, state)) = state else {
         // An asker who was shown an account and is now blocked knows that it exists.
         let known = subject.is_some_and(|subject| subject.roster().shows_to(asker));
-        if known || !node.settings().contacts.hide_who_exists() {
+        if known || !node.contacts.hide_who_exists() {
             return Answer::Nothing;
         }
         let refused = Element::new("presence").attr("from", to.bare()).attr("type", "unsubscribed");

@@ -5,6 +5,11 @@ use whoelse_xmpp::{Condition, Jid, Kind, Stanza, StanzaError, ns};
 
 use crate::node::Node;
 
+/// Whether a stanza says how somebody is: it is an available or unavailable presence.
+pub(crate) fn says_how(stanza: &Stanza) -> bool {
+    stanza.kind() == Kind::Presence && matches!(stanza.type_(), None | Some("unavailable"))
+}
+
 /// What was read in an available or unavailable presence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Said {
@@ -23,9 +28,7 @@ impl Said {
     /// elements are left out.
     pub fn read(node: &Node, stanza: &Stanza) -> Result<Said, StanzaError> {
         let mut said = Said::default();
-        let says =
-            stanza.kind() == Kind::Presence && matches!(stanza.type_(), None | Some("unavailable"));
-        if !says {
+        if !says_how(stanza) {
             return Ok(said);
         }
         let (mut priority, mut show) = (None, None);

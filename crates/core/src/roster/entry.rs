@@ -147,7 +147,7 @@ impl Entry {
     fn show(&self, node: &Node) {
         match (self.before.state.from, self.after.state.from) {
             // With the shared roster, this changes nothing.
-            _ if node.settings().contacts.are_shared() => {}
+            _ if node.contacts.are_shared() => {}
             (false, true) => presence::show(node, &self.owner, &self.contact),
             (true, false) => presence::take_away(node, &self.owner, &self.contact),
             _ => {}

@@ -15,7 +15,7 @@ const EVERYONE: &str = "Everyone";
 /// shared roster is a contact of all.
 pub fn item(node: &Node, jid: &BareJid, contact: &Contact, exists: bool) -> Element {
     let item = Element::new("item").attr("jid", jid.as_str());
-    let shared = exists && node.settings().contacts.are_shared();
+    let shared = exists && node.contacts.are_shared();
     if shared && !contact.listed {
         return everybodys(jid);
     }
@@ -50,14 +50,14 @@ pub(super) fn everybodys(jid: &BareJid) -> Element {
 /// Returns the `ver` of a roster version (RFC 6121, 2.6); `None` with the shared roster, which has
 /// no versions.
 pub fn version_name(node: &Node, last: i64) -> Option<String> {
-    (!node.settings().contacts.are_shared()).then(|| last.to_string())
+    (!node.contacts.are_shared()).then(|| last.to_string())
 }
 
 /// RFC 6121, 2.1.6: tells the account's devices that have requested the roster how a contact stands
 /// now, in the version that this change made. `exists`: as for [`item`].
 pub fn push(node: &Node, account: &Account, jid: &BareJid, contact: &Contact, exists: bool) {
     let item = item(node, jid, contact, exists);
-    let version = (!node.settings().contacts.are_shared()).then_some(contact.version);
+    let version = (!node.contacts.are_shared()).then_some(contact.version);
     for session in account.sessions() {
         if session.slots.has::<Interested>() {
             push_to(&session, item.clone(), version);

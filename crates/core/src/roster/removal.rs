@@ -58,7 +58,7 @@ pub(crate) fn tell_holders(node: &Arc<Node>, contact: &BareJid, gone: Vec<Gone>)
         let Some(account) = node.refresh_account(&jid) else { continue };
         account.put(Arc::new(account.roster().with(contact, left.clone(), version)));
         // With the shared roster, everybody is told anyway.
-        if version.is_some() && !node.settings().contacts.are_shared() {
+        if version.is_some() && !node.contacts.are_shared() {
             item::push(node, &account, contact, &left, false);
         }
     }

@@ -13,6 +13,7 @@ use crate::audience;
 use crate::kit;
 use crate::kit::Target;
 use crate::node::Node;
+use crate::presence::said::says_how;
 use crate::rewriting;
 use crate::session::{Due, Sender, Session};
 use crate::storage_policy::StoragePolicy;
@@ -92,10 +93,8 @@ impl InFlight {
 
     /// What the stanza is to a device of its recipient, if it is not kept.
     pub fn passes(&self, node: &Node, recipient: &Account) -> Due {
-        let is_known = node.settings().contacts.are_shared();
-        let is_stranger = !is_known && !audience::knows(node, recipient, &self.from.to_bare());
-        let says_where = matches!(self.stanza.type_(), None | Some("unavailable"));
-        match self.stanza.kind() == Kind::Presence && says_where && !is_stranger {
+        let is_stranger = !audience::knows(node, recipient, &self.from);
+        match !is_stranger && says_how(&self.stanza) {
             true => Due::Presence,
             false => Due::Passing(Sender { account: self.sender.unwrap_or_default(), is_stranger }),
         }

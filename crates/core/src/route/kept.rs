@@ -26,7 +26,7 @@ pub(super) fn keep(
     origin: Origin,
 ) -> Routed {
     let bytes = flight.stanza.bytes().len() as u64;
-    let sender = flight.from.to_bare();
+    let sender = flight.from.clone();
     let reserve = move |node: &Node, account: &Account| {
         let is = node.relation(account, &sender);
         let whose = Whose { address: &sender, is };
@@ -84,17 +84,7 @@ fn post(
     let append = Append::new(node, account, flight, origin, Some(reserved));
     let full = append.origin.charge(node, append.stanza.bytes.len());
     append.recipient.arriving.begin();
-    let work = Work::Post(Box::new(append));
-    match node.keeper.try_post(work) {
-        Ok(()) => full.map_or(Routed::Done, Routed::Waits),
-        Err(work) => {
-            let node = node.clone();
-            Routed::Waits(Box::pin(async move {
-                // The server is stopping: the stanza stays unhandled, so the client sends it again.
-                let _ = node.keeper.post(work).await;
-            }))
-        }
-    }
+    super::post(node, Work::Post(Box::new(append)), full)
 }
 
 /// A message on its way into the log.
@@ -157,12 +147,12 @@ fn by_repeat(node: &Node, recipient: &Account, flight: &InFlight) -> Option<Repe
 impl Append {
     /// Counts it in the recipient's mailbox, if it was stored, and gives back what was reserved.
     fn count(&self, node: &Node, outcome: &Result<Appended, Unstored>) {
-        let sender = self.flight.from.to_bare();
+        let sender = &self.flight.from;
         let is = match self.reserved {
             Some(reserved) => reserved.is,
-            None => node.relation(&self.recipient, &sender),
+            None => node.relation(&self.recipient, sender),
         };
-        let whose = Whose { address: &sender, is };
+        let whose = Whose { address: sender, is };
         let mut mailbox = self.recipient.mailbox();
         if let Ok(Appended::Stored { first, .. }) = outcome {
             mailbox.arrived(whose, self.stanza.bytes.len() as u64, *first);

@@ -47,35 +47,27 @@ impl Origin {
     /// bound, it says no more before they are delivered or refused; if its account has as much in the
     /// lane as one may have, before some of that is.
     pub(crate) fn charge(&self, node: &Node, bytes: usize) -> Option<BoxFuture<'static, ()>> {
-        let (session, is_over) = match self {
-            Origin::Session { session, .. } => (session, session.posted(bytes)),
-            Origin::Ended(session) => (session, false),
-            Origin::Server(_) => return None,
-        };
-        if let Some(account) = &session.account {
+        if let Some(account) = self.account() {
             account.sending.begin();
         }
-        if is_over {
+        if let Origin::Session { session, .. } = self
+            && session.posted(bytes)
+        {
             let session = session.clone();
             return Some(Box::pin(async move { session.settled().await }));
         }
-        let account = session.account.as_ref();
-        let account = account.filter(|account| node.keeper.is_share_full(account))?;
+        let account = self.account().filter(|account| node.keeper.is_share_full(account))?;
         let (keeper, account) = (node.keeper.clone(), account.clone());
         Some(Box::pin(async move { keeper.has_room_for(&account).await }))
     }
 
     /// Takes back the charge for bytes that were committed or refused.
     pub(crate) fn discharge(&self, bytes: usize) {
-        match self {
-            Origin::Session { session, .. } => {
-                session.arrived(bytes);
-                session.account.iter().for_each(|account| account.sending.finish());
-            }
-            Origin::Ended(session) => {
-                session.account.iter().for_each(|account| account.sending.finish());
-            }
-            Origin::Server(_) => {}
+        if let Origin::Session { session, .. } = self {
+            session.arrived(bytes);
+        }
+        if let Some(account) = self.account() {
+            account.sending.finish();
         }
     }
 

@@ -31,9 +31,9 @@ pub(super) fn pass(
     let outgoing = flight.outgoing(class);
     let due = flight.passes(node, account);
     match push(node, account, (flight, &outgoing, due), targets) {
-        Ok(answer) => Some(answer),
-        Err(NoRoom) if keepable => None,
-        Err(NoRoom) => Some(no_room(node, account, flight)),
+        true => Some(taken(account, flight, targets)),
+        false if keepable => None,
+        false => Some(no_room(node, account, flight)),
     }
 }
 
@@ -66,8 +66,10 @@ pub(super) fn follow(
                     Recipients::Deliver(targets) => targets,
                     _ => Sessions::new(),
                 };
-                push(node, &account, (&flight, &outgoing, due), &targets)
-                    .unwrap_or_else(|NoRoom| no_room(node, &account, &flight))
+                match push(node, &account, (&flight, &outgoing, due), &targets) {
+                    true => taken(&account, &flight, &targets),
+                    false => no_room(node, &account, &flight),
+                }
             }
         };
         account.has_followed(due, bytes);
@@ -76,16 +78,7 @@ pub(super) fn follow(
         // Last, so that the next stanza stays after this one, and its copies after these copies.
         account.arriving.finish();
     }));
-    match node.keeper.try_post(ride) {
-        Ok(()) => full.map_or(Routed::Done, Routed::Waits),
-        Err(ride) => {
-            let node = node.clone();
-            Routed::Waits(Box::pin(async move {
-                // The server is stopping: the stanza stays unhandled, so its sender sends it again.
-                let _ = node.keeper.post(ride).await;
-            }))
-        }
-    }
+    super::post(node, ride, full)
 }
 
 /// Handles a stanza that no device takes and no log keeps. Copies of a message are made all the
@@ -113,20 +106,17 @@ fn unheard(outgoing: &Outgoing) -> Answer {
     }
 }
 
-/// None of the devices has room.
-struct NoRoom;
-
-/// Queues a stanza for these devices. Fails if there are any and none has room for it.
+/// Queues a stanza for these devices. Returns false if there are any and none has room for it.
 fn push(
     node: &Node,
     account: &Account,
     (flight, outgoing, due): (&InFlight, &Outgoing, Due),
     targets: &[Arc<Session>],
-) -> Result<Answer, NoRoom> {
+) -> bool {
     let item = || Queued::new(outgoing.clone(), due);
     let taken = targets.iter().filter(|session| session.push_queued(item()).is_ok()).count();
     if taken == 0 && !targets.is_empty() {
-        return Err(NoRoom);
+        return false;
     }
     if flight.stanza.kind() == Kind::Message {
         if taken > 0 {
@@ -135,7 +125,11 @@ fn push(
         let message = (flight, Some(outgoing));
         carbon_tap::of_received(node, account, message, (targets, false), Number::default());
     }
-    Ok(Answer::Taken(Taken::of(flight, None, account.id, targets)))
+    true
+}
+
+fn taken(account: &Account, flight: &InFlight, targets: &[Arc<Session>]) -> Answer {
+    Answer::Taken(Taken::of(flight, None, account.id, targets))
 }
 
 /// The answer to a stanza for which no device has room. A request is answered as for nobody; what a
@@ -146,7 +140,7 @@ fn no_room(node: &Node, account: &Account, flight: &InFlight) -> Answer {
     if flight.is_request() {
         return Answer::Refused(StanzaError::new(Condition::ServiceUnavailable));
     }
-    let sees = || audience::sees(node, account, &flight.from.to_bare());
+    let sees = || super::to_account::sees(node, account, &flight.from);
     match storage_policy::is_written(&flight.stanza) && sees() {
         true => Answer::Refused(
             StanzaError::new(Condition::ResourceConstraint)

@@ -57,7 +57,7 @@ impl Speech {
             // Everybody is subscribed to themselves; the server has no presence.
             return self.done();
         }
-        if self.node.settings().contacts.are_shared() {
+        if self.node.contacts.are_shared() {
             return match type_ {
                 SubscriptionType::Subscribe => self.ask(contact, presence::granted),
                 _ => self.done(),

@@ -51,7 +51,7 @@ fn refusal(condition: Condition) -> Answer {
 /// sender. The one exception is what a person writes to somebody for the first time: a mistyped
 /// name is told.
 fn nobody(node: &Arc<Node>, flight: InFlight, origin: Origin) -> Routed {
-    let hides = node.settings().contacts.hide_who_exists();
+    let hides = node.contacts.hide_who_exists();
     let answer = match (flight.stanza.kind(), flight.stanza.type_()) {
         (Kind::Message, Some("error")) => dropped(),
         (Kind::Message, _) if !hides => {
@@ -102,14 +102,14 @@ fn deliver(
     }
     // It would tell a stranger which devices are connected, by whether it comes back.
     if is_for_one_device(&flight)
-        && node.settings().contacts.hide_who_exists()
+        && node.contacts.hide_who_exists()
         && is_hidden(node, &account, &flight)
     {
         return answered(node, origin, &flight, refusal(Condition::ServiceUnavailable));
     }
     // It would be in the sender's archive, where nothing is that was said to nobody.
     if flight.storage != StoragePolicy::Never
-        && node.settings().contacts.hide_who_exists()
+        && node.contacts.hide_who_exists()
         && !storage_policy::comes_back(&flight.stanza)
         && !sees(node, &account, &flight.from)
     {
@@ -185,6 +185,6 @@ fn is_hidden(node: &Node, account: &Account, flight: &InFlight) -> bool {
 }
 
 /// Whether somebody of this address may see the account.
-fn sees(node: &Node, account: &Account, viewer: &Jid) -> bool {
+pub(super) fn sees(node: &Node, account: &Account, viewer: &Jid) -> bool {
     audience::sees(node, account, &viewer.to_bare())
 }

@@ -16,7 +16,7 @@ use crate::storage_policy;
 
 /// Hands a stanza to the session that its address names.
 pub(super) fn to_server(node: &Arc<Node>, flight: InFlight, origin: Origin) -> Routed {
-    let answer = if flight.is_request() && node.settings().contacts.hide_who_exists() {
+    let answer = if flight.is_request() && node.contacts.hide_who_exists() {
         Answer::Asked(Target::HiddenDevice)
     } else if !push(node, &flight) && comes_back(&flight) {
         Answer::Refused(StanzaError::new(Condition::ServiceUnavailable))
