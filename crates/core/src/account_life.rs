@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use whoelse_store::{ChangedAt, DataKey, DataLimit, StoredVerifier};
+use whoelse_store::{ChangedAt, StoredVerifier};
 use whoelse_stream::secret::Password;
 use whoelse_xmpp::{BareJid, Condition, StanzaError, StreamCondition, StreamError, ns};
 
@@ -28,12 +28,6 @@ pub(crate) enum Maker {
 /// The most rows that go at once with an account, where limits are as they are by default: most of
 /// them are of its block list.
 const OF_ACCOUNT: u64 = 2_000;
-/// When somebody has registered an account, by even time, in microseconds as text. An account that
-/// the operator has made has none.
-const REGISTERED_AT: DataKey<'static> = DataKey { namespace: "urn:whoelse:registered:0", name: "" };
-/// It is the first value that an account has.
-const NO_LIMIT: DataLimit = DataLimit { values: u64::MAX, bytes: u64::MAX };
-
 /// What came of making an account.
 enum Made {
     New,
@@ -112,8 +106,7 @@ impl Node {
                     return Ok((if is_left { Made::StillLeft } else { Made::Taken }, Vec::new()));
                 };
                 if maker == Maker::Themselves {
-                    let at = even.0.to_string();
-                    tx.put_account_data(id, REGISTERED_AT, at.as_bytes(), NO_LIMIT).await?;
+                    tx.note_registered(id, even.0).await?;
                 }
                 roster::take_requests(&node, tx, id, &node.key_of(jid.as_str())).await?;
                 // An account that existed already may have sessions. If it were forgotten, too, it
@@ -129,12 +122,11 @@ impl Node {
         made.await
     }
 
-    /// Returns until when an account counts as new: for a day after somebody has registered it.
-    pub(crate) async fn new_until(&self, account: i64) -> Result<Steady, whoelse_store::Error> {
-        let at = self.store.account_data(account, REGISTERED_AT).await?;
-        let at = at.and_then(|at| std::str::from_utf8(&at).ok()?.parse().ok());
-        let now = self.even_moment();
-        Ok(at.map_or(Steady::default(), |at| now.steady_at(Time(at).after(NEW), NEW)))
+    /// Returns until when an account counts as new: for a day after somebody has registered it, at
+    /// this even time.
+    pub(crate) fn new_until(&self, registered_at: Option<i64>) -> Steady {
+        let until = |at| self.even_moment().steady_at(Time(at).after(NEW), NEW);
+        registered_at.map_or(Steady::default(), until)
     }
 
     /// Sets a new password, and ends every session of the account that the old one let in, and what

@@ -305,7 +305,7 @@ impl Node {
         let account = Arc::new(Account::new(row.id, row.archive, jid.clone(), slots, cursor));
         account.last_active.store(row.last_active, Ordering::Release);
         account.note_generation(row.generation);
-        account.note_new_until(self.new_until(row.id).await?);
+        account.note_new_until(self.new_until(row.registered_at));
         self.recount(&account).await?;
         Ok(Some(account))
     }

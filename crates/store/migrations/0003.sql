@@ -140,6 +140,11 @@ DROP TABLE origins;
 -- proved nothing any more.
 ALTER TABLE accounts ADD COLUMN generation BIGINT NOT NULL DEFAULT 0;
 
+-- When somebody registered the account, in even time; NULL: the operator made it, or it is older than
+-- this column.
+ALTER TABLE accounts ADD COLUMN registered_at BIGINT;
+CREATE INDEX accounts_registered ON accounts (registered_at) WHERE registered_at IS NOT NULL;
+
 -- The names of removed accounts, which nobody can register for a while: `at` is when, in even time,
 -- and `lived` how long there was the account.
 CREATE TABLE removed_names (

@@ -6,18 +6,19 @@ use sqlx::{AnyConnection, Row};
 use crate::{Result, Store, StoredVerifier, Tx, archives, removals, removed_names, sequences};
 
 const FIND: &str = "SELECT a.id, a.domain, a.localpart, a.created_at, a.last_active, \
-    a.generation, r.id FROM accounts a JOIN archives r ON r.account = a.id \
+    a.generation, r.id, a.registered_at FROM accounts a JOIN archives r ON r.account = a.id \
     WHERE a.domain = $1 AND a.localpart = $2";
 const LIST: &str = "SELECT a.id, a.domain, a.localpart, a.created_at, a.last_active, \
-    a.generation, r.id FROM accounts a JOIN archives r ON r.account = a.id \
+    a.generation, r.id, a.registered_at FROM accounts a JOIN archives r ON r.account = a.id \
     WHERE a.domain = $1 AND a.localpart > $2 ORDER BY a.localpart LIMIT $3";
 const COUNT: &str = "SELECT COUNT(*) FROM accounts WHERE domain = $1";
 const INSERT: &str = "INSERT INTO accounts (id, domain, localpart, created_at, last_active) \
     VALUES ($1, $2, $3, $4, $4)";
+const REGISTERED: &str = "UPDATE accounts SET registered_at = $2 WHERE id = $1";
 const TOUCH: &str = "UPDATE accounts SET last_active = $2 WHERE id = $1";
 const DELETE: &str = "DELETE FROM accounts WHERE id = $1";
 
-pub(crate) const STATEMENTS: &[&str] = &[FIND, LIST, COUNT, INSERT, TOUCH, DELETE];
+pub(crate) const STATEMENTS: &[&str] = &[FIND, LIST, COUNT, INSERT, REGISTERED, TOUCH, DELETE];
 
 /// An account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct AccountRow {
     pub generation: i64,
     /// The number of its archive, which no other archive has had or will have.
     pub archive: i64,
+    /// When somebody registered it, in even time; `None`: the operator made it.
+    pub registered_at: Option<i64>,
 }
 
 impl Store {
@@ -114,6 +117,13 @@ impl Tx {
         Ok(done.rows_affected() > 0)
     }
 
+    /// Notes that somebody has registered an account at this even time, from which it is counted how
+    /// old it is.
+    pub async fn note_registered(&mut self, id: i64, at: i64) -> Result<()> {
+        sqlx::query(REGISTERED).bind(id).bind(at).execute(self.conn()?).await?;
+        Ok(())
+    }
+
     /// Notes when an account was last active: the latest call counts, not the largest time, since
     /// the clock may have been set back.
     pub async fn touch_account(&mut self, id: i64, last_active: i64) -> Result<()> {
@@ -140,6 +150,7 @@ fn account(row: &AnyRow) -> Result<AccountRow> {
         last_active: row.try_get(4)?,
         generation: row.try_get(5)?,
         archive: row.try_get(6)?,
+        registered_at: row.try_get(7)?,
     })
 }
 

@@ -17,7 +17,7 @@ const STEP_ENDS: &str = "SELECT COUNT(*), CAST(COALESCE(MAX(step.id), 0) AS BIGI
 const RENEW_BODIES: &str = "UPDATE bodies SET kept_at = $4 \
     WHERE id > $1 AND id <= $2 AND kept_at >= $3 AND kept_at < $4";
 /// What is renewed leaves the condition, so the next piece finds the rest.
-const RENEW: [&str; 3] = [
+const RENEW: [&str; 4] = [
     "UPDATE places SET at = $2 WHERE (account, place) IN (SELECT p.account, p.place \
     FROM places p WHERE p.at >= $1 AND p.at < $2 ORDER BY p.at LIMIT $3)",
     "UPDATE removed_names SET at = $2 WHERE (domain, localpart) IN (SELECT n.domain, n.localpart \
@@ -25,6 +25,8 @@ const RENEW: [&str; 3] = [
     "UPDATE former_credentials SET at = $2 WHERE (account, mechanism, generation) IN \
     (SELECT f.account, f.mechanism, f.generation FROM former_credentials f \
     WHERE f.at >= $1 AND f.at < $2 ORDER BY f.at LIMIT $3)",
+    "UPDATE accounts SET registered_at = $2 WHERE id IN (SELECT a.id FROM accounts a \
+    WHERE a.registered_at >= $1 AND a.registered_at < $2 ORDER BY a.registered_at LIMIT $3)",
 ];
 /// When a new schema first ran successfully (`sequences::UPGRADED`).
 const RENEW_UPGRADE: &str =
@@ -94,6 +96,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     RENEW[0],
     RENEW[1],
     RENEW[2],
+    RENEW[3],
     RENEW_UPGRADE,
     MOVE[0],
     MOVE[1],
@@ -176,8 +179,8 @@ impl Tx {
     }
 
     /// Makes what was stamped at `since` or later as young as if it were stamped at `now`: messages,
-    /// repeats, known networks, removed names and former passwords. It looks at no more than `most`
-    /// rows of each, after those of the calls before, and returns how far it has come; `None`:
+    /// repeats, known networks, removed names, former passwords and the accounts that were registered.
+    /// It looks at no more than `most` rows of each, after those of the calls before, and returns how far it has come; `None`:
     /// everything is renewed.
     pub async fn renew(
         &mut self,
@@ -316,6 +319,8 @@ mod tests {
         let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
         tx.remember_place(bob, "192.0.2.1", 10).await.unwrap();
         tx.remember_place(bob, "192.0.2.2", 20).await.unwrap();
+        tx.note_registered(bob, 10).await.unwrap();
+        tx.note_registered(eve, 20).await.unwrap();
         for (name, at) in [("then", 10), ("lately", 20)] {
             let gone = account(&mut tx, name).await;
             tx.keep_name(gone, at, 100, 9).await.unwrap();
@@ -355,6 +360,10 @@ mod tests {
         assert_eq!(store.known_networks_since(bob, 1030).await.unwrap(), ["192.0.2.2"]);
         assert_eq!(store.known_networks_since(bob, 0).await.unwrap().len(), 2);
         let domain = store.domains().await.unwrap()[0].id;
+        for (name, registered_at) in [("bob", Some(10)), ("eve", Some(1030)), ("zoe", None)] {
+            let row = store.find_account(domain, name).await.unwrap().unwrap();
+            assert_eq!(row.registered_at, registered_at, "{name}");
+        }
         assert!(store.was_name_removed_since(domain, "lately", 1030).await.unwrap());
         assert!(!store.was_name_removed_since(domain, "then", 20).await.unwrap());
         let seen = |at| {

@@ -453,7 +453,15 @@ async fn a_backup_with_numbers_that_no_server_can_go_on_from_is_refused() {
                 }
                 "domains" => vec![vec![number(1), text("chat.example")]],
                 "accounts" => {
-                    vec![vec![number(1), number(1), text("bob"), number(1), number(1), number(1)]]
+                    vec![vec![
+                        number(1),
+                        number(1),
+                        text("bob"),
+                        number(1),
+                        number(1),
+                        number(1),
+                        Value::Null,
+                    ]]
                 }
                 "archives" => vec![vec![number(1), number(1), number(0), number(0), number(10)]],
                 "bodies" => vec![vec![
