@@ -149,8 +149,9 @@ impl Counting {
     /// ahead of the log.
     pub fn writes(&mut self, item: Queued) -> Option<i64> {
         let class = item.stanza.class;
+        let holds = self.holds(class);
         match &mut self.managed {
-            Some(managed) if class != Class::Nonza => {
+            Some(managed) if holds => {
                 let bytes = item.len();
                 managed.sent.push(item, bytes);
                 managed.since_request += 1;
