@@ -450,6 +450,7 @@ fn nothing_has_two_accounts() {
     let known = [
         ("route/passing.rs", "pass", devices),
         ("route/passing.rs", "push", devices),
+        ("route/passing.rs", "taken", devices),
         ("carbon_tap.rs", "Received", devices),
         ("carbon_tap.rs", "Received::is_known_to", devices),
         ("carbon_tap.rs", "Received::copy", devices),

@@ -140,7 +140,7 @@ fn no_room(node: &Node, account: &Account, flight: &InFlight) -> Answer {
     if flight.is_request() {
         return Answer::Refused(StanzaError::new(Condition::ServiceUnavailable));
     }
-    let sees = || super::to_account::sees(node, account, &flight.from);
+    let sees = || audience::sees(node, account, &flight.from.to_bare());
     match storage_policy::is_written(&flight.stanza) && sees() {
         true => Answer::Refused(
             StanzaError::new(Condition::ResourceConstraint)

@@ -111,7 +111,7 @@ fn deliver(
     if flight.storage != StoragePolicy::Never
         && node.contacts.hide_who_exists()
         && !storage_policy::comes_back(&flight.stanza)
-        && !sees(node, &account, &flight.from)
+        && !is_seen(node, &account, &flight)
     {
         (flight.storage, flight.copy) = (StoragePolicy::Never, None);
     }
@@ -135,7 +135,7 @@ fn deliver(
         // No message is dropped in silence; but a sender who must not know whether the recipient is
         // online must not learn it from an error (RFC 6121, 8.5.2.2.1 leaves the choice).
         Recipients::NobodyThere
-            if storage_policy::comes_back(&flight.stanza) && sees(node, &account, &flight.from) =>
+            if storage_policy::comes_back(&flight.stanza) && is_seen(node, &account, &flight) =>
         {
             answered(node, origin, &flight, refusal(Condition::ServiceUnavailable))
         }
@@ -181,10 +181,10 @@ fn taps(node: &Node, account: &Account, flight: &mut InFlight) -> Flow {
 fn is_hidden(node: &Node, account: &Account, flight: &InFlight) -> bool {
     let shown = |device: Arc<Session>| device.has_shown_itself_to(&flight.from);
     let device = flight.to.resource().and_then(|resource| account.session(resource));
-    !(sees(node, account, &flight.from) || device.is_some_and(shown))
+    !(is_seen(node, account, flight) || device.is_some_and(shown))
 }
 
-/// Whether somebody of this address may see the account.
-pub(super) fn sees(node: &Node, account: &Account, viewer: &Jid) -> bool {
-    audience::sees(node, account, &viewer.to_bare())
+/// Whether the sender may see the account.
+fn is_seen(node: &Node, account: &Account, flight: &InFlight) -> bool {
+    audience::sees(node, account, &flight.from.to_bare())
 }
