@@ -233,6 +233,11 @@ impl Stanza {
         self.value(self.meaning.head.to)
     }
 
+    /// Whether there is a `to`, without reading it.
+    pub fn is_addressed(&self) -> bool {
+        !matches!(self.meaning.head.to, Value::Absent)
+    }
+
     /// `from`, unescaped and unparsed.
     pub fn from(&self) -> Option<&str> {
         self.value(self.meaning.head.from)

@@ -134,7 +134,7 @@ pub fn rewrite(stanza: &Stanza, how: &Rewrite<'_>, class: Class) -> Outgoing {
     if !how.from.is_empty() {
         attribute(&mut out, "from", how.from);
     }
-    if let (None, Some(to)) = (stanza.to(), how.to) {
+    if let (false, Some(to)) = (stanza.is_addressed(), how.to) {
         attribute(&mut out, "to", to);
     }
     if let (None, Some(lang)) = (stanza.lang(), how.lang) {

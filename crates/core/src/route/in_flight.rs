@@ -124,6 +124,6 @@ impl InFlight {
 
     /// The address to put in: a stanza without one is for the sender's own account.
     fn added_to(&self) -> Option<&str> {
-        self.stanza.to().is_none().then(|| self.to.as_str())
+        (!self.stanza.is_addressed()).then(|| self.to.as_str())
     }
 }

@@ -101,8 +101,8 @@ fn deliver(
         return answered(node, origin, &flight, answer);
     }
     // It would tell a stranger which devices are connected, by whether it comes back.
-    if is_for_one_device(&flight)
-        && node.contacts.hide_who_exists()
+    if node.contacts.hide_who_exists()
+        && is_for_one_device(&flight)
         && is_hidden(node, &account, &flight)
     {
         return answered(node, origin, &flight, refusal(Condition::ServiceUnavailable));
