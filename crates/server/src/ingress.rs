@@ -174,7 +174,9 @@ impl Connections {
         match ingress {
             Ingress::Pipe | Ingress::Admin if self.is_closing() => {}
             Ingress::Pipe | Ingress::Admin => {
-                tokio::spawn(negotiation::run(self.arrived(ingress, peer, None), io));
+                let run = negotiation::run(self.arrived(ingress, peer, None), io);
+                // Boxed, as in `let_in`.
+                tokio::spawn(Box::pin(run));
             }
             Ingress::StartTls | Ingress::DirectTls => {
                 let turn = |turn: Turn, io| async move { Some((turn.await?, io)) };
@@ -227,7 +229,8 @@ impl Connections {
         match self.gate.arrive(peer.network, standing, self.node.clock.steady()) {
             Entry::In(permit) => {
                 let (arrived, put_out) = self.arrived_half_open(ingress, peer, permit);
-                tokio::spawn(until_put_out(put_out, go_on(arrived, io)));
+                // Boxed, because it is large and a new task is moved several times.
+                tokio::spawn(Box::pin(until_put_out(put_out, go_on(arrived, io))));
             }
             Entry::Full => tracing::debug!(address = %peer.address, "too_many_half_open"),
             entry => {
