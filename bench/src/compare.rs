@@ -118,7 +118,8 @@ fn build() -> Result<PathBuf, Failed> {
     }
 }
 
-fn stay_off_the_servers_processor() -> Result<(), Failed> {
+/// Keeps this thread, and those that it starts from now on, off the processor of the servers.
+pub fn stay_off_the_servers_processor() -> Result<(), Failed> {
     let count = std::thread::available_parallelism()?.get();
     if count < 2 {
         return Err("two processors are needed: one for a server, one for the load".into());

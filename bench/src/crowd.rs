@@ -72,7 +72,7 @@ pub async fn run(program: &Path, options: Options) -> Result<(), Failed> {
     }
     let server = Server::start_in(program, server.stop().await?, SETTINGS).await?;
     drop(crowd);
-    let entrance = entrance.moved(server.port)?;
+    let entrance = entrance.moved(server.port);
     let _crowd = come(&entrance, options.online).await?;
     rest(&server).await?;
     let cpu = server.cpu()?;
@@ -165,10 +165,10 @@ async fn lists(server: &Server, entrance: &Entrance, options: &Options) -> Resul
     let mut asker = Client::log_in(entrance, options.online, 1).await?;
     for (what, stanza) in [("roster", ROSTER), ("whoelse", WHOELSE), ("whoelsesince", SINCE)] {
         let begun = server.cpu()?;
-        let bytes = ask(&mut asker, stanza).await?;
+        let bytes = asker.request(stanza).await?;
         let first = server.cpu()? - begun;
         for _ in 0..options.asks {
-            ask(&mut asker, stanza).await?;
+            asker.request(stanza).await?;
         }
         let cpu = server.cpu()? - begun - first;
         println!(
@@ -180,21 +180,4 @@ async fn lists(server: &Server, entrance: &Entrance, options: &Options) -> Resul
         );
     }
     Ok(())
-}
-
-/// Reads the answer to its end; how many bytes it has.
-async fn ask(asker: &mut Client, stanza: &str) -> Result<usize, Failed> {
-    asker.socket.write_all(stanza.as_bytes()).await?;
-    asker.socket.flush().await?;
-    let (mut buffer, mut bytes, mut end) = (vec![0; 64 << 10], 0, Vec::new());
-    while !end.ends_with(b"</iq>") {
-        let read = asker.socket.read(&mut buffer).await?;
-        if read == 0 {
-            return Err("the server has closed the connection".into());
-        }
-        bytes += read;
-        end.extend_from_slice(buffer.get(read.saturating_sub(5)..read).unwrap_or_default());
-        end.drain(..end.len().saturating_sub(5));
-    }
-    Ok(bytes)
 }

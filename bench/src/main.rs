@@ -9,18 +9,17 @@
 //! cargo run --release -p whoelse-bench -- held                    bytes of an idle session
 //! cargo run --profile dist -p whoelse-bench -- faults --minutes 20 --to docs/resilience
 //! cargo run --profile dist -p whoelse-bench -- crowd              10,000 who all see each other
-//! cargo run --profile dist -p whoelse-bench -- flood              presence by logging in again
+//! cargo run --profile dist -p whoelse-bench -- attack             what others notice of one
 //! cargo run --profile dist -p whoelse-bench -- private            two clients on a direct line
-//! cargo run --profile dist -p whoelse-bench -- removal            an account with a large archive goes
 //! ```
 //!
 //! A server runs alone on the first processor, the load on the second, over loopback with TLS 1.3
 //! and SCRAM logins. Processor time hardly moves when the machine is busy; time on the wall does.
 
+mod attack;
 mod compare;
 mod crowd;
 mod faults;
-mod flood;
 mod held;
 mod instructions;
 mod load;
@@ -28,7 +27,6 @@ mod measure;
 mod plan;
 mod private;
 mod relay;
-mod removal;
 mod report;
 mod rows;
 mod server;
@@ -87,15 +85,6 @@ enum What {
         #[command(flatten)]
         options: crowd::Options,
     },
-    /// Presence to everybody from connections that log in again and again: what others see of it.
-    Flood {
-        /// The program to measure.
-        #[arg(long, default_value = "target/dist/whoelse")]
-        program: PathBuf,
-        /// How much of it.
-        #[command(flatten)]
-        options: flood::Options,
-    },
     /// Private chats between two real clients: round trips, and the time until they are connected.
     Private {
         /// The program to measure.
@@ -105,14 +94,14 @@ enum What {
         #[command(flatten)]
         options: private::Options,
     },
-    /// An account with a large archive is removed: what two others notice of it.
-    Removal {
+    /// Somebody does what costs a server much: what others notice of it.
+    Attack {
         /// The program to measure.
         #[arg(long, default_value = "target/dist/whoelse")]
         program: PathBuf,
-        /// How large it is.
+        /// What is done.
         #[command(flatten)]
-        options: removal::Options,
+        options: attack::Options,
     },
     /// Be the bare relay.
     #[command(hide = true)]
@@ -134,9 +123,8 @@ fn main() -> ExitCode {
         What::Faults { program, options } => faults(&program, options),
         What::Storm { program, options } => storm(&program, options),
         What::Crowd { program, options } => crowd(&program, options),
-        What::Flood { program, options } => flood(&program, options),
         What::Private { program, options } => private::run(&program, &options),
-        What::Removal { program, options } => removal(&program, &options),
+        What::Attack { program, options } => attack(&program, &options),
         What::Relay { certificate, key } => relay::run(certificate.zip(key)),
     };
     match done {
@@ -158,14 +146,15 @@ async fn crowd(program: &Path, options: crowd::Options) -> Result<(), Failed> {
     crowd::run(program, options).await
 }
 
-#[tokio::main]
-async fn removal(program: &Path, options: &removal::Options) -> Result<(), Failed> {
-    removal::run(program, options).await
+fn attack(program: &Path, options: &attack::Options) -> Result<(), Failed> {
+    // Before there are other threads.
+    compare::stay_off_the_servers_processor()?;
+    attack_from_here(program, options)
 }
 
 #[tokio::main]
-async fn flood(program: &Path, options: flood::Options) -> Result<(), Failed> {
-    flood::run(program, options).await
+async fn attack_from_here(program: &Path, options: &attack::Options) -> Result<(), Failed> {
+    attack::run(program, options).await
 }
 
 #[tokio::main]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::scram::{self, Keys};
 use super::socket::{Socket, tls};
@@ -36,6 +37,8 @@ pub enum Language {
 /// Where a server is entered, and what is remembered for the next time.
 pub struct Entrance {
     port: u16,
+    /// From which address of this machine.
+    from: [u8; 4],
     language: Language,
     tls: Arc<ClientConfig>,
     /// Held for a look or an insertion.
@@ -45,18 +48,28 @@ pub struct Entrance {
 impl Entrance {
     /// A port of this machine.
     pub fn new(port: u16, language: Language) -> Result<Arc<Entrance>, Failed> {
-        Ok(Arc::new(Entrance { port, language, tls: tls()?, keys: Mutex::default() }))
+        let from = [127, 0, 0, 1];
+        Ok(Arc::new(Entrance { port, from, language, tls: tls()?, keys: Mutex::default() }))
     }
 
     /// The same server, which has started again, at another port.
-    pub fn moved(&self, port: u16) -> Result<Arc<Entrance>, Failed> {
-        let keys = self.keys.lock().clone();
-        Ok(Arc::new(Entrance {
-            port,
-            language: self.language,
-            tls: self.tls.clone(),
-            keys: Mutex::new(keys),
-        }))
+    pub fn moved(&self, port: u16) -> Arc<Entrance> {
+        Arc::new(Entrance { port, ..self.copied() })
+    }
+
+    /// The same server, entered from another address of this machine.
+    pub fn from(&self, from: [u8; 4]) -> Arc<Entrance> {
+        Arc::new(Entrance { from, ..self.copied() })
+    }
+
+    fn copied(&self) -> Entrance {
+        let keys = Mutex::new(self.keys.lock().clone());
+        Entrance { tls: self.tls.clone(), keys, ..*self }
+    }
+
+    /// A connection on which nothing has been said yet.
+    pub async fn connect(&self) -> Result<TcpStream, Failed> {
+        Socket::connect(self.from, self.port).await
     }
 
     /// Whether clients can ask for what only XMPP has.
@@ -88,7 +101,7 @@ impl Client {
         account: usize,
         session: usize,
     ) -> Result<Client, Failed> {
-        let tcp = Socket::connect(entrance.port).await?;
+        let tcp = entrance.connect().await?;
         let (tls, login) = match entrance.language {
             Language::Xmpp => (true, true),
             Language::Lines { tls } => (tls, false),
@@ -117,7 +130,7 @@ impl Client {
 
     /// Makes an account by XEP-0077, before any login.
     pub async fn register(entrance: &Entrance, account: usize) -> Result<(), Failed> {
-        let mut tcp = Socket::connect(entrance.port).await?;
+        let mut tcp = entrance.connect().await?;
         let mut dialogue = Dialogue::over(&mut tcp);
         dialogue.open().await?;
         dialogue.say("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await?;
@@ -139,6 +152,24 @@ impl Client {
         }
         socket.write_all(b"</stream:stream>").await?;
         Ok(())
+    }
+
+    /// Sends one request and reads its answer to the end, however long it is. Returns how many bytes
+    /// came.
+    pub async fn request(&mut self, stanza: &str) -> Result<usize, Failed> {
+        self.socket.write_all(stanza.as_bytes()).await?;
+        self.socket.flush().await?;
+        let (mut buffer, mut bytes, mut end) = (vec![0; 64 << 10], 0, Vec::new());
+        while !end.ends_with(b"</iq>") {
+            let read = self.socket.read(&mut buffer).await?;
+            if read == 0 {
+                return Err("the server has closed the connection".into());
+            }
+            bytes += read;
+            end.extend_from_slice(buffer.get(read.saturating_sub(5)..read).unwrap_or_default());
+            end.drain(..end.len().saturating_sub(5));
+        }
+        Ok(bytes)
     }
 
     /// Sends one stanza and waits until a text has come.

@@ -26,6 +26,11 @@ const GRAIN: Duration = Duration::from_millis(2);
 pub struct Times(Vec<u32>);
 
 impl Times {
+    /// Notes one more.
+    pub fn push(&mut self, time: Duration) {
+        self.0.push(time.as_micros().min(u32::MAX.into()) as u32);
+    }
+
     /// The time that so many of a hundred messages took at most, in milliseconds.
     pub fn percentile(&mut self, percent: f64) -> Option<f64> {
         self.0.sort_unstable();

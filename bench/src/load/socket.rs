@@ -12,7 +12,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -27,9 +27,11 @@ pub enum Socket {
 }
 
 impl Socket {
-    /// Connects to a port of this machine.
-    pub async fn connect(port: u16) -> Result<TcpStream, Failed> {
-        let tcp = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).await?;
+    /// Connects to a port of this machine, from one of its addresses.
+    pub async fn connect(from: [u8; 4], port: u16) -> Result<TcpStream, Failed> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from((from, 0)))?;
+        let tcp = socket.connect(SocketAddr::from(([127, 0, 0, 1], port))).await?;
         tcp.set_nodelay(true)?;
         Ok(tcp)
     }
