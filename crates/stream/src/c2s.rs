@@ -1,4 +1,4 @@
-//! RFC 6120, the accepting end: from a client's first byte to its open session.
+//! RFC 6120 and XEP-0388, the accepting end: from a client's first byte to its open session.
 //!
 //! [`Machine`] takes bytes with [`Machine::push`], and returns [`Step`]s with [`Machine::poll`] and
 //! the bytes to write with [`Machine::output`]. A step that asks something waits for its answer, a
@@ -12,7 +12,8 @@ use crate::binding::ChannelBindings;
 use crate::framing::Output;
 use crate::header::{self, Attributes};
 use crate::pump::{Next, Opened, Pump};
-use crate::sasl::{Mechanism, Refusal};
+use crate::sasl::{Mechanism, Profile, Refusal};
+use crate::sasl2::{Authenticate, Inline as OfferedInline};
 use crate::scram::Hash;
 use crate::{features, sm, token};
 use compact_str::CompactString;
@@ -24,6 +25,7 @@ use whoelse_xmpp::{
 };
 
 mod bind;
+mod inline;
 mod login;
 mod register;
 mod step;
@@ -55,6 +57,9 @@ pub struct Config {
     /// The hashes of which every account has a verifier: SCRAM is offered with these. A client
     /// takes the strongest on offer, so one that some accounts lack would lock them out.
     pub hashes: Vec<Hash>,
+    /// XEP-0388: what can be asked for along with a login; `None` offers the profile of RFC 6120
+    /// alone.
+    pub sasl2: Option<OfferedInline>,
     /// What the server's features add to the stream features after login, encoded.
     pub offers: Vec<u8>,
     /// The limits of an element until a resource is bound.
@@ -67,8 +72,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// Makes the configuration for one domain over STARTTLS, registration closed, every hash, the
-    /// usual limits.
+    /// Makes the configuration for one domain over STARTTLS, registration closed, every hash, SASL2
+    /// with resumption and binding, the usual limits.
     pub fn new(domain: impl Into<String>) -> Config {
         Config {
             domains: vec![domain.into()],
@@ -76,6 +81,7 @@ impl Config {
             transport: Transport::StartTls,
             registration: Registration::Closed,
             hashes: Hash::ALL.to_vec(),
+            sasl2: Some(OfferedInline { resume: true, bind: Some(Vec::new()) }),
             offers: Vec::new(),
             before_login: Limits::BEFORE_LOGIN,
             after_login: Limits::AFTER_LOGIN,
@@ -104,9 +110,15 @@ pub struct Machine {
     /// The domain of the first header; no later header can change it (security row 16).
     domain: Option<String>,
     lang: Option<CompactString>,
+    /// Who the client said it is when it opened the stream, until it is somebody; a claim.
+    from: Option<Box<BareJid>>,
     /// The account that has logged in.
     address: Option<BareJid>,
+    /// The profile of the present or last login.
+    profile: Profile,
     mechanism: Option<Mechanism>,
+    /// What the present login asks for, if it is one of SASL2.
+    authenticate: Option<Box<Authenticate>>,
     logins: u8,
     binds: u8,
     registrations: u8,
@@ -124,6 +136,8 @@ enum State {
     BeforeLogin,
     /// The next part of a login, from the client or the driver.
     Login(login::Login),
+    /// The driver's answer about what a proved login of SASL2 asks for.
+    Inline(inline::Inline),
     /// The driver's answer to a registration.
     Registering(register::Pending),
     /// A request to bind, or to resume.
@@ -177,8 +191,11 @@ impl Machine {
             has_header: false,
             domain: None,
             lang: None,
+            from: None,
             address: None,
+            profile: Profile::default(),
             mechanism: None,
+            authenticate: None,
             logins: 0,
             binds: 0,
             registrations: 0,
@@ -226,6 +243,7 @@ impl Machine {
             | State::Open => true,
             State::Login(login) => login.waits_for_client(),
             State::Handshake
+            | State::Inline(_)
             | State::Registering(_)
             | State::Binding(_)
             | State::Resuming(_)
@@ -362,14 +380,23 @@ impl Machine {
         header::check_version(header)?;
         self.lang = header.lang.clone();
         let from = self.check_from(header, stage)?;
-        self.write_header(from.as_deref());
+        self.write_header(from.as_ref().map(|from| from.as_str()));
+        self.from = from.filter(|_| stage == Stage::Login).map(Box::new);
 
         let (features, state) = match stage {
             Stage::Tls => (features::before_tls(), State::BeforeTls),
             Stage::Login => {
                 let limits = (&self.config.before_login, self.config.idle_seconds.0);
-                let (offered, bindings) = (self.offered(), self.bindings());
-                let features = features::before_login(&offered, bindings, self.registers(), limits);
+                let (offered, bindings) = (self.offered(Profile::Rfc6120), self.bindings());
+                let sasl2 = self.offered(Profile::Sasl2);
+                let sasl2 = self
+                    .config
+                    .sasl2
+                    .as_ref()
+                    .filter(|_| !sasl2.is_empty())
+                    .map(|inline| (sasl2.as_slice(), inline));
+                let features =
+                    features::before_login(&offered, bindings, sasl2, self.registers(), limits);
                 (features, State::BeforeLogin)
             }
             Stage::Bind => {
@@ -383,20 +410,23 @@ impl Machine {
     }
 
     /// Returns the client's own address, if it gave one: our header's `to` (RFC 6120, 4.7.2). After
-    /// login it must be the same (4.9.3.9).
+    /// login it must be the same (4.9.3.9); before it, it must be of this domain where SASL2 is
+    /// offered (XEP-0388, 2.1).
     fn check_from(
         &self,
         header: &StreamHeader,
         stage: Stage,
-    ) -> Result<Option<String>, StreamError> {
+    ) -> Result<Option<BareJid>, StreamError> {
         let Some(from) = &header.from else { return Ok(None) };
         let from = Jid::parse(from)
             .map_err(|_| StreamError::new(StreamCondition::ImproperAddressing))?
             .to_bare();
-        if stage == Stage::Bind && self.address.as_ref().is_some_and(|own| *own != from) {
-            return Err(StreamError::new(StreamCondition::InvalidFrom));
-        }
-        Ok(Some(from.to_string()))
+        let fits = match stage {
+            Stage::Tls => true,
+            Stage::Login => !self.offers_sasl2() || Some(from.domain()) == self.domain.as_deref(),
+            Stage::Bind => self.address.as_ref().is_none_or(|own| *own == from),
+        };
+        if fits { Ok(Some(from)) } else { Err(StreamError::new(StreamCondition::InvalidFrom)) }
     }
 
     fn write_header(&mut self, to: Option<&str>) {
@@ -435,6 +465,7 @@ impl Machine {
             // No element comes before a header, and none is asked for while an answer is awaited.
             state @ (State::Header(_)
             | State::Handshake
+            | State::Inline(_)
             | State::Registering(_)
             | State::Binding(_)
             | State::Resuming(_)

@@ -1,6 +1,7 @@
 //! RFC 6120, 4.3.2, stream features: what a server offers at each stage, and how a client reads it.
 
 use crate::sasl::Mechanism;
+use crate::sasl2::{Authentication, Inline};
 use crate::scram::downgrade::Offer;
 use compact_str::CompactString;
 use whoelse_xmpp::{Child, Limits, Stanza, ns, write::Element};
@@ -12,10 +13,12 @@ pub(crate) fn before_tls() -> Vec<u8> {
     Element::new("stream:features").child(starttls).finish().to_vec()
 }
 
-/// Features before login: mechanisms, their channel bindings (XEP-0440), and registration.
+/// Features before login: mechanisms, their channel bindings (XEP-0440), the same with what can be
+/// asked for along with a login (XEP-0388), and registration.
 pub(crate) fn before_login(
     mechanisms: &[Mechanism],
     bindings: impl Iterator<Item = &'static str>,
+    sasl2: Option<(&[Mechanism], &Inline)>,
     register: bool,
     limits: (&Limits, Option<u32>),
 ) -> Vec<u8> {
@@ -31,6 +34,9 @@ pub(crate) fn before_login(
     features = features.child(mechanisms.iter().fold(list, |list, mechanism| {
         list.child(Element::new("mechanism").text(mechanism.name()))
     }));
+    if let Some((mechanisms, inline)) = sasl2 {
+        features = features.child(Authentication::element(mechanisms, inline));
+    }
     if register {
         features = features.child(Element::new("register").xmlns(ns::REGISTER_FEATURE));
     }
@@ -44,6 +50,16 @@ pub(crate) fn before_bind(offers: &[u8], limits: (&Limits, Option<u32>)) -> Vec<
     Element::new("stream:features")
         .child(Element::new("bind").xmlns(ns::BIND).child(Element::new("required")))
         .child(session)
+        .child(Element::new("sm").xmlns(ns::SM))
+        .child(stream_limits(limits))
+        .raw(offers)
+        .finish()
+        .to_vec()
+}
+
+/// Features of a stream that has a session (XEP-0386): what is left to be negotiated in it.
+pub(crate) fn when_bound(offers: &[u8], limits: (&Limits, Option<u32>)) -> Vec<u8> {
+    Element::new("stream:features")
         .child(Element::new("sm").xmlns(ns::SM))
         .child(stream_limits(limits))
         .raw(offers)
@@ -73,6 +89,8 @@ pub struct Features {
     pub mechanisms: Vec<String>,
     /// XEP-0440: the types of channel binding, `None` if the server does not say.
     pub channel_bindings: Option<Vec<String>>,
+    /// XEP-0388: a login can say what comes next.
+    pub sasl2: Option<Authentication>,
     /// XEP-0077: an account can be registered.
     pub register: bool,
     /// A resource can be bound.
@@ -103,6 +121,7 @@ impl Features {
             starttls: features.has("starttls", ns::TLS),
             mechanisms: mechanisms.unwrap_or_default(),
             channel_bindings,
+            sasl2: Authentication::read(features),
             register: features.has("register", ns::REGISTER_FEATURE),
             bind: features.has("bind", ns::BIND),
             sm: features.has("sm", ns::SM),
@@ -175,7 +194,8 @@ mod tests {
     fn mechanisms_and_bindings_are_read_as_offered() {
         let offered = [Mechanism::Scram { hash: Hash::Sha1, plus: true }, Mechanism::Plain];
 
-        let features = read(&before_login(&offered, ["tls-exporter"].into_iter(), true, LIMITS));
+        let features =
+            read(&before_login(&offered, ["tls-exporter"].into_iter(), None, true, LIMITS));
 
         assert_eq!(features.mechanisms, ["SCRAM-SHA-1-PLUS", "PLAIN"]);
         assert_eq!(features.channel_bindings, Some(vec!["tls-exporter".to_owned()]));
@@ -185,10 +205,30 @@ mod tests {
 
     #[test]
     fn without_bindings_and_registration_neither_is_named() {
-        let features = read(&before_login(&[Mechanism::Plain], [].into_iter(), false, LIMITS));
+        let features =
+            read(&before_login(&[Mechanism::Plain], [].into_iter(), None, false, LIMITS));
 
         assert_eq!(features.channel_bindings, None);
         assert!(!features.register);
+    }
+
+    #[test]
+    fn both_profiles_are_offered_beside_each_other() {
+        let offered = [Mechanism::Plain];
+        let inline = Inline { resume: true, bind: Some(vec![ns::SM.to_owned()]) };
+
+        let sasl2 = Some((offered.as_slice(), &inline));
+        let features = read(&before_login(&offered, [].into_iter(), sasl2, false, LIMITS));
+
+        assert_eq!(features.mechanisms, ["PLAIN"]);
+        assert_eq!(features.sasl2.unwrap().inline, inline);
+    }
+
+    #[test]
+    fn a_stream_with_a_session_can_be_bound_no_more() {
+        let features = read(&when_bound(b"<csi xmlns='urn:xmpp:csi:0'/>", LIMITS));
+
+        assert!(features.sm && !features.bind && features.mechanisms.is_empty());
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod hex;
 pub mod plain;
 mod pump;
 pub mod sasl;
+pub mod sasl2;
 pub mod scram;
 pub mod secret;
 pub mod sm;

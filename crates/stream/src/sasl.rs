@@ -1,4 +1,5 @@
-//! RFC 6120, 6, SASL: mechanisms by name, reasons for a refusal, and the elements that carry them.
+//! RFC 6120, 6, SASL: mechanisms by name, reasons for a refusal, and the elements that carry them, in
+//! this profile and in that of XEP-0388.
 
 use crate::scram::Hash;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -65,6 +66,52 @@ impl Mechanism {
     /// Whether it is bound to the channel.
     pub fn is_bound(self) -> bool {
         matches!(self, Mechanism::Scram { plus: true, .. })
+    }
+}
+
+/// The profile in which an exchange is spoken: the elements around it, and what follows a success.
+/// The exchange itself is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Profile {
+    /// That of RFC 6120, 6: the stream is restarted after it.
+    #[default]
+    Rfc6120,
+    /// XEP-0388, SASL2: the stream goes on, and the client asks for what comes next in advance. See
+    /// [`sasl2`](crate::sasl2).
+    Sasl2,
+}
+
+impl Profile {
+    /// Returns the namespace of its elements.
+    pub fn ns(self) -> &'static str {
+        match self {
+            Profile::Rfc6120 => ns::SASL,
+            Profile::Sasl2 => ns::SASL2,
+        }
+    }
+
+    /// Returns the profile of an element's namespace.
+    pub fn of(namespace: &str) -> Option<Profile> {
+        [Profile::Rfc6120, Profile::Sasl2].into_iter().find(|profile| profile.ns() == namespace)
+    }
+
+    /// Returns the data of `<challenge/>`, `<response/>` and the like: `None` for no data at all,
+    /// which in RFC 6120 differs from empty data, `=`.
+    pub(crate) fn data(self, element: &Stanza) -> Result<Option<Vec<u8>>, IncorrectEncoding> {
+        match (self, element.text().as_str()) {
+            (Profile::Rfc6120, "") => Ok(None),
+            (Profile::Rfc6120, "=") => Ok(Some(Vec::new())),
+            (_, text) => decode(text).map(Some),
+        }
+    }
+
+    /// Writes an element with data: `<challenge/>`, `<response/>`.
+    pub(crate) fn element(self, name: &'static str, data: Option<&[u8]>) -> Element {
+        let element = Element::new(name).xmlns(self.ns());
+        match self {
+            Profile::Rfc6120 => with_data(element, data),
+            Profile::Sasl2 => element.text(&encode(data.unwrap_or_default())),
+        }
     }
 }
 
@@ -158,23 +205,28 @@ impl Refusal {
         self
     }
 
-    /// `<failure>…</failure>`.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut failure =
-            Element::new("failure").xmlns(ns::SASL).child(Element::new(self.condition.name()));
+    /// `<failure>…</failure>`. The condition has the namespace of RFC 6120 in either profile.
+    pub fn encode(&self, profile: Profile) -> Vec<u8> {
+        let condition = Element::new(self.condition.name());
+        let failure = Element::new("failure").xmlns(profile.ns());
+        let mut failure = match profile {
+            Profile::Rfc6120 => failure.child(condition),
+            Profile::Sasl2 => failure.child(condition.xmlns(ns::SASL)),
+        };
         if let Some(text) = &self.text {
             failure = failure.child(Element::new("text").attr("xml:lang", "en").text(text));
         }
         failure.finish().to_vec()
     }
 
-    /// Reads a `<failure/>`. An unknown condition counts as `not-authorized` (RFC 6120, 6.5).
+    /// Reads a `<failure/>` of either profile. An unknown condition counts as `not-authorized`
+    /// (RFC 6120, 6.5).
     pub fn read(failure: &Stanza) -> Refusal {
         let mut names = failure.children().iter().filter(|child| child.ns() == ns::SASL);
         let condition = names.find_map(|child| Condition::from_name(child.name()));
         Refusal {
             condition: condition.unwrap_or(Condition::NotAuthorized),
-            text: failure.child_text("text", ns::SASL).map(String::from),
+            text: failure.child_text("text", failure.ns()).map(String::from),
             close: false,
         }
     }
@@ -184,27 +236,22 @@ impl Refusal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IncorrectEncoding;
 
-/// Returns the data of a SASL element: `None` for no data at all, which differs from empty data,
-/// `=`.
-pub(crate) fn data(element: &Stanza) -> Result<Option<Vec<u8>>, IncorrectEncoding> {
-    match element.text().as_str() {
-        "" => Ok(None),
-        "=" => Ok(Some(Vec::new())),
-        text => STANDARD.decode(text).map(Some).map_err(|_| IncorrectEncoding),
-    }
+/// Decodes the data of an element.
+pub(crate) fn decode(text: &str) -> Result<Vec<u8>, IncorrectEncoding> {
+    STANDARD.decode(text).map_err(|_| IncorrectEncoding)
 }
 
-/// Writes an element with data: `<challenge/>`, `<response/>`, `<success/>`, `<auth/>`.
-pub(crate) fn element(name: &'static str, data: Option<&[u8]>) -> Element {
-    with_data(Element::new(name).xmlns(ns::SASL), data)
+/// Encodes data.
+pub(crate) fn encode(data: &[u8]) -> String {
+    STANDARD.encode(data)
 }
 
-/// Adds data to an element that has its attributes already.
+/// Adds data to an element of RFC 6120 that has its attributes already.
 pub(crate) fn with_data(element: Element, data: Option<&[u8]>) -> Element {
     match data {
         None => element,
         Some([]) => element.text("="),
-        Some(data) => element.text(&STANDARD.encode(data)),
+        Some(data) => element.text(&encode(data)),
     }
 }
 
@@ -227,7 +274,11 @@ mod tests {
     fn a_refusal_is_read_as_it_was_written() {
         for condition in Condition::ALL {
             let refusal = Refusal::new(condition).with_text("blocked for 60 s & <more>");
-            assert_eq!(Refusal::read(&Stanza::parse(refusal.encode()).unwrap()), refusal);
+            for profile in [Profile::Rfc6120, Profile::Sasl2] {
+                let failure = Stanza::parse(refusal.encode(profile)).unwrap();
+                assert_eq!(Refusal::read(&failure), refusal);
+                assert_eq!(Profile::of(failure.ns()), Some(profile));
+            }
         }
     }
 
@@ -241,22 +292,42 @@ mod tests {
     }
 
     #[test]
-    fn no_data_differs_from_empty_data() {
-        let read = |bytes: Option<&[u8]>| {
-            data(&Stanza::parse(element("response", bytes).finish()).unwrap())
+    fn the_failure_of_the_specification_is_read() {
+        // XEP-0388, 2.6.2.
+        let xml = "<failure xmlns='urn:xmpp:sasl:2'><aborted \
+                   xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/><optional-application-specific \
+                   xmlns='urn:something:else'/><text>This is a terrible example.</text></failure>";
+
+        let refusal = Refusal::read(&Stanza::parse(xml.as_bytes()).unwrap());
+
+        let wanted = Refusal::new(Condition::Aborted).with_text("This is a terrible example.");
+        assert_eq!(refusal, wanted);
+    }
+
+    #[test]
+    fn no_data_differs_from_empty_data_in_the_older_profile() {
+        let read = |profile: Profile, bytes: Option<&[u8]>| {
+            profile.data(&Stanza::parse(profile.element("response", bytes).finish()).unwrap())
         };
 
-        assert_eq!(read(None), Ok(None));
-        assert_eq!(read(Some(b"")), Ok(Some(vec![])));
-        assert_eq!(read(Some(b"\0x")), Ok(Some(b"\0x".to_vec())));
+        assert_eq!(read(Profile::Rfc6120, None), Ok(None));
+        for profile in [Profile::Rfc6120, Profile::Sasl2] {
+            assert_eq!(read(profile, Some(b"")), Ok(Some(vec![])));
+            assert_eq!(read(profile, Some(b"\0x")), Ok(Some(b"\0x".to_vec())));
+        }
+        assert_eq!(read(Profile::Sasl2, None), Ok(Some(vec![])), "XEP-0388, 2.2");
     }
 
     #[test]
     fn what_is_not_base64_is_refused() {
-        for bad in ["?", "A", "AA", "AA=", "A A=", "AA==\n", "==", "AAA=A"] {
-            let xml =
-                format!("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{bad}</response>");
-            assert_eq!(data(&Stanza::parse(xml).unwrap()), Err(IncorrectEncoding), "{bad:?}");
+        for profile in [Profile::Rfc6120, Profile::Sasl2] {
+            for bad in ["?", "A", "AA", "AA=", "A A=", "AA==\n", "==", "AAA=A"] {
+                let xml = format!("<response xmlns='{}'>{bad}</response>", profile.ns());
+                let read = profile.data(&Stanza::parse(xml).unwrap());
+                assert_eq!(read, Err(IncorrectEncoding), "{bad:?}");
+            }
         }
+        let equals = Stanza::parse("<response xmlns='urn:xmpp:sasl:2'>=</response>").unwrap();
+        assert_eq!(Profile::Sasl2.data(&equals), Err(IncorrectEncoding));
     }
 }

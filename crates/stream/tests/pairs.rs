@@ -242,7 +242,9 @@ impl Pair {
             Step::Stanza(stanza) => self.session.hear(&stanza),
             Step::Closed => server.close(None),
             Step::Open | Step::Error(_) => {}
-            Step::Sm(_) | Step::Element(_) => panic!("{step:?}"),
+            Step::BindInline(_) | Step::Complete | Step::Sm(_) | Step::Element(_) => {
+                panic!("{step:?}")
+            }
         }
     }
 }

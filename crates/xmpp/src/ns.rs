@@ -88,6 +88,10 @@ pub const STREAM_LIMITS: &str = "urn:xmpp:stream-limits:0";
 pub const CAPS: &str = "http://jabber.org/protocol/caps";
 /// XEP-0012.
 pub const LAST: &str = "jabber:iq:last";
+/// XEP-0386.
+pub const BIND2: &str = "urn:xmpp:bind:0";
+/// XEP-0388.
+pub const SASL2: &str = "urn:xmpp:sasl:2";
 /// XEP-0440.
 pub const SASL_CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
 /// RFC 6121, 2: the roster.

@@ -284,6 +284,8 @@ impl Driver {
             | Step::External { .. }
             | Step::Register(_)
             | Step::Bind { .. }
+            | Step::BindInline(_)
+            | Step::Complete
             | Step::Resume { .. }
             | Step::Open => None,
         }

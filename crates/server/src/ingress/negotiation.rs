@@ -13,6 +13,7 @@ use whoelse_core::sessions::Hold;
 use whoelse_core::{Node, Steady};
 use whoelse_stream::c2s::{LookupAnswer, Machine, Step};
 use whoelse_stream::sasl::{Condition as SaslCondition, Mechanism, Refusal};
+use whoelse_stream::sasl2;
 use whoelse_stream::scram::Hash;
 use whoelse_stream::{ChannelBindings, Password, token};
 use whoelse_xmpp::{BareJid, Condition, StanzaError, StreamCondition, StreamError};
@@ -309,6 +310,8 @@ impl Negotiation {
             }
             Step::Bind { resource } => self.bind(&node, machine, resource).await,
             Step::Resume { previd, h } => return self.resume(&node, machine, &previd, h).await,
+            Step::BindInline(wish) => return self.bind_inline(&node, machine, wish).await,
+            Step::Complete => machine.completed(&[]),
             Step::Open => match self.hold.take() {
                 Some(hold) => return Some(Outcome::Open(hold)),
                 None => return Some(Outcome::Over("internal error")),
@@ -371,24 +374,60 @@ impl Negotiation {
     }
 
     async fn bind(&mut self, node: &Arc<Node>, machine: &mut Machine, resource: Option<String>) {
-        let bound = match &self.principal {
-            Some(principal) => {
-                let is_operator = principal.rights == Rights::Operator;
-                let named = || format!("admin-{}", token());
-                let resource = resource.or_else(|| is_operator.then(named));
-                match node.begin_turn(principal, self.peer.network).await {
-                    Ok(()) => node.bind(principal, resource.as_deref()).await,
-                    Err(error) => Err(error),
-                }
-            }
-            None => Err(StanzaError::new(Condition::NotAuthorized)),
-        };
-        match bound {
+        let is_operator = self.principal.as_ref().is_some_and(|it| it.rights == Rights::Operator);
+        let named = || format!("admin-{}", token());
+        let resource = resource.or_else(|| is_operator.then(named));
+        match self.begin_session(node, resource.as_deref()).await {
             Ok(hold) => {
                 machine.bound(&hold.session.jid);
                 self.hold = Some(hold);
             }
             Err(error) => machine.bind_refused(&error),
+        }
+    }
+
+    /// Begins a session, when it is the account's turn.
+    async fn begin_session(
+        &self,
+        node: &Arc<Node>,
+        resource: Option<&str>,
+    ) -> Result<Hold, StanzaError> {
+        let principal = self.principal.as_ref();
+        let principal = principal.ok_or_else(|| StanzaError::new(Condition::NotAuthorized))?;
+        node.begin_turn(principal, self.peer.network).await?;
+        node.bind(principal, resource).await
+    }
+
+    /// XEP-0386: binds along with the login.
+    async fn bind_inline(
+        &mut self,
+        node: &Arc<Node>,
+        machine: &mut Machine,
+        _wish: sasl2::Bind,
+    ) -> Option<Outcome> {
+        match self.begin_session(node, None).await {
+            Ok(hold) => {
+                machine.bound_inline(&hold.session.jid, &[]);
+                self.hold = Some(hold);
+                None
+            }
+            // The account was removed, or has another password, since the proof.
+            Err(error) if error.condition == Condition::NotAuthorized => {
+                self.principal = None;
+                machine.refused(&Refusal::new(SaslCondition::NotAuthorized));
+                None
+            }
+            // Clients throw tokens away at a failure, so what is not about the credentials is none.
+            Err(error) => {
+                let condition = match error.condition {
+                    Condition::Conflict => StreamCondition::Conflict,
+                    Condition::ResourceConstraint => StreamCondition::ResourceConstraint,
+                    _ => StreamCondition::InternalServerError,
+                };
+                let text = error.text.unwrap_or_else(|| "no session can begin now".to_owned());
+                machine.close(Some(StreamError::new(condition).with_text(text)));
+                Some(Outcome::Over(condition.name()))
+            }
         }
     }
 

@@ -105,6 +105,7 @@ impl Machine {
                 self.write_sm(&sm::Element::Resumed { previd, h });
                 self.open_now()
             }
+            State::Inline(inline) => self.resumed_inline(inline, h),
             state => state,
         };
     }
@@ -117,11 +118,12 @@ impl Machine {
                 self.write_sm(&failed(h, condition));
                 State::BeforeBind
             }
+            State::Inline(inline) => self.resume_failed_inline(inline, &failed(h, condition)),
             state => state,
         };
     }
 
-    fn open_now(&mut self) -> State {
+    pub(super) fn open_now(&mut self) -> State {
         self.pump.set_limits(self.config.after_login);
         self.pump.step(Step::Open);
         State::Open

@@ -1,18 +1,25 @@
-//! RFC 6120, 6: the accepting end of a login.
+//! RFC 6120, 6, and XEP-0388: the accepting end of a login.
+//!
+//! One exchange for both profiles: they differ in how a message is wrapped ([`Profile`]), and in what
+//! follows a success.
 //!
 //! A known and an unknown name take the same steps with the same messages, whatever the mechanism
 //! (security row 14).
 
 use super::{LookupAnswer, Machine, Stage, State, Step, TRIES, Transport};
 use crate::plain::Plain;
-use crate::sasl::{self, Condition, Mechanism, Refusal};
+use crate::sasl::{self, Condition, Mechanism, Profile, Refusal};
+use crate::sasl2::Authenticate;
 use crate::scram::downgrade::Offer;
 use crate::scram::message::ClientFirst;
 use crate::scram::server::{Challenged, Started};
 use crate::scram::{FormerKey, Hash, ScramError, Verifier};
 use crate::secret::Password;
 use std::mem;
-use whoelse_xmpp::{BareJid, Stanza, StreamCondition, ns};
+use whoelse_xmpp::{BareJid, Stanza, StreamCondition, StreamError, ns};
+
+/// What is said of a login that could not be looked at.
+const NOT_NOW: &str = "the server cannot check logins right now, try again later";
 
 /// The state of a login.
 pub(super) enum Login {
@@ -61,8 +68,12 @@ impl From<ScramError> for Condition {
 }
 
 impl Machine {
-    /// The mechanisms offered on this stream in its present state.
-    pub(super) fn offered(&self) -> Vec<Mechanism> {
+    /// The mechanisms offered in a profile on this stream in its present state. In SASL2 they are the
+    /// `<mechanism/>` children of the feature itself, which XEP-0474 protects.
+    pub(super) fn offered(&self, profile: Profile) -> Vec<Mechanism> {
+        if profile == Profile::Sasl2 && !self.offers_sasl2() {
+            return Vec::new();
+        }
         let trusted = self.config.transport == Transport::Trusted;
         let mut offered = Mechanism::ALL.to_vec();
         offered.retain(|mechanism| match mechanism {
@@ -75,6 +86,18 @@ impl Machine {
         offered
     }
 
+    /// XEP-0388, 4: SASL2 is for encrypted streams alone. Whoever is at the other end of a trusted one
+    /// needs no round trip less.
+    pub(super) fn offers_sasl2(&self) -> bool {
+        self.encrypted && self.config.sasl2.is_some()
+    }
+
+    /// Whether a login may use a mechanism: it must have been offered on this very stream; that we
+    /// know it is not enough (row 17).
+    fn may_use(&self, mechanism: Mechanism) -> bool {
+        self.offered(self.profile).contains(&mechanism)
+    }
+
     /// XEP-0440: the types of channel binding offered on this stream in its present state.
     pub(super) fn bindings(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.channel.types().filter(|_| self.encrypted)
@@ -84,31 +107,63 @@ impl Machine {
         self.bindings().next().is_some()
     }
 
-    /// XEP-0474: the same two lists as in the features that were sent.
+    /// XEP-0474: the same two lists as in the features that were sent, for the profile in use.
     pub(super) fn offer(&self) -> Offer {
-        let mechanisms = self.offered().into_iter().map(Mechanism::name);
+        let mechanisms = self.offered(self.profile).into_iter().map(Mechanism::name);
         Offer::new(mechanisms, self.offers_binding().then(|| self.bindings()))
     }
 
+    /// The `<authenticate/>` of the login that is under way, if it is one of SASL2, until its
+    /// `<success/>` is written: what the client says of itself, and what else it asks for. Its initial
+    /// response is taken out.
+    pub fn authenticate(&self) -> Option<&Authenticate> {
+        self.authenticate.as_deref()
+    }
+
     pub(super) fn before_login(&mut self, element: Stanza) -> State {
+        if let Some(profile) = Profile::of(element.ns()) {
+            return self.begin_login(&element, profile);
+        }
         match (element.name(), element.ns()) {
-            ("auth", ns::SASL) => self.auth(&element),
-            ("abort", ns::SASL) => self.refuse(Condition::Aborted),
-            (_, ns::SASL) => self.refuse(Condition::MalformedRequest),
             ("starttls", ns::TLS) => self.refuse_tls(),
             (_, ns::SM) => self.refuse_sm(State::BeforeLogin),
             _ => self.before_login_stanza(element),
         }
     }
 
+    fn begin_login(&mut self, element: &Stanza, profile: Profile) -> State {
+        self.profile = profile;
+        match (element.name(), profile) {
+            ("auth", Profile::Rfc6120) => {
+                let name = element.attr("mechanism").unwrap_or_default();
+                match profile.data(element) {
+                    Ok(data) => self.choose(&name, data),
+                    Err(sasl::IncorrectEncoding) => self.refuse(Condition::IncorrectEncoding),
+                }
+            }
+            ("authenticate", Profile::Sasl2) => match Authenticate::read(element) {
+                Ok(mut request) => {
+                    let data = request.initial_response.take();
+                    let request = self.authenticate.insert(Box::new(request));
+                    let name = request.mechanism.clone();
+                    self.choose(&name, data)
+                }
+                Err(condition) => self.refuse(condition),
+            },
+            ("abort", _) => self.refuse(Condition::Aborted),
+            _ => self.refuse(Condition::MalformedRequest),
+        }
+    }
+
     pub(super) fn during_login(&mut self, element: &Stanza, login: Login) -> State {
-        match (element.name(), element.ns()) {
-            ("response", ns::SASL) => {}
-            ("abort", ns::SASL) => return self.refuse(Condition::Aborted),
-            (_, ns::SASL) => return self.refuse(Condition::MalformedRequest),
+        match (element.name(), Profile::of(element.ns()).filter(|it| *it == self.profile)) {
+            ("response", Some(_)) => {}
+            ("abort", Some(_)) => return self.refuse(Condition::Aborted),
+            (_, Some(Profile::Rfc6120)) => return self.refuse(Condition::MalformedRequest),
+            // XEP-0388, 2.4: anything else ends the stream.
             _ => return self.fail(StreamCondition::NotAuthorized),
         }
-        let Ok(data) = sasl::data(element) else {
+        let Ok(data) = self.profile.data(element) else {
             return self.refuse(Condition::IncorrectEncoding);
         };
         let data = data.unwrap_or_default();
@@ -128,21 +183,17 @@ impl Machine {
         }
     }
 
-    fn auth(&mut self, element: &Stanza) -> State {
-        let named = element.attr("mechanism").and_then(|name| Mechanism::from_name(&name));
-        // The mechanism must have been offered on this very stream; that we know it is not enough
-        // (row 17).
-        let Some(mechanism) = named.filter(|mechanism| self.offered().contains(mechanism)) else {
-            return self.refuse(Condition::InvalidMechanism);
-        };
+    /// Begins the exchange of a mechanism, perhaps with the client's first message.
+    fn choose(&mut self, name: &str, data: Option<Vec<u8>>) -> State {
+        let named = Mechanism::from_name(name).filter(|mechanism| self.may_use(*mechanism));
+        let Some(mechanism) = named else { return self.refuse(Condition::InvalidMechanism) };
         self.mechanism = Some(mechanism);
-        match sasl::data(element) {
-            Ok(Some(data)) => self.first_message(mechanism, &data),
-            Ok(None) => {
-                self.pump.say(&sasl::element("challenge", None).finish());
+        match data {
+            Some(data) => self.first_message(mechanism, &data),
+            None => {
+                self.pump.say(&self.profile.element("challenge", None).finish());
                 State::Login(Login::Chosen(mechanism))
             }
-            Err(sasl::IncorrectEncoding) => self.refuse(Condition::IncorrectEncoding),
         }
     }
 
@@ -193,6 +244,10 @@ impl Machine {
         {
             return self.refuse(Condition::InvalidAuthzid);
         }
+        // XEP-0388, 2.3: nor may the stream have been opened in the name of somebody else.
+        if self.profile == Profile::Sasl2 && self.from.as_ref().is_some_and(|it| **it != account) {
+            return self.refuse(Condition::InvalidAuthzid);
+        }
         let Some(claim) = claim else { return self.not_proved(account, false) };
         self.pump.step(Step::Lookup { account: account.clone(), mechanism });
         State::Login(Login::LookingUp { account, claim })
@@ -234,7 +289,7 @@ impl Machine {
                 // A verifier of another hash could prove nothing here.
                 let genuine = genuine && verifier.hash == hash;
                 let (exchange, message) = started.challenge(verifier, genuine, &self.offer());
-                let challenge = sasl::element("challenge", Some(message.as_bytes()));
+                let challenge = self.profile.element("challenge", Some(message.as_bytes()));
                 self.pump.say(&challenge.finish());
                 let exchange = exchange.recognising(former);
                 State::Login(Login::Challenged { account, exchange })
@@ -288,7 +343,8 @@ impl Machine {
         }
     }
 
-    /// Answers [`Step::AuthSucceeded`] with consent: tells the client, with our own proof.
+    /// Answers [`Step::AuthSucceeded`] with consent: tells the client, with our own proof. In SASL2 what
+    /// the client asks for along with its login comes first.
     pub fn succeeded(&mut self) {
         let login = self.take_login(|login| matches!(login, Login::Succeeding { .. }));
         if let Some(Login::Succeeding { account, proof }) = login {
@@ -304,19 +360,25 @@ impl Machine {
         }
     }
 
-    /// Answers [`Step::AuthSucceeded`] and [`Step::External`] with a refusal.
+    /// Answers [`Step::AuthSucceeded`], [`Step::External`] and [`Step::BindInline`] with a refusal.
     pub fn refused(&mut self, refusal: &Refusal) {
         let fits = |login: &Login| matches!(login, Login::Succeeding { .. } | Login::External);
-        if self.take_login(fits).is_some() {
+        if self.take_login(fits).is_some() || matches!(self.state, State::Inline(_)) {
+            self.address = None;
             self.state = self.refuse_login(refusal, State::BeforeLogin);
         }
     }
 
     fn succeed(&mut self, address: BareJid, proof: Option<String>) {
-        let proof = proof.as_deref().map(str::as_bytes);
-        self.pump.say(&sasl::element("success", proof).finish());
         self.address = Some(address);
-        self.restart(Stage::Bind);
+        match self.profile {
+            Profile::Rfc6120 => {
+                let proof = proof.as_deref().map(str::as_bytes);
+                self.pump.say(&self.profile.element("success", proof).finish());
+                self.restart(Stage::Bind);
+            }
+            Profile::Sasl2 => self.state = self.begin_inline(proof),
+        }
     }
 
     /// Takes the login out, if its state is one that an answer fits.
@@ -335,9 +397,22 @@ impl Machine {
     }
 
     /// Sends `<failure/>`; the stream continues with `back`, or ends.
+    ///
+    /// Clients of SASL2 may throw a token away at any `<failure/>` (XEP-0484, 4.1). So one that says
+    /// nothing about the credentials is an error of the stream there.
     pub(super) fn refuse_login(&mut self, refusal: &Refusal, back: State) -> State {
-        self.pump.say(&refusal.encode());
+        if self.profile == Profile::Sasl2 && refusal.condition == Condition::TemporaryAuthFailure {
+            let error = match refusal.close {
+                true => StreamError::new(StreamCondition::PolicyViolation),
+                false => StreamError::new(StreamCondition::InternalServerError),
+            };
+            let text = refusal.text.clone().unwrap_or_else(|| NOT_NOW.to_owned());
+            self.end(error.with_text(text));
+            return State::Over;
+        }
+        self.pump.say(&refusal.encode(self.profile));
         self.mechanism = None;
+        self.authenticate = None;
         self.logins = self.logins.saturating_add(1);
         if refusal.close || self.logins >= TRIES {
             return self.fail(StreamCondition::PolicyViolation);

@@ -2,6 +2,7 @@
 
 use crate::pump::Opened;
 use crate::sasl::{Mechanism, Refusal};
+use crate::sasl2;
 use crate::scram::{FormerKey, Verifier};
 use crate::secret::Password;
 use crate::sm;
@@ -50,6 +51,9 @@ pub enum Step {
     /// [`Machine::succeeded`](super::Machine::succeeded), or
     /// [`Machine::refused`](super::Machine::refused) if it must not be. The look-up of the verifier
     /// has settled which account it is.
+    ///
+    /// In SASL2 the client is not told before what it asks for along with the login is done:
+    /// [`Step::Resume`], [`Step::BindInline`] and [`Step::Complete`] follow, each if it is due.
     AuthSucceeded,
     /// On a trusted stream: the peer asks to log in as the user whom the system names. Answer with
     /// [`Machine::succeeded_as`](super::Machine::succeeded_as) or
@@ -67,6 +71,14 @@ pub enum Step {
         /// The resource that it asks for, normalised.
         resource: Option<String>,
     },
+    /// XEP-0386: the client wants a session, along with its login. Answer with
+    /// [`Machine::bound_inline`](super::Machine::bound_inline). If it gets none, and that is not
+    /// about its credentials, close the stream with an error: a client may throw its token away if
+    /// it hears `<failure/>`. Otherwise answer with [`Machine::refused`](super::Machine::refused).
+    BindInline(sasl2::Bind),
+    /// XEP-0388: everything else that the client asked for along with its login is done. Answer with
+    /// [`Machine::completed`](super::Machine::completed), which tells it.
+    Complete,
     /// The client wants to resume a session. Answer with
     /// [`Machine::resumed`](super::Machine::resumed) or
     /// [`Machine::resume_failed`](super::Machine::resume_failed).

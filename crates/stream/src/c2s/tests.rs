@@ -9,13 +9,28 @@ use crate::scram::downgrade::Offer;
 use crate::scram::{Hash, Verifier};
 use crate::secret::Password;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use std::cell::Cell;
 use whoelse_xmpp::{Condition, FullJid, StanzaError};
 
 mod binding;
 mod headers;
+mod inline;
 mod login;
 mod registration;
 mod security;
+
+thread_local! {
+    /// The profile in which the client of the present test speaks.
+    static SPEAKS: Cell<Profile> = const { Cell::new(Profile::Rfc6120) };
+}
+
+/// Runs a test once with a client of either profile.
+fn in_both_profiles(test: impl Fn()) {
+    for profile in [Profile::Rfc6120, Profile::Sasl2] {
+        SPEAKS.set(profile);
+        test();
+    }
+}
 
 const DOMAIN: &str = "a.example";
 const HEADER: &str = "<stream:stream to='a.example' version='1.0' xml:lang='de' \
@@ -100,9 +115,12 @@ impl World {
     /// Takes all steps, and returns the machine's output since the last look.
     fn settle(&mut self) -> String {
         while let Some(step) = self.machine.poll() {
-            self.steps.push(name(&step));
-            if matches!(step, Step::Closed) {
-                self.machine.close(None);
+            self.steps.extend(name(&step));
+            match step {
+                Step::Closed => self.machine.close(None),
+                // Nobody has anything to add, unless a test says so.
+                Step::Complete => self.machine.completed(b""),
+                _ => {}
             }
         }
         let said = String::from_utf8(self.machine.output().take()).unwrap();
@@ -136,27 +154,55 @@ const BIND: &str = "<iq type='set' id='b1'><bind xmlns='urn:ietf:params:xml:ns:x
                     <resource>desk</resource></bind></iq>";
 
 fn auth(mechanism: &str, data: Option<&str>) -> String {
-    let xmlns = "urn:ietf:params:xml:ns:xmpp-sasl";
-    let data = match data {
-        None => String::new(),
-        Some("") => "=".to_owned(),
-        Some(data) => STANDARD.encode(data),
-    };
-    format!("<auth xmlns='{xmlns}' mechanism='{mechanism}'>{data}</auth>")
+    let xmlns = SPEAKS.get().ns();
+    match (SPEAKS.get(), data) {
+        (Profile::Rfc6120, data) => {
+            let data = match data {
+                None => String::new(),
+                Some("") => "=".to_owned(),
+                Some(data) => STANDARD.encode(data),
+            };
+            format!("<auth xmlns='{xmlns}' mechanism='{mechanism}'>{data}</auth>")
+        }
+        (Profile::Sasl2, None) => {
+            format!("<authenticate xmlns='{xmlns}' mechanism='{mechanism}'/>")
+        }
+        (Profile::Sasl2, Some(data)) => format!(
+            "<authenticate xmlns='{xmlns}' mechanism='{mechanism}'><initial-response>{}\
+             </initial-response></authenticate>",
+            STANDARD.encode(data)
+        ),
+    }
 }
 
 fn response(data: &str) -> String {
-    let data = STANDARD.encode(data);
-    format!("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{data}</response>")
+    raw_response(&STANDARD.encode(data))
+}
+
+fn raw_response(data: &str) -> String {
+    format!("<response xmlns='{}'>{data}</response>", SPEAKS.get().ns())
+}
+
+fn abort() -> String {
+    format!("<abort xmlns='{}'/>", SPEAKS.get().ns())
 }
 
 fn failure(condition: &str) -> String {
-    format!("<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><{condition}/></failure>")
+    match SPEAKS.get() {
+        Profile::Rfc6120 => {
+            format!("<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><{condition}/></failure>")
+        }
+        Profile::Sasl2 => format!(
+            "<failure xmlns='urn:xmpp:sasl:2'><{condition} \
+             xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/></failure>"
+        ),
+    }
 }
 
-/// Returns the content of an element that carries base64.
+/// Returns the first text, which is base64, of an element.
 fn data(element: &str) -> String {
-    let inside = element.split('>').nth(1).unwrap().split('<').next().unwrap();
+    let texts = element.split('>').skip(1).filter_map(|part| part.split('<').next());
+    let inside = texts.into_iter().find(|text| !text.is_empty()).unwrap();
     String::from_utf8(STANDARD.decode(inside).unwrap()).unwrap()
 }
 
@@ -170,9 +216,11 @@ fn name_of(account: &BareJid) -> &str {
     account.local().unwrap()
 }
 
-/// Returns a step in a few words, without what differs from run to run.
-fn name(step: &Step) -> String {
-    match step {
+/// Returns a step in a few words, without what differs from run to run. `None` for the last step of
+/// any login of SASL2.
+fn name(step: &Step) -> Option<String> {
+    Some(match step {
+        Step::Complete => return None,
         Step::StartTls => "starttls".into(),
         Step::Lookup { account, mechanism } => {
             format!("lookup {} {}", name_of(account), mechanism.name())
@@ -192,6 +240,7 @@ fn name(step: &Step) -> String {
             format!("create {} {password}", name_of(account))
         }
         Step::Bind { resource } => format!("bind {resource:?}"),
+        Step::BindInline(bind) => format!("bind inline {:?}", bind.tag),
         Step::Resume { previd, h } => format!("resume {previd} {h}"),
         Step::Open => "open".into(),
         Step::Stanza(stanza) => format!("stanza {}", stanza.name()),
@@ -199,5 +248,5 @@ fn name(step: &Step) -> String {
         Step::Element(element) => format!("element {}", element.name()),
         Step::Closed => "closed".into(),
         Step::Error(error) => format!("error {}", error.condition.name()),
-    }
+    })
 }

@@ -5,7 +5,7 @@ use super::{Denied, Machine, Reason, Stage, State, Step, Trust};
 use crate::binding::ChannelBindings;
 use crate::features::Features;
 use crate::plain;
-use crate::sasl::{self, Mechanism, Refusal};
+use crate::sasl::{self, Mechanism, Profile, Refusal};
 use crate::scram::ScramError;
 use crate::scram::client::{Binding, Proved, Started};
 use crate::secret::Password;
@@ -124,7 +124,7 @@ impl Machine {
     }
 
     fn auth(&mut self, mechanism: Mechanism, data: &[u8]) {
-        let auth = sasl::element("auth", None).attr("mechanism", mechanism.name());
+        let auth = Profile::Rfc6120.element("auth", None).attr("mechanism", mechanism.name());
         self.pump.say(&sasl::with_data(auth, Some(data)).finish());
     }
 
@@ -136,7 +136,7 @@ impl Machine {
             self.pump.step(Step::AuthFailed(Refusal::read(element)));
             return State::Ready;
         }
-        let Ok(data) = sasl::data(element) else {
+        let Ok(data) = Profile::Rfc6120.data(element) else {
             return self.give_up(Reason::Scram(ScramError::Malformed));
         };
         let data = data.unwrap_or_default();
@@ -171,7 +171,7 @@ impl Machine {
 
     fn respond(&mut self, data: &[u8]) {
         let data = (!data.is_empty()).then_some(data);
-        self.pump.say(&sasl::element("response", data).finish());
+        self.pump.say(&Profile::Rfc6120.element("response", data).finish());
     }
 
     fn logged_in(&mut self, mechanism: Mechanism) -> State {

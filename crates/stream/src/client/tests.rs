@@ -6,7 +6,7 @@
 use super::login::{Plain, choose};
 use super::*;
 use crate::binding::EXPORTER;
-use crate::sasl::{Condition, Mechanism, Refusal};
+use crate::sasl::{Condition, Mechanism, Profile, Refusal};
 use crate::scram::client::Binding;
 use crate::scram::{Hash, ScramError};
 use crate::secret::Password;
@@ -295,7 +295,7 @@ fn a_refused_login_is_told_and_another_may_be_tried() {
     machine.login("bob", password()).unwrap();
     let refusal = Refusal::new(Condition::AccountDisabled).with_text("blocked for 60 s");
 
-    let steps = send(&mut machine, &String::from_utf8(refusal.encode()).unwrap());
+    let steps = send(&mut machine, &String::from_utf8(refusal.encode(Profile::Rfc6120)).unwrap());
 
     assert!(matches!(&steps[..], [Step::AuthFailed(told)] if *told == refusal));
     assert!(machine.is_ready());

@@ -99,58 +99,69 @@ fn trace(mechanism: &str, answer: impl Fn(&Password) -> LookupAnswer) -> Vec<Str
 
 #[test]
 fn row_14_a_known_and_an_unknown_name_leave_the_same_trace() {
-    for (mechanism, hash) in
-        Hash::ALL.map(|hash| (hash.mechanism(), hash)).into_iter().chain([("PLAIN", Hash::Sha256)])
-    {
-        let known = trace(mechanism, |right| LookupAnswer::Verifier(Verifier::fresh(hash, right)));
-        let unknown =
-            trace(mechanism, |_| LookupAnswer::Fake(Verifier::fake(hash, b"secret", "bob")));
+    in_both_profiles(|| {
+        for (mechanism, hash) in Hash::ALL
+            .map(|hash| (hash.mechanism(), hash))
+            .into_iter()
+            .chain([("PLAIN", Hash::Sha256)])
+        {
+            let known =
+                trace(mechanism, |right| LookupAnswer::Verifier(Verifier::fresh(hash, right)));
+            let unknown =
+                trace(mechanism, |_| LookupAnswer::Fake(Verifier::fake(hash, b"secret", "bob")));
 
-        assert_eq!(known, unknown);
-        assert!(known.contains(&"failed bob".to_owned()));
-    }
+            assert_eq!(known, unknown);
+            assert!(known.contains(&"failed bob".to_owned()));
+        }
+    });
 }
 
 #[test]
 fn row_14_a_made_up_verifier_lets_nobody_in() {
-    // This holds even for the verifier of the very password that is tried.
-    let verifier = Verifier::fresh(Hash::Sha256, &password("guess"));
-    let mut world = World::tls();
-    world.send(&auth("PLAIN", Some("\0bob\0guess")));
-    world.machine.lookup(LookupAnswer::Fake(verifier.clone()));
-    world.settle();
+    in_both_profiles(|| {
+        // This holds even for the verifier of the very password that is tried.
+        let verifier = Verifier::fresh(Hash::Sha256, &password("guess"));
+        let mut world = World::tls();
+        world.send(&auth("PLAIN", Some("\0bob\0guess")));
+        world.machine.lookup(LookupAnswer::Fake(verifier.clone()));
+        world.settle();
 
-    world.machine.derived(&verifier);
-    world.settle();
+        world.machine.derived(&verifier);
+        world.settle();
 
-    assert_eq!(world.steps(), ["lookup bob PLAIN", "derive", "failed bob"]);
+        assert_eq!(world.steps(), ["lookup bob PLAIN", "derive", "failed bob"]);
+    });
 }
 
 #[test]
 fn row_15_nobody_acts_as_somebody_else() {
-    for authzid in
-        ["eve@a.example", "bob@b.example", "bob", "a.example", "bob@a.example/desk", "bob@"]
-    {
-        let plain = auth("PLAIN", Some(&format!("{authzid}\0bob\0pencil")));
-        let scram = auth("SCRAM-SHA-1", Some(&format!("n,a={authzid},n=bob,r=abc")));
-        for text in [plain, scram] {
-            let mut world = World::tls();
-            assert_eq!(world.send(&text), failure("invalid-authzid"), "{authzid}");
-            assert!(world.steps().is_empty());
+    in_both_profiles(|| {
+        for authzid in
+            ["eve@a.example", "bob@b.example", "bob", "a.example", "bob@a.example/desk", "bob@"]
+        {
+            let plain = auth("PLAIN", Some(&format!("{authzid}\0bob\0pencil")));
+            let scram = auth("SCRAM-SHA-1", Some(&format!("n,a={authzid},n=bob,r=abc")));
+            for text in [plain, scram] {
+                let mut world = World::tls();
+                assert_eq!(world.send(&text), failure("invalid-authzid"), "{authzid}");
+                assert!(world.steps().is_empty());
+            }
         }
-    }
+    });
 }
 
 #[test]
 fn row_15_the_own_address_is_no_mismatch() {
-    for text in [
-        auth("PLAIN", Some("Bob@A.example\0bob\0pencil")),
-        auth("SCRAM-SHA-1", Some("n,a=bob@a.example,n=bob,r=abc")),
-    ] {
-        let mut world = World::tls();
-        world.send(&text);
-        assert_eq!(world.steps().len(), 1);
-    }
+    in_both_profiles(|| {
+        for text in [
+            auth("PLAIN", Some("Bob@A.example\0bob\0pencil")),
+            auth("SCRAM-SHA-1", Some("n,a=bob@a.example,n=bob,r=abc")),
+        ] {
+            let mut world = World::tls();
+            world.send(&text);
+            assert_eq!(world.steps().len(), 1);
+        }
+    });
 }
 
 #[test]
@@ -207,21 +218,23 @@ fn row_16_who_logged_in_cannot_become_somebody_else() {
 
 #[test]
 fn row_17_a_mechanism_that_is_not_offered_is_refused() {
-    for mechanism in
-        ["ANONYMOUS", "DIGEST-MD5", "SCRAM-SHA-384", "plain", "", "EXTERNAL", "X-OAUTH2"]
-    {
-        let mut world = World::tls();
-        assert_eq!(
-            world.send(&auth(mechanism, Some("x"))),
-            failure("invalid-mechanism"),
-            "{mechanism}"
-        );
-        assert!(world.steps().is_empty());
-    }
-    for mechanism in ["SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-512-PLUS"] {
-        let mut world = World::trusted();
-        assert_eq!(world.send(&auth(mechanism, Some("x"))), failure("invalid-mechanism"));
-    }
+    in_both_profiles(|| {
+        for mechanism in
+            ["ANONYMOUS", "DIGEST-MD5", "SCRAM-SHA-384", "plain", "", "EXTERNAL", "X-OAUTH2"]
+        {
+            let mut world = World::tls();
+            assert_eq!(
+                world.send(&auth(mechanism, Some("x"))),
+                failure("invalid-mechanism"),
+                "{mechanism}"
+            );
+            assert!(world.steps().is_empty());
+        }
+        for mechanism in ["SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-512-PLUS"] {
+            let mut world = World::trusted();
+            assert_eq!(world.send(&auth(mechanism, Some("x"))), failure("invalid-mechanism"));
+        }
+    });
 }
 
 #[test]
@@ -243,28 +256,32 @@ fn row_22_what_was_sent_in_clear_behind_starttls_is_not_read() {
 
 #[test]
 fn row_23_a_hidden_channel_binding_is_noticed() {
-    let mut world = World::tls();
+    in_both_profiles(|| {
+        let mut world = World::tls();
 
-    let said = world.send(&auth("SCRAM-SHA-256", Some("y,,n=bob,r=abc")));
+        let said = world.send(&auth("SCRAM-SHA-256", Some("y,,n=bob,r=abc")));
 
-    assert_eq!(said, failure("not-authorized"));
-    assert!(world.steps().is_empty());
+        assert_eq!(said, failure("not-authorized"));
+        assert!(world.steps().is_empty());
+    });
 }
 
 #[test]
 fn a_message_of_another_channel_is_a_failed_login() {
-    let mut world = World::tls();
-    let verifier = Verifier::fresh(Hash::Sha256, &password("pencil"));
-    let theirs = Binding::Bound(crate::binding::EXPORTER, vec![6; 32]);
-    let (exchange, first) =
-        client::Started::new(Hash::Sha256, "bob", password("pencil"), &theirs, world.offer())
-            .unwrap();
-    world.send(&auth("SCRAM-SHA-256-PLUS", Some(&first)));
-    world.machine.lookup(LookupAnswer::Verifier(verifier));
-    let challenge = world.settle();
+    in_both_profiles(|| {
+        let mut world = World::tls();
+        let verifier = Verifier::fresh(Hash::Sha256, &password("pencil"));
+        let theirs = Binding::Bound(crate::binding::EXPORTER, vec![6; 32]);
+        let (exchange, first) =
+            client::Started::new(Hash::Sha256, "bob", password("pencil"), &theirs, world.offer())
+                .unwrap();
+        world.send(&auth("SCRAM-SHA-256-PLUS", Some(&first)));
+        world.machine.lookup(LookupAnswer::Verifier(verifier));
+        let challenge = world.settle();
 
-    let (_, proof) = exchange.respond(data(&challenge).as_bytes()).unwrap();
-    world.send(&response(&proof));
+        let (_, proof) = exchange.respond(data(&challenge).as_bytes()).unwrap();
+        world.send(&response(&proof));
 
-    assert_eq!(world.steps(), ["lookup bob SCRAM-SHA-256-PLUS", "failed bob unseen"]);
+        assert_eq!(world.steps(), ["lookup bob SCRAM-SHA-256-PLUS", "failed bob unseen"]);
+    });
 }
