@@ -62,6 +62,10 @@ const COUNT_WITH: &str = counted!(
 );
 const HAS: &str = "SELECT 1 FROM archive_rows WHERE archive = $1 AND direction < 2 AND seq = $2";
 
+const OLDEST: &str = "SELECT seq, at FROM archive_rows \
+    WHERE archive = $1 AND direction < 2 ORDER BY seq LIMIT 1";
+const NEWEST: &str = "SELECT seq, at FROM archive_rows \
+    WHERE archive = $1 AND direction < 2 ORDER BY seq DESC LIMIT 1";
 const FIRST: &str = "SELECT seq FROM archive_rows \
     WHERE archive = $1 AND seq > $2 AND seq < $3 ORDER BY seq LIMIT 1";
 const LAST: &str = "SELECT seq FROM archive_rows \
@@ -157,6 +161,8 @@ pub(crate) const READING: &[&str] = &[
     FIRST_WITH,
     LAST_WITH,
     HAS,
+    OLDEST,
+    NEWEST,
     WITH_PASSING,
     AGES,
 ];
@@ -196,6 +202,20 @@ pub struct Query {
     pub limit: i64,
     /// Whether to take the newest rather than the oldest, if there are more.
     pub backwards: bool,
+}
+
+/// A message that an archive shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Its number in the archive.
+    pub seq: i64,
+    /// When it was accepted, in microseconds since 1970: what people are told.
+    pub at: i64,
+}
+
+/// Reads a row of number and time.
+fn shown(row: &AnyRow) -> Result<Shown> {
+    Ok(Shown { seq: row.try_get(0)?, at: row.try_get(1)? })
 }
 
 /// Some archives that were looked at, for those of which something has to go.
@@ -376,6 +396,20 @@ impl Store {
         let mut conn = self.reader_of_all().await?;
         let rows = sqlx::query(conn.text(WITH_PASSING)).fetch_all(&mut *conn).await?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    /// Returns the oldest and the newest message that an archive shows, if it shows any. It is read for
+    /// its owner, who does not wait for those who read archives.
+    pub async fn archive_ends(&self, archive: i64) -> Result<Option<(Shown, Shown)>> {
+        let mut conn = self.mailbox_reader(archive).await?;
+        let mut ends = [None, None];
+        for (end, text) in ends.iter_mut().zip([OLDEST, NEWEST]) {
+            let query = sqlx::query(conn.text(text)).bind(archive);
+            let row = query.fetch_optional(&mut *conn).await?;
+            *end = row.as_ref().map(shown).transpose()?;
+        }
+        let [oldest, newest] = ends;
+        Ok(oldest.zip(newest))
     }
 
     /// Returns whether a message is in an archive.

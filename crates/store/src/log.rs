@@ -39,6 +39,14 @@ pub(crate) use logged;
 
 const LAST_BODY: &str = "SELECT CAST(COALESCE(MAX(id), 0) AS BIGINT) FROM bodies";
 const UNDELIVERED: &str = logged!("AND r.direction <> 1 AND r.seq > $2 ORDER BY r.seq LIMIT $3");
+const UNDELIVERED_BUT_SHOWN: &str = logged!(
+    "AND r.direction <> 1 AND r.seq > $2 AND (r.direction = 2 OR r.seq > $4) \
+    ORDER BY r.seq LIMIT $3"
+);
+const FIRST_RECEIVED: &str = "SELECT seq FROM archive_rows \
+    WHERE archive = $1 AND seq > $2 AND seq <= $3 AND direction = 0 ORDER BY seq LIMIT 1";
+const LAST_RECEIVED: &str = "SELECT seq FROM archive_rows \
+    WHERE archive = $1 AND seq > $2 AND seq <= $3 AND direction = 0 ORDER BY seq DESC LIMIT 1";
 const COUNT_UNDELIVERED: &str = "SELECT \
     (SELECT p.address FROM peers p WHERE p.archive = $1 AND p.id = w.peer), w.messages, w.bytes \
     FROM (SELECT r.peer, COUNT(*) AS messages, CAST(COALESCE(SUM(r.bytes), 0) AS BIGINT) AS bytes \
@@ -47,7 +55,8 @@ const COUNT_UNDELIVERED: &str = "SELECT \
 
 pub(crate) const STATEMENTS: &[&str] = &[LAST_BODY];
 /// Those that are made with a [`LogReader`](crate::log_reader::LogReader).
-pub(crate) const READING: &[&str] = &[UNDELIVERED, COUNT_UNDELIVERED];
+pub(crate) const READING: &[&str] =
+    &[UNDELIVERED, UNDELIVERED_BUT_SHOWN, FIRST_RECEIVED, LAST_RECEIVED, COUNT_UNDELIVERED];
 
 static INSERT_BODIES: LazyLock<ManyRows> = LazyLock::new(|| {
     ManyRows::new("INSERT INTO bodies (id, holders, kept_at, resource, stanza) VALUES", 5, "")
@@ -157,6 +166,15 @@ pub struct LoggedMessage {
     pub stanza: Bytes,
 }
 
+/// What was received in an archive, but for what it shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undelivered {
+    /// The messages, oldest first.
+    pub rows: Vec<LoggedMessage>,
+    /// The first and the last number of what it shows, if there is any.
+    pub shown: Option<(i64, i64)>,
+}
+
 impl Store {
     /// Returns the time stamp of the message that was stored last, if there ever was one.
     pub async fn last_stamp(&self) -> Result<Option<i64>> {
@@ -174,6 +192,33 @@ impl Store {
         let query =
             sqlx::query(conn.text(UNDELIVERED)).bind(archive).bind(after_seq).bind(limit.max(0));
         query.fetch_all(&mut *conn).await?.iter().map(logged_message).collect()
+    }
+
+    /// Returns the messages received in an archive after this number, oldest first, but for those that
+    /// it shows up to the number `shown_to`.
+    pub async fn undelivered_but_shown(
+        &self,
+        archive: i64,
+        after_seq: i64,
+        shown_to: i64,
+        limit: i64,
+    ) -> Result<Undelivered> {
+        let mut conn = self.mailbox_reader(archive).await?;
+        let mut shown = [None, None];
+        for (end, text) in shown.iter_mut().zip([FIRST_RECEIVED, LAST_RECEIVED]) {
+            let query = sqlx::query(conn.text(text)).bind(archive).bind(after_seq).bind(shown_to);
+            let row = query.fetch_optional(&mut *conn).await?;
+            *end = row.map(|row| row.try_get(0)).transpose()?;
+        }
+        let [first, last] = shown;
+        let query = sqlx::query(conn.text(UNDELIVERED_BUT_SHOWN))
+            .bind(archive)
+            .bind(after_seq)
+            .bind(limit.max(0))
+            .bind(shown_to);
+        let rows = query.fetch_all(&mut *conn).await?;
+        let rows = rows.iter().map(logged_message).collect::<Result<_>>()?;
+        Ok(Undelivered { rows, shown: first.zip(last) })
     }
 
     /// Returns of whom messages were received in an archive after this number: the key of each sender,

@@ -52,6 +52,36 @@ async fn an_archive_is_paged_forward_and_backward() {
 }
 
 #[tokio::test]
+async fn an_archive_has_ends_and_what_it_does_not_show_is_none_of_them() {
+    let (_dir, store) = fresh().await;
+    let (bob, eve, _) = ten(&store).await;
+    let mut passing = message(11, ("eve", eve), ("bob", bob));
+    passing.first.direction = crate::Direction::Passing;
+    passing.second = None;
+    let mut tx = store.begin().await.unwrap();
+    tx.append(&[passing]).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let (oldest, newest) = store.archive_ends(bob).await.unwrap().unwrap();
+    assert_eq!((oldest.seq, newest.seq), (1, 10));
+    assert_eq!((oldest.at, newest.at), (1000, 10_000));
+    assert_eq!(store.archive_ends(999).await.unwrap(), None);
+
+    // Bob has received the even numbers, and 11, which is not shown.
+    for (after, shown_to, left, shown) in [
+        (0, 10, vec![11], Some((2, 10))),
+        (4, 7, vec![8, 10, 11], Some((6, 6))),
+        (10, 10, vec![11], None),
+        (0, 1, vec![2, 4, 6, 8, 10, 11], None),
+    ] {
+        let read = store.undelivered_but_shown(bob, after, shown_to, 100).await.unwrap();
+        assert_eq!((seqs(&read.rows), read.shown), (left, shown), "{after} {shown_to}");
+    }
+    let one = store.undelivered_but_shown(bob, 0, 4, 1).await.unwrap();
+    assert_eq!((seqs(&one.rows), one.shown), (vec![6], Some((2, 4))));
+}
+
+#[tokio::test]
 async fn a_total_is_known_only_where_few_rows_have_to_be_looked_at() {
     let (_dir, store) = fresh().await;
     let (bob, ..) = ten(&store).await;
