@@ -213,6 +213,9 @@ impl Actor {
         if tree.is("resumed", ns::SM) {
             self.open = true;
         }
+        if tree.is("success", ns::SASL2) {
+            self.note_success(tree);
+        }
         let bound = tree.children().find(|child| child.is("bind", ns::BIND));
         if let Some(jid) = bound.and_then(|bind| bind.children().find(|c| c.name == "jid"))
             && tree.attribute("type") == Some("result")
@@ -224,6 +227,20 @@ impl Actor {
         if tree.is("error", ns::STREAM) {
             self.open = false;
         }
+    }
+
+    /// Updates the session by the end of a login that says what became of its wishes (XEP-0388).
+    fn note_success(&mut self, success: &Tree) {
+        let named = |tree: &Tree, name| tree.children().find(|child| child.name == name).cloned();
+        if let Some(bound) = named(success, "bound") {
+            self.jid = named(success, "authorization-identifier").map(|jid| jid.text());
+            self.open = true;
+            self.managed = named(&bound, "enabled").map(|enabled| Managed {
+                id: enabled.attribute("id").map(str::to_owned),
+                received: 0,
+            });
+        }
+        self.open |= success.children().any(|child| child.is("resumed", ns::SM));
     }
 
     fn step(&mut self, step: &Step) {

@@ -7,6 +7,8 @@ use std::fmt::Write;
 const BELOW: &[(u16, &str, &str)] = &[
     (198, "1.6.3", "`stream`, `core`: stream management and resumption"),
     (368, "1.1.0", "`server`: direct TLS"),
+    (386, "1.1.0", "`stream`, `core`: a session that begins along with its login"),
+    (388, "1.0.4", "`stream`: logins that say what comes next"),
     (440, "1.0.0", "`stream`: channel bindings named"),
     (474, "0.5.0", "`stream`: both ends compare what was offered"),
     (478, "0.2.0", "`stream`: limits before and after login"),
@@ -37,6 +39,8 @@ const TITLES: &[(u16, &str)] = &[
     (352, "Client State Indication"),
     (359, "Unique and Stable Stanza IDs"),
     (368, "SRV records for XMPP over TLS"),
+    (386, "Bind 2"),
+    (388, "Extensible SASL Profile"),
     (440, "SASL Channel-Binding Type Capability"),
     (474, "SASL SCRAM Downgrade Protection"),
     (478, "Stream Limits Advertisement"),

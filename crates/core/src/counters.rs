@@ -242,7 +242,7 @@ impl Kinds {
                 self.message += 1;
             }
             Class::Presence => self.presence += 1,
-            Class::IqRequest | Class::IqAnswer => self.iq += 1,
+            Class::IqRequest | Class::IqAnswer | Class::ArchivePage(_) => self.iq += 1,
             Class::Nonza => {}
         }
     }

@@ -107,6 +107,14 @@ pub(crate) fn from_log(
     stanza
 }
 
+/// Makes the stanza of a message that waited, for a session that gets it outside its turn in the log:
+/// its confirmation counts for nothing. `None` if the owner does not want to hear from its sender any
+/// more.
+pub fn of_what_waited(node: &Node, own: &Account, row: LoggedMessage) -> Option<Outgoing> {
+    let is_wanted = drain::is_wanted(node, own, &row);
+    is_wanted.then(|| Outgoing { class: Class::Message, ..from_log(node, own, row, |_| false) })
+}
+
 /// Adds the sender's address and children to a stanza that was encoded for the log.
 pub fn addressed(stored: &Outgoing, from: &str, add: &[u8]) -> Outgoing {
     let mut attribute = b" from='".to_vec();

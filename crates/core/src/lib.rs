@@ -16,6 +16,7 @@ mod archive_id;
 mod asked;
 pub mod audience;
 pub mod audit;
+mod bind_inline;
 mod boxed_future;
 mod by_type;
 pub mod carbon_tap;

@@ -6,11 +6,12 @@
 //!
 //! Types of which none knows the others hold what waits to be written ([`send_queue`]), what room
 //! that has ([`room`]), the presence that is late ([`late`]), the position in the log ([`reading`])
-//! and the counts ([`counting`]). This file, [`output`] and [`life`] keep them consistent under one
+//! with what the archive has of it ([`left_to_archive`]), and the counts ([`counting`]). This file, [`output`] and [`life`] keep them consistent under one
 //! lock.
 
 mod counting;
 mod late;
+mod left_to_archive;
 mod life;
 mod output;
 mod person;

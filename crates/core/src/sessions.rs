@@ -177,7 +177,7 @@ impl Node {
     }
 
     /// Ends a session because another one takes its place.
-    async fn replace(self: &Arc<Node>, old: &Arc<Session>) {
+    pub(crate) async fn replace(self: &Arc<Node>, old: &Arc<Session>) {
         old.order_end(
             StreamError::new(StreamCondition::Conflict).with_text("replaced by a new login"),
         );

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use whoelse_core::account::Account;
 use whoelse_core::kit::{Answer, Cx, Feature, OWN, Pages, Reply, SessionCx, Verb};
+use whoelse_core::session::Session;
 use whoelse_core::settings::count;
 use whoelse_core::turns::{OwnTurn, Turns};
-use whoelse_core::{Time, delivery, settings};
-use whoelse_store::{Direction, LoggedMessage, Query};
+use whoelse_core::{Node, Time, delivery, settings};
+use whoelse_store::{Direction, LoggedMessage, Query, Shown};
 use whoelse_xmpp::payload::xmpp_parsers::data_forms::DataForm;
 use whoelse_xmpp::payload::xmpp_parsers::mam;
 use whoelse_xmpp::payload::xmpp_parsers::rsm::SetQuery;
@@ -28,6 +29,7 @@ pub const FEATURE: Feature = Feature {
     wire: |w| {
         w.on(Verb::Get, OWN, (ns::MAM, "query"), form);
         w.set(OWN, query);
+        w.bound(metadata);
     },
     ..Feature::PLAIN
 };
@@ -69,6 +71,30 @@ async fn form(_: Cx, _: Stanza, _: Child) -> Answer {
     Ok(Reply::encoded(Element::new("query").xmlns(ns::MAM).child(form).finish()))
 }
 
+/// XEP-0386, 3.2, and XEP-0313, 6.2: tells the client of a new session where its archive begins and
+/// ends. It reads there what waits, so that is not sent to it.
+async fn metadata(node: Arc<Node>, session: Arc<Session>) -> Vec<u8> {
+    let metadata = Element::new("metadata").xmlns(ns::MAM);
+    // Where no history is kept, what waits is sent.
+    let Some(own) = session.account.as_ref().filter(|_| node.settings().history.is_some()) else {
+        return metadata.finish().into();
+    };
+    node.store.settle(own.archive).await;
+    let ends = node.store.archive_ends(own.archive).await;
+    // Without an answer everything is sent.
+    let Ok(ends) = readable(&node, "archive_unreadable", Some(own.jid()), ends) else {
+        return Vec::new();
+    };
+    let Some((oldest, newest)) = ends else { return metadata.finish().into() };
+    session.leave_to_archive(newest.seq);
+    let end = |name, Shown { seq, at }| {
+        Element::new(name)
+            .attr("id", &node.archive_id(own.archive, seq))
+            .attr("timestamp", &Time(at).stamp())
+    };
+    metadata.child(end("start", oldest)).child(end("end", newest)).finish().into()
+}
+
 /// A request to read the archive of this account.
 struct Asked {
     own: Arc<Account>,
@@ -97,6 +123,9 @@ impl Deref for Asked {
 
 async fn query(cx: SessionCx, request: mam::Query) -> Answer {
     let payer = cx.session.payer();
+    let session = cx.session.clone();
+    // To whoever is sent what waits, it does not matter what a page shows.
+    let reads_what_waits = session.left_to_archive().is_some();
     let turns = cx.node.slots.get_or_default::<Turns>();
     let cx = Asked { own: cx.subject()?.clone(), cx: cx.into(), turns };
     let filter = Filter::read(request.form)?;
@@ -106,7 +135,18 @@ async fn query(cx: SessionCx, request: mam::Query) -> Answer {
     let site = payer.as_ref().and_then(|payer| payer.reading_turn(cx.node.clock.steady()));
     let reading = async {
         let page = Paging::read(&cx, request.set).await?;
-        fetch(&cx, &filter, &page).await
+        let found = fetch(&cx, &filter, &page).await?;
+        let shows = match reads_what_waits {
+            true => shows(&cx, &filter, &page, &found).await?,
+            false => None,
+        };
+        match shows.filter(|_| !page.backwards) {
+            Some(shows) => {
+                let (missing, shows) = joined(&cx, &session, shows).await?;
+                Ok((found, missing, Some(shows)))
+            }
+            None => Ok((found, Vec::new(), shows)),
+        }
     };
     let in_turn = async {
         match site {
@@ -114,12 +154,16 @@ async fn query(cx: SessionCx, request: mam::Query) -> Answer {
             None => reading.await,
         }
     };
-    let found = own.one_by_one(in_turn).await?;
+    let (found, missing, shows) = own.one_by_one(in_turn).await?;
     let queryid = request.queryid.map(|id| id.0);
     let end = fin(&cx, &found).finish().into();
+    let (node, account) = (cx.node.clone(), cx.own.clone());
+    let missing = missing.into_iter();
+    let missing = missing.filter_map(move |row| delivery::of_what_waited(&node, &account, row));
     let rows = found.rows.into_iter();
-    let before = Box::new(rows.map(move |row| result(&cx, &row, queryid.as_deref())));
-    Ok(Reply::Pages(Pages { before, result: end }))
+    let results = rows.map(move |row| result(&cx, &row, queryid.as_deref()));
+    let before = Box::new(missing.chain(results));
+    Ok(Reply::Pages(Pages { before, result: end, shows }))
 }
 
 // --- what is asked ---
@@ -305,6 +349,71 @@ async fn fetch(cx: &Asked, filter: &Filter, paging: &Paging) -> Result<Found, St
         }
     }
     Ok(Found { rows, complete, count })
+}
+
+/// Returns the part of the archive of which a page shows everything: what is after the first number,
+/// up to the second.
+async fn shows(
+    cx: &Asked,
+    filter: &Filter,
+    paging: &Paging,
+    found: &Found,
+) -> Result<Option<(i64, i64)>, StanzaError> {
+    let Some((after, to)) = between(filter, paging, found) else { return Ok(None) };
+    if filter.start.is_none() && filter.end.is_none() {
+        return Ok(Some((after, to)));
+    }
+    // The times of messages need not have the order of their numbers, so there may be others between
+    // those of the page.
+    let all = Query {
+        after_seq: Some(after),
+        before_seq: Some(to.saturating_add(1)),
+        limit: found.rows.len() as i64,
+        ..Query::default()
+    };
+    let all = cx.read(cx.node.store.query(cx.own.archive, &all)).await?;
+    Ok((all.complete && all.rows.len() == found.rows.len()).then_some((after, to)))
+}
+
+/// Joins a page, of which this is what it shows, to what is confirmed. A client that reads on from
+/// somewhere has what is before that, or so it says by it; but nobody has confirmed that, and the
+/// cursor would stay there for ever. So some of it is sent along, as what waited. Returns that, and
+/// the part of the archive that the client has then.
+async fn joined(
+    cx: &Asked,
+    session: &Session,
+    (after, to): (i64, i64),
+) -> Result<(Vec<LoggedMessage>, (i64, i64)), StanzaError> {
+    let Some(from) = session.missing_before(after) else { return Ok((Vec::new(), (after, to))) };
+    let read = cx.node.store.undelivered(cx.own.archive, from, STEP as i64);
+    let mut missing = cx.read(read).await?;
+    let last = missing.last().map(|row| row.seq).filter(|_| missing.len() >= STEP);
+    // What no archive shows was sent when it was there.
+    missing.retain(|row| row.seq <= after && row.direction == Direction::In);
+    match last.filter(|last| *last < after) {
+        Some(last) => Ok((missing, (from, last))),
+        None => Ok((missing, (from, to))),
+    }
+}
+
+/// Returns the numbers between which a page shows what matches its filter, if it is not about one
+/// person alone.
+fn between(filter: &Filter, paging: &Paging, found: &Found) -> Option<(i64, i64)> {
+    if filter.with.is_some() || paging.limit == 0 {
+        return None;
+    }
+    // Nothing is missing at the end from which it was read, nor at the other if it is complete.
+    let has_begin = (found.complete || !paging.backwards) && filter.start.is_none();
+    let has_end = (found.complete || paging.backwards) && filter.end.is_none();
+    let after = match has_begin {
+        true => paging.after.unwrap_or(0),
+        false => found.rows.first()?.seq - 1,
+    };
+    let to = match has_end {
+        true => paging.before.map_or(i64::MAX, |before| before - 1),
+        false => found.rows.last()?.seq,
+    };
+    Some((after, to))
 }
 
 /// The numbers that have still to be looked at: those between two others.

@@ -28,6 +28,7 @@ pub const FEATURE: Feature = Feature {
     wire: |w| {
         w.set(ANYWHERE, enable);
         w.set(ANYWHERE, disable);
+        w.bind((ns::CARBONS, "enable"), receive);
         w.copies(are_wanted, copy_sent, copy_received);
     },
     ..Feature::PLAIN
@@ -48,15 +49,20 @@ fn switch(cx: &SessionCx, on: bool) -> Answer {
             .with_type(ErrorType::Cancel)
             .with_text("you can switch carbons for yourself alone"));
     }
-    // The server itself, as which an administrator acts, gets no messages to copy.
-    match cx.account().ok().filter(|_| on) {
-        Some(account) => {
-            let carbons = account.get_or_default::<Carbons>();
-            cx.session.slots.put(Arc::new(Receives::copies_of(carbons)));
-        }
-        None => cx.session.slots.clear::<Receives>(),
+    match on {
+        true => receive(&cx.session),
+        false => cx.session.slots.clear::<Receives>(),
     }
     Ok(Reply::empty())
+}
+
+/// Lets a session receive copies. The server itself, as which an administrator acts, gets no messages
+/// to copy.
+fn receive(session: &Session) {
+    if let Some(account) = &session.account {
+        let carbons = account.get_or_default::<Carbons>();
+        session.slots.put(Arc::new(Receives::copies_of(carbons)));
+    }
 }
 
 // --- which messages ---

@@ -17,6 +17,8 @@ pub const FEATURE: Feature = Feature {
         w.offer("<csi xmlns='urn:xmpp:csi:0'/>");
         w.element((ns::CLIENT_STATE, "inactive"), |session| session.hold_back(waits_as));
         w.element((ns::CLIENT_STATE, "active"), |session| session.let_go());
+        w.bind((ns::CLIENT_STATE, "inactive"), |session| session.hold_back(waits_as));
+        w.bind((ns::CLIENT_STATE, "active"), |session| session.let_go());
     },
     ..Feature::PLAIN
 };

@@ -37,8 +37,9 @@ use whoelse_core::network::Network;
 use whoelse_core::settings::{Limits, Registration, Settings};
 use whoelse_core::{Node, Steady, Time};
 use whoelse_stream::c2s as stream;
+use whoelse_stream::sasl2::Inline;
 use whoelse_stream::scram::Hash;
-use whoelse_xmpp::{StreamCondition, StreamError};
+use whoelse_xmpp::{StreamCondition, StreamError, ns};
 
 /// What lies below a connection when it comes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -418,6 +419,10 @@ impl Streams {
             config.former.clone_from(&former);
             config.transport = transport;
             config.registration = registration;
+            let mut in_bind = node.wiring.offered_in_bind();
+            in_bind.push(ns::SM);
+            let bind = Some(in_bind.into_iter().map(str::to_owned).collect());
+            config.sasl2 = Some(Inline { resume: true, bind });
             config.offers = node.wiring.offers(node);
             config.idle_seconds = idle_seconds;
             Arc::new(config)

@@ -26,6 +26,9 @@ pub enum Class {
     IqRequest,
     /// An iq result or error.
     IqAnswer,
+    /// An iq result that ends a page of the recipient's archive, with a number by which its session
+    /// knows the page.
+    ArchivePage(u64),
     /// Not a stanza: not counted by stream management.
     Nonza,
 }

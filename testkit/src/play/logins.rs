@@ -4,6 +4,8 @@ use super::{Play, rest};
 use crate::actor::{Managed, Reached};
 use crate::pattern;
 use crate::scene::{Goal, Login, Refused, Way};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use whoelse_stream::client::{Config, Machine, Opening, Resumption};
 use whoelse_stream::{Password, Transport};
 
@@ -31,6 +33,10 @@ impl Play {
 
     pub(super) fn logs_in(&mut self, name: &str, login: &Login, goal: Goal) -> Result<(), String> {
         self.actor(name).stops_before_bind = goal == Goal::Authenticated;
+        if login.inline {
+            self.logs_in_with_bind_2(name, login)?;
+            return self.becomes_available(name, goal);
+        }
         self.begins_to_log_in(name, login)?;
         if goal == Goal::Authenticated {
             return match self.reach(name) {
@@ -39,6 +45,11 @@ impl Play {
             };
         }
         self.is_in(name)?;
+        self.becomes_available(name, goal)
+    }
+
+    /// Sends presence, if that is the goal, and forgets what presence comes by it.
+    fn becomes_available(&mut self, name: &str, goal: Goal) -> Result<(), String> {
         let Goal::Available(priority) = goal else { return Ok(()) };
         self.actor(name).send(
             match priority {
@@ -54,6 +65,39 @@ impl Play {
         };
         self.actor(name).inbox.retain(|heard| !is_presence(heard));
         Ok(())
+    }
+
+    /// Logs in by PLAIN, and binds along with that: the tag is the resource, without an installation.
+    fn logs_in_with_bind_2(&mut self, name: &str, login: &Login) -> Result<(), String> {
+        let (actor_account, actor_resource) = halves(name);
+        let account = login.account.as_deref().unwrap_or(actor_account);
+        let tag = login.resource.as_deref().or(actor_resource).unwrap_or(RESOURCE).to_owned();
+        let plain = STANDARD.encode(format!("\0{account}\0{}", login.password));
+        let line = self.world.connect(login.way, login.from, "")?;
+        self.actor(name).take_line(line);
+        self.opens_stream(name)?;
+        let enable = match login.managed {
+            true => "<enable xmlns='urn:xmpp:sm:3' resume='true'/>",
+            false => "",
+        };
+        let request = format!(
+            "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>{plain}\
+             </initial-response><bind xmlns='urn:xmpp:bind:0'><tag>{tag}</tag>{enable}</bind>\
+             </authenticate>"
+        );
+        self.connected(name)?.send(request.as_bytes());
+        rest(&mut *self.world, &mut self.actors);
+        // The success and the features.
+        self.await_inbox(name, |actor| actor.inbox.len() >= 2);
+        let actor = self.actor(name);
+        match actor.jid.clone().filter(|_| actor.open) {
+            Some(jid) => {
+                actor.inbox.clear();
+                self.names.insert(name.to_owned(), jid);
+                Ok(())
+            }
+            None => Err(format!("{name} is not in, but heard {:?}", actor.inbox)),
+        }
     }
 
     pub(super) fn begins_to_log_in(&mut self, name: &str, login: &Login) -> Result<(), String> {

@@ -23,6 +23,8 @@ pub struct Login {
     pub way: Way,
     /// Whether stream management with resumption is enabled.
     pub managed: bool,
+    /// Whether the session is bound along with the login (XEP-0386).
+    pub inline: bool,
 }
 
 /// How far a login goes.
@@ -55,6 +57,7 @@ impl Login {
             from: None,
             way: Way::Encrypted,
             managed: false,
+            inline: false,
         }
     }
 
@@ -74,6 +77,8 @@ impl Login {
                 login.password = words.quoted().ok_or("a password stands in quotes")?.to_owned();
             } else if words.take("with stream management") {
                 login.managed = true;
+            } else if words.take("with Bind 2") {
+                login.inline = true;
             } else if words.take("over the admin socket") {
                 login.way = Way::Admin;
             } else if words.take("with direct TLS where STARTTLS is offered") {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use whoelse_store::{Error, LoggedMessage, READERS_OF_MAILBOXES};
+use whoelse_store::{Error, LoggedMessage, READERS_OF_MAILBOXES, Undelivered};
 use whoelse_xmpp::{Jid, StreamCondition, StreamError};
 
 use super::from_log;
@@ -47,12 +47,13 @@ impl Node {
         self.store.settle(own.archive).await;
         let Ok(_reader) = self.log_readers.acquire().await else { return };
         let Drain::After { seq: after, .. } = session.drain_state() else { return };
-        match rows(self, own.archive, after).await {
-            Ok(rows) => {
+        let left = session.left_to_archive().filter(|left| *left > after);
+        match waiting(self, own.archive, after, left).await {
+            Ok(waiting) => {
                 let now = self.clock.steady();
                 loop {
                     let is_live = |age| session.is_live(age, now);
-                    let page = page(self, own, (after, fence, swaps), &rows, is_live);
+                    let page = page(self, own, (after, fence, swaps), &waiting, is_live);
                     let messages = page.stanzas.len();
                     match session.push_page(page) {
                         Pushed::Queued(confirmed) => {
@@ -88,10 +89,24 @@ async fn fence(node: &Arc<Node>, session: &Arc<Session>) -> Result<Option<u32>, 
     told.await.map_err(|_| Stopped)
 }
 
-async fn rows(node: &Node, archive: i64, after: i64) -> Result<Vec<LoggedMessage>, Error> {
+/// Reads what waits after a number, but for what is left to the archive: what that shows up to the
+/// number `left`.
+async fn waiting(
+    node: &Node,
+    archive: i64,
+    after: i64,
+    left: Option<i64>,
+) -> Result<Undelivered, Error> {
     let deadline = node.clock.steady().after(PATIENCE);
     loop {
-        match node.store.undelivered(archive, after, PAGE as i64).await {
+        let read = match left {
+            Some(left) => node.store.undelivered_but_shown(archive, after, left, PAGE as i64).await,
+            None => {
+                let rows = node.store.undelivered(archive, after, PAGE as i64).await;
+                rows.map(|rows| Undelivered { rows, shown: None })
+            }
+        };
+        match read {
             Err(error) if error.is_lost() && node.clock.steady() < deadline => {
                 node.clock.sleep(PAUSE).await;
             }
@@ -105,11 +120,12 @@ fn page(
     node: &Node,
     own: &Account,
     (after, fence, swaps): (i64, Option<u32>, u64),
-    rows: &[LoggedMessage],
+    Undelivered { rows, shown }: &Undelivered,
     is_live: impl Fn(Duration) -> bool,
 ) -> LogPage {
     let more = rows.len() >= PAGE;
-    let mut page = LogPage { after, fence, stanzas: Vec::new(), last: after, more, swaps };
+    let (stanzas, left_out) = (Vec::new(), *shown);
+    let mut page = LogPage { after, fence, stanzas, last: after, more, left_out, swaps };
     let mut bytes = 0;
     for row in rows {
         if bytes > PAGE_BYTES {
@@ -122,11 +138,14 @@ fn page(
             page.stanzas.push(from_log(node, own, row.clone(), &is_live));
         }
     }
+    if let (Some((_, last)), false) = (page.left_out, page.more) {
+        page.last = page.last.max(last);
+    }
     page
 }
 
 /// Whether the account still wants to hear from this sender, whom it may have blocked since.
-fn is_wanted(node: &Node, own: &Account, row: &LoggedMessage) -> bool {
+pub(super) fn is_wanted(node: &Node, own: &Account, row: &LoggedMessage) -> bool {
     match Jid::parse(&node.address_of(&row.peer, row.resource.as_deref().unwrap_or_default())) {
         Ok(sender) => audience::hears(node, own, &sender),
         Err(_) => true,

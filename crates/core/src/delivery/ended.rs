@@ -20,7 +20,14 @@ use crate::who_gets::{Recipients, Sessions, who_gets};
 pub(crate) async fn undelivered(node: &Arc<Node>, session: &Arc<Session>, left: Vec<Queued>) {
     for item in left {
         let class = item.stanza.class;
-        if matches!(class, Class::Message | Class::Presence | Class::IqAnswer | Class::Nonza) {
+        if matches!(
+            class,
+            Class::Message
+                | Class::Presence
+                | Class::IqAnswer
+                | Class::ArchivePage(_)
+                | Class::Nonza
+        ) {
             continue;
         }
         let Ok(stanza) = Stanza::parse(item.stanza.bytes.clone()) else { continue };

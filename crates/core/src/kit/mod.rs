@@ -86,6 +86,9 @@ pub struct Pages {
     pub before: Box<dyn Iterator<Item = Outgoing> + Send>,
     /// The payload of the result.
     pub result: Vec<u8>,
+    /// The part of the asker's own archive that they show, if they show all of it: what is after the
+    /// first number, up to the second.
+    pub shows: Option<(i64, i64)>,
 }
 
 impl Reply {
@@ -178,7 +181,9 @@ pub struct Wiring {
     presence: Vec<taps::PresenceTap>,
     elements: Vec<((&'static str, &'static str), taps::ElementTap)>,
     online: Vec<taps::OnlineTap>,
-    bound: Vec<taps::SessionTap>,
+    available: Vec<taps::SessionTap>,
+    binds: Vec<((&'static str, &'static str), taps::BindTap)>,
+    bound: Vec<taps::BoundTap>,
     accounts: Vec<taps::AccountTap>,
     barred: Vec<taps::BarredTap>,
     started: Vec<taps::Periodic>,
@@ -372,7 +377,25 @@ impl Wiring {
 
     /// Called for every session that has become available, after its presence went out.
     pub fn available(&mut self, tap: taps::SessionTap) {
-        self.bound.push(tap);
+        self.available.push(tap);
+    }
+
+    /// Handles an element of this namespace and name inside the request to bind that comes along with
+    /// a login (XEP-0386): the new session begins with what it asks for. The namespace is offered
+    /// there.
+    pub fn bind(&mut self, (ns, name): (&'static str, &'static str), tap: taps::BindTap) {
+        if self.binds.iter().any(|(known, _)| *known == (ns, name)) {
+            self.faults.push(format!("two features take {{{ns}}}{name} of a request to bind"));
+        }
+        self.binds.push(((ns, name), tap));
+    }
+
+    /// Adds children to `<bound/>`, the answer to such a request.
+    pub fn bound<F>(&mut self, say: fn(Arc<Node>, Arc<Session>) -> F)
+    where
+        F: Future<Output = Vec<u8>> + Send + 'static,
+    {
+        self.bound.push(Box::new(move |node, session| Box::pin(say(node, session))));
     }
 
     /// Called when accounts are made and removed.
@@ -567,7 +590,32 @@ impl Wiring {
     }
 
     pub(crate) fn tell_available(&self, node: &Arc<Node>, session: &Arc<Session>) {
-        self.bound.iter().for_each(|tap| tap(node, session));
+        self.available.iter().for_each(|tap| tap(node, session));
+    }
+
+    /// Returns the namespaces of what can be asked for in a request to bind that comes along with a
+    /// login, sorted.
+    pub fn offered_in_bind(&self) -> Vec<&'static str> {
+        let mut all: Vec<_> = self.binds.iter().map(|((ns, _), _)| *ns).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Begins what an element of such a request asks for, if a feature knows it.
+    pub(crate) fn begin_in_bind(&self, session: &Session, wish: &Stanza) {
+        let wanted = (wish.ns(), wish.name());
+        let taps = self.binds.iter().filter(|(known, _)| *known == wanted);
+        taps.for_each(|(_, tap)| tap(session));
+    }
+
+    /// Returns what the features say in the answer to it, encoded.
+    pub(crate) async fn say_bound(&self, node: &Arc<Node>, session: &Arc<Session>) -> Vec<u8> {
+        let mut said = Vec::new();
+        for say in &self.bound {
+            said.extend(say(node.clone(), session.clone()).await);
+        }
+        said
     }
 
     pub(crate) fn tell_barred(&self, node: &Node, account: &Account) {

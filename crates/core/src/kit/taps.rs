@@ -71,6 +71,11 @@ pub type ElementTap = fn(&Session);
 pub type OnlineTap = fn(&Arc<Node>, &Arc<Account>, bool);
 /// A session became available.
 pub type SessionTap = fn(&Arc<Node>, &Arc<Session>);
+/// The client of a new session has asked for something along with its login (XEP-0386).
+pub type BindTap = fn(&Session);
+/// Says something to the client of such a session.
+pub type BoundTap =
+    Box<dyn Fn(Arc<Node>, Arc<Session>) -> super::BoxFuture<'static, Vec<u8>> + Send + Sync>;
 /// An account was made (true) or removed.
 pub type AccountTap = fn(&Arc<Node>, &Arc<Account>, bool);
 /// What an account has open beside its sessions has to end: the account was removed, an

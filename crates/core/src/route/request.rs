@@ -134,11 +134,15 @@ async fn give(
     reply: kit::Answer,
     until: Steady,
 ) {
+    let mut class = Class::IqAnswer;
     let result = match reply {
         Ok(Reply::Sent) => return session.done(ticket),
         Ok(Reply::Result(payload)) => Ok(payload),
         Ok(Reply::Pages(pages)) => tokio::select! {
-            result = pull(session, pages) => result,
+            result = pull(session, pages) => result.map(|(payload, ends_page)| {
+                class = ends_page;
+                payload
+            }),
             () = node.clock.sleep_until(until) => {
                 Err(StanzaError::new(Condition::RemoteServerTimeout))
             }
@@ -153,20 +157,21 @@ async fn give(
                 .attr_opt("from", stanza.to())
                 .attr("to", session.jid.as_str())
                 .raw(&payload)
-                .outgoing(Class::IqAnswer),
+                .outgoing(class),
         ),
         Err(error) => session.answer_error(stanza, &error),
     }
     session.done(ticket);
 }
 
-/// Gives a session what comes before a result, as fast as it reads. Returns the result.
-async fn pull(session: &Session, pages: Pages) -> Result<Vec<u8>, StanzaError> {
+/// Gives a session what comes before a result, as fast as it reads. Returns the result and its class.
+async fn pull(session: &Session, pages: Pages) -> Result<(Vec<u8>, Class), StanzaError> {
     for stanza in pages.before {
         if !session.room().await {
             return Err(StanzaError::new(Condition::RemoteServerTimeout));
         }
         session.push(stanza);
     }
-    Ok(pages.result)
+    let class = pages.shows.map_or(Class::IqAnswer, |shows| session.archive_page(shows));
+    Ok((pages.result, class))
 }

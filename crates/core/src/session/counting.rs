@@ -32,7 +32,7 @@ pub(super) struct Counting {
     /// Without stream management: the highest number of the log that a connection has taken and not
     /// yet flushed.
     writing: i64,
-    /// The messages among what it has taken that are in no log.
+    /// The messages among what it has taken that are in no log, and the ends of pages of the archive.
     unflushed: Vec<Queued>,
     /// The bytes that the session has posted to the keeper and that are not delivered or refused yet.
     posted_bytes: usize,
@@ -157,7 +157,7 @@ impl Counting {
                 managed.since_request += 1;
             }
             _ => match class {
-                Class::Kept(0) => self.unflushed.push(item),
+                Class::Kept(0) | Class::ArchivePage(_) => self.unflushed.push(item),
                 Class::Kept(seq) => self.writing = self.writing.max(seq as i64),
                 Class::AheadOfLog(seq) => return Some(seq as i64),
                 _ => {}
@@ -180,10 +180,14 @@ impl Counting {
     }
 
     /// Notes that what was written is flushed. Returns the highest number of the log that this
-    /// confirms.
-    pub fn flushed(&mut self) -> i64 {
-        self.unflushed = Vec::new();
-        std::mem::take(&mut self.writing)
+    /// confirms, and what is confirmed by it without a number.
+    pub fn flushed(&mut self) -> (i64, Vec<Queued>) {
+        (std::mem::take(&mut self.writing), std::mem::take(&mut self.unflushed))
+    }
+
+    /// Whether a message of the log is written and not flushed.
+    pub fn is_flushing(&self) -> bool {
+        self.writing > 0
     }
 
     /// Takes the peer's count `h`. Returns the stanzas that it newly acknowledges, and whether

@@ -1,5 +1,6 @@
 //! What is written to a session: appended within its budget, taken by its connection.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -84,6 +85,8 @@ pub(crate) struct LogPage {
     pub last: i64,
     /// Whether there is more to read.
     pub more: bool,
+    /// The first and the last number of what is left to the archive.
+    pub left_out: Option<(i64, i64)>,
     /// The account's [`swaps`](crate::account::Account::swaps) before it was decided what of it is
     /// heard.
     pub swaps: u64,
@@ -302,13 +305,10 @@ impl Session {
         }
         match (in_log, number) {
             (InLog::CopyOf(_), Some(number)) => state.reading.had_copy(number),
-            // For a session that does not read the log, a confirmation would mean too much:
-            // messages before this one still wait.
-            (InLog::AsItSays, Some(number)) if state.reading.is_paused() => {
-                item.stanza.class = Class::AheadOfLog(number as u64);
-                self.ahead_of_log(|early| early.note(number, self.id));
+            (InLog::AsItSays, Some(number)) => {
+                state.reading.had_live(number);
+                self.count_alone_if_ahead(&state, &mut item, number);
             }
-            (InLog::AsItSays, Some(number)) => state.reading.had_live(number),
             (_, None) => {}
         }
         self.append(state, item);
@@ -452,7 +452,8 @@ impl Session {
     /// for a session without stream management.
     pub fn flushed(&self, epoch: u64) -> Result<i64, Superseded> {
         let mut state = self.holding(epoch)?;
-        let written = state.counting.flushed();
+        let (written, flushed) = state.counting.flushed();
+        flushed.iter().for_each(|item| state.page_confirmed(item.stanza.class));
         Ok(self.confirmed_to(&state, written))
     }
 
@@ -495,6 +496,9 @@ impl Session {
             state.reading.lift_fence();
             return Pushed::Outdated;
         }
+        if let Some(out) = page.left_out {
+            state.reading.leave_out(out);
+        }
         for stanza in page.stanzas {
             self.enqueue_logged(&mut state, Queued::new(stanza, Due::Logged));
         }
@@ -514,13 +518,28 @@ impl Session {
         Pushed::Queued(confirmed)
     }
 
+    /// Lets the confirmation of a message of the log count for itself alone, if messages before it are
+    /// missing: it would mean too much.
+    fn count_alone_if_ahead(&self, state: &State, item: &mut Queued, number: i64) {
+        if state.reading.is_ahead(number, self.confirmed()) {
+            item.stanza.class = Class::AheadOfLog(number as u64);
+            self.ahead_of_log(|early| early.note(number, self.id));
+        }
+    }
+
+    /// Up to where a device of the account has confirmed the log.
+    fn confirmed(&self) -> i64 {
+        self.account.as_ref().map_or(0, |own| own.confirmed.load(Ordering::Acquire))
+    }
+
     /// Queues a message from the log, unless the client has had it ahead of the log.
-    fn enqueue_logged(&self, state: &mut State, item: Queued) {
+    fn enqueue_logged(&self, state: &mut State, mut item: Queued) {
         if let Class::Kept(seq) = item.stanza.class {
             state.reading.had_logged(seq as i64);
             if self.got_ahead_of_log(seq as i64) {
                 return;
             }
+            self.count_alone_if_ahead(state, &mut item, seq as i64);
         }
         state.enqueue(item);
     }
@@ -531,17 +550,55 @@ impl Session {
     }
 
     /// Returns how far the log is confirmed when the client has confirmed it up to `seq`: perhaps
-    /// further, by messages that it had ahead of the log.
+    /// further, by messages that it had ahead of the log, and by pages of its archive.
     pub(super) fn confirmed_to(&self, state: &State, seq: i64) -> i64 {
-        let early = self.ahead_of_log(|early| {
-            if early.is_empty() {
-                return None;
+        let has_all_to = || {
+            let read = match state.counting.is_flushing() {
+                true => 0,
+                false => state.reading.has_all_to(),
+            };
+            state.open().min().map_or(read, |first| read.min(first - 1))
+        };
+        let (in_archive, bound) = match state.reading.left() {
+            None => (0, i64::MAX),
+            Some(left) => {
+                let confirmed = self.confirmed();
+                (left.read_to(confirmed).min(has_all_to()), left.bound(confirmed))
             }
-            let read = state.reading.has_all_to();
-            let read = state.open().min().map_or(read, |first| read.min(first - 1));
-            early.confirmed_up_to(read)
+        };
+        let early = self.ahead_of_log(|early| match early.is_empty() {
+            true => None,
+            false => early.confirmed_up_to(has_all_to().min(bound)),
         });
-        early.flatten().map_or(seq, |early| seq.max(early))
+        seq.max(in_archive).max(early.flatten().unwrap_or(0))
+    }
+
+    // --- what is left to the archive ---
+
+    /// XEP-0386: from now on, what the account's archive shows up to this number is not sent to the
+    /// session: its client reads it there.
+    pub fn leave_to_archive(&self, up_to: i64) {
+        self.lock().reading.leave_to_archive(up_to);
+    }
+
+    /// The number up to which what the archive shows is left to it; `None` if all is sent.
+    pub fn left_to_archive(&self) -> Option<i64> {
+        self.lock().reading.left().map(|left| left.last())
+    }
+
+    /// The number after which something before this number is missing that was left to the archive, and
+    /// that nobody has confirmed.
+    pub fn missing_before(&self, number: i64) -> Option<i64> {
+        self.lock().reading.left()?.missing_before(number, self.confirmed())
+    }
+
+    /// Returns the class of the end of a page that shows everything of the archive after the first
+    /// number, up to the second. When the client confirms it, it has that.
+    pub(crate) fn archive_page(&self, shows: (i64, i64)) -> Class {
+        match self.lock().reading.left_mut() {
+            Some(left) => Class::ArchivePage(left.shows(shows)),
+            None => Class::IqAnswer,
+        }
     }
 
     /// Whether this message of the log, which is for one resource alone, has reached this session:

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::Queued;
+use super::left_to_archive::LeftToArchive;
 use super::seq_ranges::SeqRanges;
 use crate::clock::Steady;
 
@@ -68,6 +69,8 @@ pub(super) struct Reading {
     highest: i64,
     /// The latest numbers of the log of which it got a copy, oldest first.
     copied: VecDeque<i64>,
+    /// What it is not sent, if its client reads the archive (XEP-0386).
+    left: Option<Box<LeftToArchive>>,
 }
 
 impl Reading {
@@ -81,6 +84,7 @@ impl Reading {
             since: now,
             highest: 0,
             copied: VecDeque::new(),
+            left: None,
         }
     }
 
@@ -135,9 +139,8 @@ impl Reading {
         matches!(self.drain, Drain::After { .. })
     }
 
-    /// Whether the session does not read the log. A confirmation then counts for one message alone:
-    /// messages before it still wait.
-    pub fn is_paused(&self) -> bool {
+    /// Whether the session does not read the log.
+    fn is_paused(&self) -> bool {
         matches!(self.drain, Drain::Paused(_))
     }
 
@@ -179,6 +182,38 @@ impl Reading {
             *asked = false;
         }
         self.fence = None;
+    }
+
+    // --- what is left to the archive ---
+
+    /// Leaves to the archive what it shows up to this number, from now on.
+    pub fn leave_to_archive(&mut self, up_to: i64) {
+        self.left = Some(Box::new(LeftToArchive::up_to(up_to)));
+    }
+
+    /// Notes that messages are left to the archive, from the first number to the last. They do not come
+    /// from the log any more.
+    pub fn leave_out(&mut self, out: (i64, i64)) {
+        if let Some(left) = &mut self.left {
+            left.leave_out(out);
+            self.had_logged(out.1);
+        }
+    }
+
+    /// What is left to the archive, if anything may be.
+    pub fn left(&self) -> Option<&LeftToArchive> {
+        self.left.as_deref()
+    }
+
+    /// The same, to be changed.
+    pub fn left_mut(&mut self) -> Option<&mut LeftToArchive> {
+        self.left.as_deref_mut()
+    }
+
+    /// Whether a confirmation of this message counts for itself alone, where the log is confirmed up
+    /// to `confirmed`: messages before it still wait, or are left to the archive and not read.
+    pub fn is_ahead(&self, number: i64, confirmed: i64) -> bool {
+        self.is_paused() || self.left().is_some_and(|left| number > left.bound(confirmed))
     }
 
     // --- the last page ---
@@ -264,7 +299,8 @@ impl Reading {
 
     /// Whether this message has come from the log, or live if it was for this session alone.
     pub fn has(&self, number: i64, for_it_alone: bool) -> bool {
-        self.read.contains(number) || for_it_alone && self.live.contains(number)
+        let is_left_out = self.left().is_some_and(|left| left.has_left_out(number));
+        self.read.contains(number) && !is_left_out || for_it_alone && self.live.contains(number)
     }
 
     /// Whether a message of this age counts as live although it comes from the log: it was said a

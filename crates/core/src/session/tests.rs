@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 mod full;
+mod left_to_archive;
 
 use whoelse_stream::Output;
 use whoelse_xmpp::write::Element;
@@ -159,7 +160,7 @@ fn deliver(session: &Session, stanza: Outgoing) {
 /// A page of the log from one number to another.
 fn page(after: i64, last: i64, fence: Option<u32>, more: bool) -> LogPage {
     let stanzas = (after + 1..=last).map(|seq| kept(seq as u64)).collect();
-    LogPage { after, fence, stanzas, last, more, swaps: 0 }
+    LogPage { after, fence, stanzas, last, more, left_out: None, swaps: 0 }
 }
 
 #[test]

@@ -294,16 +294,8 @@ impl Driver {
     fn stream_management(&mut self, element: sm::Element) -> Option<Reason> {
         match element {
             sm::Element::Enable { resume, .. } => {
-                let answer = match self.node.enable(self.session(), resume) {
-                    Some(id) => sm::Element::Enabled(sm::Enabled {
-                        resume: id.is_some(),
-                        max: id.is_some().then(|| self.seconds_to_resume()),
-                        id,
-                        location: None,
-                    }),
-                    None => unexpected(),
-                };
                 // It is written before anything queued later, so counting begins after it.
+                let answer = self.node.enabled(self.session(), resume);
                 self.say(&answer);
             }
             sm::Element::Request if self.session().is_managed() => {
@@ -330,11 +322,6 @@ impl Driver {
             }
         }
         None
-    }
-
-    fn seconds_to_resume(&self) -> u32 {
-        let seconds = self.node.settings().limits.resumption.as_secs();
-        u32::try_from(seconds).unwrap_or(u32::MAX)
     }
 
     fn say(&mut self, element: &sm::Element) {

@@ -377,7 +377,11 @@ impl Negotiation {
         let is_operator = self.principal.as_ref().is_some_and(|it| it.rights == Rights::Operator);
         let named = || format!("admin-{}", token());
         let resource = resource.or_else(|| is_operator.then(named));
-        match self.begin_session(node, resource.as_deref()).await {
+        let bound = match self.turn_to_begin(node).await {
+            Ok(principal) => node.bind(principal, resource.as_deref()).await,
+            Err(error) => Err(error),
+        };
+        match bound {
             Ok(hold) => {
                 machine.bound(&hold.session.jid);
                 self.hold = Some(hold);
@@ -386,16 +390,12 @@ impl Negotiation {
         }
     }
 
-    /// Begins a session, when it is the account's turn.
-    async fn begin_session(
-        &self,
-        node: &Arc<Node>,
-        resource: Option<&str>,
-    ) -> Result<Hold, StanzaError> {
+    /// Waits until it is the account's turn to begin a session. Returns whose it is.
+    async fn turn_to_begin(&self, node: &Arc<Node>) -> Result<&Principal, StanzaError> {
         let principal = self.principal.as_ref();
         let principal = principal.ok_or_else(|| StanzaError::new(Condition::NotAuthorized))?;
         node.begin_turn(principal, self.peer.network).await?;
-        node.bind(principal, resource).await
+        Ok(principal)
     }
 
     /// XEP-0386: binds along with the login.
@@ -403,11 +403,17 @@ impl Negotiation {
         &mut self,
         node: &Arc<Node>,
         machine: &mut Machine,
-        _wish: sasl2::Bind,
+        wish: sasl2::Bind,
     ) -> Option<Outcome> {
-        match self.begin_session(node, None).await {
-            Ok(hold) => {
-                machine.bound_inline(&hold.session.jid, &[]);
+        let user_agent = machine.authenticate().and_then(|it| it.user_agent.as_ref());
+        let device = user_agent.and_then(|user_agent| user_agent.id);
+        let bound = match self.turn_to_begin(node).await {
+            Ok(principal) => node.bind_inline(principal, device, &wish).await,
+            Err(error) => Err(error),
+        };
+        match bound {
+            Ok((hold, inside)) => {
+                machine.bound_inline(&hold.session.jid, &inside);
                 self.hold = Some(hold);
                 None
             }
