@@ -14,6 +14,7 @@ pub mod payload;
 pub mod private;
 pub mod random;
 pub mod requests;
+pub mod sasl2;
 pub mod scanner;
 pub mod scram;
 pub mod stream;
@@ -37,6 +38,7 @@ pub const ALL: &[Target] = &[
     Target { name: "jid", run: jid::address },
     Target { name: "payload", run: payload::typed },
     Target { name: "scram", run: scram::messages },
+    Target { name: "sasl2", run: sasl2::elements },
     Target { name: "stream-server", run: stream::accepting },
     Target { name: "stream-client", run: stream::connecting },
     Target { name: "stream-pair", run: pair::tampered },

@@ -44,7 +44,16 @@ const FROM_CLIENT: &[&str] = &[
     " ",
     "<",
     "]]>",
+    "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>AGJvYgBwZW5jaWw=</initial-response><bind xmlns='urn:xmpp:bind:0'><tag>phone</tag><enable xmlns='urn:xmpp:sm:3'/></bind></authenticate>",
+    "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>AGJvYgBwZW5jaWw=</initial-response><resume xmlns='urn:xmpp:sm:3' previd='&lt;&apos;' h='1'/><bind xmlns='urn:xmpp:bind:0'/></authenticate>",
+    "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='SCRAM-SHA-1'><initial-response>biwsbj1ib2Iscj1hYmM=</initial-response><user-agent id='d4565fa7-4d72-4749-b3d3-740edbf87770'/></authenticate>",
+    "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'/>",
+    "<response xmlns='urn:xmpp:sasl:2'>AGJvYgBwZW5jaWw=</response>",
+    "<abort xmlns='urn:xmpp:sasl:2'/>",
 ];
+
+/// The place of the first `<authenticate/>` among them, and the place after the last.
+const AUTHENTICATE: std::ops::Range<usize> = 29..33;
 
 const FROM_SERVER: &[&str] = &[
     "<stream:stream from='a.example' id='x' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
@@ -140,10 +149,13 @@ pub fn accepting(data: &[u8]) {
     let mut machine = c2s::Machine::new(Arc::new(config), Some(channel.clone()));
     let mut reader = Reader::new();
     let mut safe = transport != Transport::StartTls;
+    let classic = [0, choices.pick(&[5, 7, 4]), 1, choices.pick(&[14, 15, 16]), 14, 20, 17, 21, 18];
+    let first = AUTHENTICATE.start + choices.below(AUTHENTICATE.len());
+    let fast = [0, first, 20, 17, 21, 18];
     let mut good = good(
         FROM_CLIENT,
-        &[0, 3, 0, 13, 5, 0, 14, 20, 17, 21],
-        &[0, choices.pick(&[5, 7, 4]), 1, choices.pick(&[14, 15, 16]), 14, 20, 17, 21, 18],
+        &[0, 3, 0, 13, choices.pick(&[5, first]), 0, 14, 20, 17, 21],
+        if choices.once_in(2) { &classic } else { &fast },
         transport == Transport::StartTls,
     );
     let mut logged_in = false;
@@ -220,6 +232,21 @@ pub fn accepting(data: &[u8]) {
                         _ => machine.bind_refused(&StanzaError::new(Condition::Conflict)),
                     }
                 }
+                Step::BindInline(_) => {
+                    assert!(logged_in && !machine.is_open());
+                    match FullJid::parse("bob@a.example/&lt;<'") {
+                        Ok(jid) if !choices.once_in(3) => machine.bound_inline(&jid, b"<x/>"),
+                        _ if choices.once_in(2) => {
+                            machine.refused(&Refusal::new(Sasl::NotAuthorized));
+                            logged_in = false;
+                        }
+                        _ => machine.close(Some(StreamError::new(StreamCondition::Conflict))),
+                    }
+                }
+                Step::Complete => {
+                    assert!(logged_in && !machine.is_open());
+                    machine.completed(b"<token xmlns='urn:xmpp:fast:0'/>");
+                }
                 Step::Resume { .. } => {
                     assert!(logged_in);
                     if choices.once_in(2) {
@@ -257,7 +284,7 @@ fn address(text: &str) -> BareJid {
 /// has its answer.)
 fn unasked(machine: &mut c2s::Machine, choices: &mut Choices<'_>, verifier: &Verifier) {
     let before = (machine.is_open(), machine.is_over(), machine.address().cloned());
-    match choices.below(11) {
+    match choices.below(13) {
         0 => machine.lookup(LookupAnswer::Verifier(verifier.clone())),
         1 => machine.derived(verifier),
         2 => machine.failed(&Refusal::new(Sasl::NotAuthorized)),
@@ -267,6 +294,8 @@ fn unasked(machine: &mut c2s::Machine, choices: &mut Choices<'_>, verifier: &Ver
         6 => machine.registered(Ok(RegisterAnswer::Done)),
         7 => machine.resumed(1),
         8 => machine.resume_failed(None, Condition::ItemNotFound),
+        11 => machine.bound_inline(&FullJid::parse("eve@a.example/x").expect("an address"), b""),
+        12 => machine.completed(b"<x/>"),
         9 => machine.bind_refused(&StanzaError::new(Condition::Conflict)),
         _ => machine.bound(&FullJid::parse("eve@a.example/x").expect("an address")),
     }

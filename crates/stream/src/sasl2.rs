@@ -144,8 +144,9 @@ impl Authenticate {
                 ("user-agent", ns::SASL2) => {
                     read.user_agent = Some(UserAgent::read(element, child)?);
                 }
-                // An element of this profile that we do not know means nothing.
-                (_, ns::SASL2) => {}
+                // An element of this profile that we do not know means nothing, and one without a
+                // namespace of its own is of no specification.
+                (_, ns::SASL2 | ns::CLIENT) => {}
                 ("resume", ns::SM) => read.resume = Some(Resume::read(&alone(element, child)?)?),
                 ("bind", ns::BIND2) => read.bind = Some(Bind::read(element, child)?),
                 _ => read.others.push(alone(element, child)?),
@@ -316,7 +317,7 @@ impl Bind {
                     let tag = String::from(element.text_of(&inside));
                     read.tag = Some(tag).filter(|tag| !tag.is_empty());
                 }
-                (_, ns::BIND2) => {}
+                (_, ns::BIND2 | ns::CLIENT) => {}
                 _ => read.features.push(alone(element, &inside)?),
             }
         }

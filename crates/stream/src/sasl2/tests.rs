@@ -161,6 +161,17 @@ fn a_child_means_alone_what_it_means_inside() {
 }
 
 #[test]
+fn a_child_without_a_namespace_of_its_own_is_of_no_specification() {
+    let xml = "<s:authenticate xmlns:s='urn:xmpp:sasl:2' mechanism='PLAIN'><user-agent id='x'/>\
+               <b:bind xmlns:b='urn:xmpp:bind:0'><tag>x</tag></b:bind></s:authenticate>";
+
+    let read = read(xml).unwrap();
+
+    assert!(read.others.is_empty() && read.user_agent.is_none());
+    assert_eq!(read.bind, Some(Bind::default()));
+}
+
+#[test]
 fn a_success_is_read_as_it_was_written() {
     let address = Jid::parse("bob@a.example/whoelse/x").unwrap();
     let others = "<bound xmlns='urn:xmpp:bind:0'><enabled xmlns='urn:xmpp:sm:3'/></bound>\
