@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aws_lc_rs::hmac;
 use whoelse_stream::sasl2::{Bind, UserAgentId};
 use whoelse_stream::{hex, sm, token};
-use whoelse_xmpp::{BareJid, Condition, StanzaError};
+use whoelse_xmpp::{BareJid, Condition, Stanza, StanzaError};
 
 use crate::node::Node;
 use crate::principal::{Principal, Proved};
@@ -23,7 +23,7 @@ const LENGTH: usize = 12;
 struct OfDevice(UserAgentId);
 
 impl Node {
-    /// Begins a session with what its client asks for. Returns it, and what `<bound/>` is to contain.
+    /// Begins a session. What its client wants of it is not begun yet: see [`Node::begin_in`].
     ///
     /// An earlier session of the same installation ends: the client is here and not there.
     pub async fn bind_inline(
@@ -31,7 +31,7 @@ impl Node {
         principal: &Principal,
         device: Option<UserAgentId>,
         wish: &Bind,
-    ) -> Result<(Hold, Vec<u8>), StanzaError> {
+    ) -> Result<Hold, StanzaError> {
         let Some(proved) = principal.account() else {
             return Err(StanzaError::new(Condition::NotAllowed));
         };
@@ -45,12 +45,22 @@ impl Node {
         }
         let resource = self.resource(proved, device, wish.tag.as_deref());
         let hold = self.bind(principal, Some(&resource)).await?;
-        let session = &hold.session;
         if let Some(device) = device {
-            session.slots.put(Arc::new(OfDevice(device)));
+            hold.session.slots.put(Arc::new(OfDevice(device)));
         }
+        Ok(hold)
+    }
+
+    /// Begins in a new session what its client asks for. Returns what `<bound/>` is to contain.
+    ///
+    /// This may read the store. Whoever holds the session gives it up if that is cut short.
+    pub async fn begin_in(
+        self: &Arc<Node>,
+        session: &Arc<Session>,
+        features: &[Stanza],
+    ) -> Vec<u8> {
         let mut bound = self.wiring.say_bound(self, session).await;
-        for feature in &wish.features {
+        for feature in features {
             match sm::Element::read(feature) {
                 Some(Ok(sm::Element::Enable { resume, .. })) => {
                     bound.extend(self.enabled(session, resume).encode());
@@ -59,7 +69,7 @@ impl Node {
                 None => self.wiring.begin_in_bind(session, feature),
             }
         }
-        Ok((hold, bound))
+        bound
     }
 
     /// Returns the resource of a new session: after the client's tag, if it has a usable one, something

@@ -193,7 +193,7 @@ impl Shown {
         config.require_ems = true;
         // No TLS session is resumed: a handshake with a ticket does the same key exchange, and
         // tickets would cost work at every login and memory. XMPP resumes the stream instead
-        // (XEP-0198).
+        // (XEP-0198). So there is no early data, either, which could be replayed (XEP-0388, 4).
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         let mut direct = config.clone();

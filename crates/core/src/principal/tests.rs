@@ -8,6 +8,7 @@ use std::time::Duration;
 use whoelse_store::{Location, Store};
 use whoelse_stream::c2s::LookupAnswer;
 use whoelse_stream::sasl::{Condition as SaslCondition, Mechanism, Refusal};
+use whoelse_stream::sasl2::Bind;
 use whoelse_stream::secret::Password;
 use whoelse_xmpp::Condition;
 
@@ -128,6 +129,8 @@ async fn a_login_without_a_session_yet_gets_none_of_another_account_or_by_an_old
 
         let refused = node.bind(&principal, Some("desk")).await.unwrap_err();
         assert_eq!(refused.condition, Condition::NotAuthorized, "{between:?}");
+        let inline = node.bind_inline(&principal, None, &Bind::default()).await;
+        assert_eq!(inline.unwrap_err().condition, Condition::NotAuthorized, "{between:?}");
         nobody_is_in(&node, between).await;
     }
 }

@@ -412,9 +412,12 @@ impl Negotiation {
             Err(error) => Err(error),
         };
         match bound {
-            Ok((hold, inside)) => {
-                machine.bound_inline(&hold.session.jid, &inside);
+            Ok(hold) => {
+                let session = hold.session.clone();
+                // Kept before anything is waited for, or nobody would give it up if that is cut short.
                 self.hold = Some(hold);
+                let inside = node.begin_in(&session, &wish.features).await;
+                machine.bound_inline(&session.jid, &inside);
                 None
             }
             // The account was removed, or has another password, since the proof.

@@ -17,8 +17,20 @@ const HEADER: &str = "<stream:stream to='localhost' version='1.0' xmlns='jabber:
 /// The password of bob, as PLAIN has it.
 const PLAIN: &str = "AGJvYgBwZW5jaWw=";
 const BIND: &str = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>";
+/// A login that binds along with it (XEP-0386).
+const INLINE: &str = "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>\
+                      AGJvYgBwZW5jaWw=</initial-response><bind xmlns='urn:xmpp:bind:0'/>\
+                      </authenticate>";
+/// The two ways to bind.
+const WAYS: [Way; 2] = [Way::Older, Way::Inline];
 /// What the pipe holds: less than the answer to BIND.
 const PIPE: usize = 32;
+
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    Older,
+    Inline,
+}
 
 /// A server with room for one half-open connection, where bob has an account.
 async fn connections() -> Arc<Connections> {
@@ -53,7 +65,7 @@ async fn say(io: &mut DuplexStream, text: &str, until: &str) {
 }
 
 /// A client that has bound a session and does not read the answer.
-async fn bound(connections: &Arc<Connections>) -> (DuplexStream, JoinHandle<()>) {
+async fn bound(connections: &Arc<Connections>, way: Way) -> (DuplexStream, JoinHandle<()>) {
     let (mut client, io) = tokio::io::duplex(PIPE);
     let peer = Peer { network: Network::Local, address: "a pipe".to_owned() };
     let permit = arrive(connections);
@@ -62,9 +74,14 @@ async fn bound(connections: &Arc<Connections>) -> (DuplexStream, JoinHandle<()>)
     let auth =
         format!("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{PLAIN}</auth>");
     say(&mut client, HEADER, "</stream:features>").await;
-    say(&mut client, &auth, "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>").await;
-    say(&mut client, HEADER, "</stream:features>").await;
-    client.write_all(BIND.as_bytes()).await.unwrap();
+    match way {
+        Way::Older => {
+            say(&mut client, &auth, "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>").await;
+            say(&mut client, HEADER, "</stream:features>").await;
+            client.write_all(BIND.as_bytes()).await.unwrap();
+        }
+        Way::Inline => client.write_all(INLINE.as_bytes()).await.unwrap(),
+    }
     while connections.node.sessions().is_empty() {
         tokio::task::yield_now().await;
     }
@@ -73,28 +90,32 @@ async fn bound(connections: &Arc<Connections>) -> (DuplexStream, JoinHandle<()>)
 
 #[tokio::test]
 async fn whoever_is_put_out_before_its_session_is_open_leaves_none() {
-    let connections = connections().await;
-    let (_client, task) = bound(&connections).await;
+    for way in WAYS {
+        let connections = connections().await;
+        let (_client, task) = bound(&connections, way).await;
 
-    let _next = arrive(&connections);
+        let _next = arrive(&connections);
 
-    task.await.unwrap();
-    connections.gone().await;
-    assert!(connections.node.sessions().is_empty());
+        task.await.unwrap();
+        connections.gone().await;
+        assert!(connections.node.sessions().is_empty(), "{way:?}");
+    }
 }
 
 #[tokio::test]
 async fn whoever_runs_out_of_time_before_its_session_is_open_leaves_none() {
-    let connections = connections().await;
-    let (_client, task) = bound(&connections).await;
+    for way in WAYS {
+        let connections = connections().await;
+        let (_client, task) = bound(&connections, way).await;
 
-    // Once for the time to log in, and once for the last word, which is not read either.
-    while !task.is_finished() {
-        let clock = &connections.node.clock;
-        clock.advance_to(clock.steady().after(Duration::from_secs(60)));
-        tokio::task::yield_now().await;
+        // Once for the time to log in, and once for the last word, which is not read either.
+        while !task.is_finished() {
+            let clock = &connections.node.clock;
+            clock.advance_to(clock.steady().after(Duration::from_secs(60)));
+            tokio::task::yield_now().await;
+        }
+
+        connections.gone().await;
+        assert!(connections.node.sessions().is_empty(), "{way:?}");
     }
-
-    connections.gone().await;
-    assert!(connections.node.sessions().is_empty());
 }
