@@ -16,6 +16,8 @@ pub const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
 pub const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 /// RFC 6120, 7: resource binding.
 pub const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
+/// RFC 7395: the beginning and the end of a stream over a WebSocket.
+pub const FRAMING: &str = "urn:ietf:params:xml:ns:xmpp-framing";
 /// RFC 3921, 3: session establishment, kept as a no-op for old clients.
 pub const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";
 /// The `xml` prefix.

@@ -16,8 +16,8 @@ use bytes::{Buf, BytesMut};
 use compact_str::CompactString;
 
 use self::element::{Done, Element, Surroundings};
-use crate::Stanza;
 use crate::name::Namespace;
+use crate::{Stanza, ns};
 
 /// The limits of one element. Depth counts the stanza's root as 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,10 +101,23 @@ enum State {
     Declared,
     /// Between or in elements.
     Open(Box<Root>),
+    /// In a frame of a transport that carries each element alone.
+    Alone(Part),
     /// After `</stream:stream>`.
     Closed,
     /// After an error: nothing more is accepted.
     Failed(ScanError),
+}
+
+/// What a frame of the transport has brought so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// White space at most.
+    Nothing,
+    /// An XML declaration.
+    Declaration,
+    /// Its element.
+    Element,
 }
 
 /// What later elements need of the stream header.
@@ -146,6 +159,33 @@ impl Scanner {
         }
     }
 
+    /// Makes a scanner for a transport that carries each element alone, as a document (RFC 7395,
+    /// 3.3.3). There is no header: prefixes are declared in the element, and one that declares no
+    /// default namespace is in ns::CLIENT. Bytes of one frame are pushed and read, then
+    /// [`end_frame`](Scanner::end_frame), then those of the next.
+    pub fn alone(limits: Limits) -> Scanner {
+        Scanner { state: State::Alone(Part::Nothing), ..Scanner::new(ns::CLIENT, limits) }
+    }
+
+    /// Notes that the transport's frame ends here. Fails if it ends within an element. A frame with
+    /// white space alone is a sign of life.
+    pub fn end_frame(&mut self) -> Result<(), ScanError> {
+        match self.state {
+            State::Alone(part) if self.is_empty() && part != Part::Declaration => {
+                self.state = State::Alone(Part::Nothing);
+                Ok(())
+            }
+            State::Failed(error) => Err(error),
+            _ => Err(self.fail(ScanError::NotWellFormed)),
+        }
+    }
+
+    fn fail(&mut self, error: ScanError) -> ScanError {
+        self.state = State::Failed(error);
+        self.discard();
+        error
+    }
+
     /// Changes the limits for what comes next.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
@@ -158,6 +198,15 @@ impl Scanner {
         }
     }
 
+    /// Takes bytes that arrived, without a copy if none are held.
+    pub fn push_owned(&mut self, bytes: BytesMut) {
+        if self.buffer.is_empty() && !matches!(self.state, State::Closed | State::Failed(_)) {
+            self.buffer = bytes;
+        } else {
+            self.push(&bytes);
+        }
+    }
+
     /// Returns the next whole frame; `None` when more bytes are needed. After an error: the same
     /// error again.
     #[expect(clippy::should_implement_trait, reason = "an iterator would end, this one waits")]
@@ -167,8 +216,7 @@ impl Scanner {
         }
         let found = self.find();
         if let Err(error) = found {
-            self.state = State::Failed(error);
-            self.discard();
+            self.fail(error);
         }
         if self.buffer.is_empty() {
             // This frees the memory: an idle stream owns no buffer.
@@ -177,9 +225,10 @@ impl Scanner {
         found
     }
 
-    /// Expects a new stream header. Keeps bytes that were pushed and not consumed.
+    /// Expects a new stream header, if there are headers. Keeps bytes that were pushed and not
+    /// consumed.
     pub fn restart(&mut self) {
-        if !matches!(self.state, State::Failed(_)) {
+        if !matches!(self.state, State::Failed(_) | State::Alone(_)) {
             self.state = State::Start;
             self.partial = None;
         }
@@ -221,18 +270,25 @@ impl Scanner {
                     Some(b'<') => {}
                     Some(_) => return Err(self.not_an_element()),
                 }
-                if matches!(self.state, State::Start) && self.buffer.len() == 1 {
-                    // More bytes are needed to tell a declaration from the header.
+                let declares = matches!(self.state, State::Start | State::Alone(Part::Nothing));
+                if declares && self.buffer.len() == 1 {
+                    // More bytes are needed to tell a declaration from an element.
                     return Ok(None);
                 }
-                if matches!(self.state, State::Start) && self.buffer.starts_with(b"<?") {
+                if matches!(self.state, State::Alone(Part::Element)) {
+                    return Err(ScanError::BadFormat);
+                }
+                if declares && self.buffer.starts_with(b"<?") {
                     let view = &self.buffer[..self.buffer.len().min(self.limits.bytes)];
                     let Some(length) = header::declaration(view)? else {
                         let full = view.len() == self.limits.bytes;
                         return if full { Err(ScanError::TooBig) } else { Ok(None) };
                     };
                     self.buffer.advance(length);
-                    self.state = State::Declared;
+                    self.state = match self.state {
+                        State::Alone(_) => State::Alone(Part::Declaration),
+                        _ => State::Declared,
+                    };
                     continue;
                 }
             }
@@ -244,7 +300,7 @@ impl Scanner {
         let space = self.buffer.iter().take_while(|b| chars::is(**b, chars::SPACE)).count();
         if space > 0 {
             self.buffer.advance(space);
-            if matches!(self.state, State::Open(_)) {
+            if matches!(self.state, State::Open(_) | State::Alone(_)) {
                 self.keepalives = self.keepalives.saturating_add(space as u64);
             }
         }
@@ -253,7 +309,7 @@ impl Scanner {
     /// Returns the error for text where only elements may be.
     fn not_an_element(&self) -> ScanError {
         match self.state {
-            State::Open(_) => ScanError::BadFormat,
+            State::Open(_) | State::Alone(_) => ScanError::BadFormat,
             _ => ScanError::NotWellFormed,
         }
     }
@@ -292,7 +348,7 @@ impl Scanner {
             },
             limits: self.limits,
             list: 2,
-            header: !matches!(self.state, State::Open(_)),
+            header: !matches!(self.state, State::Open(_) | State::Alone(_)),
         };
         let Some(done) = element.read(view, &place)? else {
             return if view.len() == limit { Err(ScanError::TooBig) } else { Ok(None) };
@@ -305,6 +361,9 @@ impl Scanner {
                 let children = std::mem::take(&mut element.children);
                 let mut bytes = self.buffer.split_to(length);
                 element.respell(&mut bytes);
+                if let State::Alone(part) = &mut self.state {
+                    *part = Part::Element;
+                }
                 Frame::Element(Stanza::new(bytes.freeze(), head, children))
             }
             Done::Header => {

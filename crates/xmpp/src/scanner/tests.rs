@@ -1,6 +1,7 @@
 //! RFC 6120, 11: tests of the scanner: what it finds, what it refuses, and its limits.
 #![allow(clippy::unwrap_used)]
 
+mod alone;
 mod limits;
 
 use super::*;
