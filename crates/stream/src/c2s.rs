@@ -9,7 +9,7 @@
 //! deadlines, blocks and quotas.
 
 use crate::binding::ChannelBindings;
-use crate::framing::Output;
+use crate::framing::{Framing, Output};
 use crate::header::{self, Attributes};
 use crate::pump::{Next, Opened, Pump};
 use crate::sasl::{Mechanism, Profile, Refusal};
@@ -52,6 +52,8 @@ pub struct Config {
     pub former: Vec<String>,
     /// What lies below the stream.
     pub transport: Transport,
+    /// How that carries its parts.
+    pub framing: Framing,
     /// Whether strangers may make accounts.
     pub registration: Registration,
     /// The hashes of which every account has a verifier: SCRAM is offered with these. A client
@@ -79,6 +81,7 @@ impl Config {
             domains: vec![domain.into()],
             former: Vec::new(),
             transport: Transport::StartTls,
+            framing: Framing::Stream,
             registration: Registration::Closed,
             hashes: Hash::ALL.to_vec(),
             sasl2: Some(OfferedInline { resume: true, bind: Some(Vec::new()) }),
@@ -185,7 +188,7 @@ impl Machine {
         Machine {
             encrypted: config.transport == Transport::Tls,
             channel: channel.unwrap_or_default(),
-            pump: Pump::new(config.before_login),
+            pump: Pump::new(config.before_login, config.framing),
             config,
             state: State::Header(stage),
             has_header: false,
@@ -256,6 +259,12 @@ impl Machine {
     /// element may have, and 64 KiB.
     pub fn buffered(&self) -> usize {
         self.pump.buffered()
+    }
+
+    /// Whether the client has ended its transport and not its stream: no bytes come any more, though
+    /// the connection may stand.
+    pub fn is_cut(&self) -> bool {
+        self.pump.is_cut()
     }
 
     /// Whether a resource is bound or a session resumed.

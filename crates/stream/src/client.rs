@@ -153,7 +153,7 @@ impl Machine {
                 true => Trust::Whole,
                 false => Trust::None,
             },
-            pump: Pump::new(config.limits),
+            pump: Pump::new(config.limits, crate::Framing::Stream),
             config,
             state: State::Over,
             features: Features::default(),

@@ -1,13 +1,30 @@
-//! RFC 6120, 4: writes what is said on a stream as the bytes of its transport.
+//! RFC 6120, 4, and RFC 7395, 3: writes what is said on a stream as the bytes of its transport.
 //!
 //! A stream is a header, whole elements and an end, and each is written in one piece: only the
 //! caller that puts it into the [`Output`] knows where it begins and ends. So if a transport needs
 //! frame borders, they are written at that moment, into the same buffer. TCP needs none: XML says
-//! where an element ends, and the pieces follow one another.
+//! where an element ends, and the pieces follow one another. Over a WebSocket each is a message,
+//! and declares the namespaces that a stream's header would have declared.
 
 use crate::header::Attributes;
+use crate::websocket::{self, CloseCode, Opcode};
 use std::fmt;
 use whoelse_xmpp::{Outgoing, ns, write::escape};
+
+/// How the transport carries the parts of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Framing {
+    /// One after the other, between the tags of the stream.
+    #[default]
+    Stream,
+    /// Each in a message of a WebSocket.
+    WebSocket,
+}
+
+/// What each stanza declares where no header does.
+const DECLARES_CLIENT: &[u8] = b" xmlns='jabber:client'";
+/// What each element of the stream itself declares there.
+const DECLARES_STREAM: &[u8] = b" xmlns:stream='http://etherx.jabber.org/streams'";
 
 /// The output of one stream, in the order in which it was said.
 ///
@@ -18,28 +35,46 @@ pub struct Output {
     bytes: Vec<u8>,
     /// How many of the bytes have been written.
     written: usize,
+    framing: Framing,
 }
 
 impl Output {
+    /// Makes an output for a transport.
+    pub(crate) fn new(framing: Framing) -> Output {
+        Output { framing, ..Output::default() }
+    }
+
     /// Adds the stream's header, in the content namespace of clients.
     pub(crate) fn header(&mut self, attributes: &Attributes<'_>) {
-        let out = &mut self.bytes;
-        out.extend_from_slice(b"<?xml version='1.0'?><stream:stream");
         let Attributes { from, to, id, lang } = attributes;
         let all = [("from", *from), ("to", *to), ("id", *id), ("xml:lang", Some(*lang))];
+        let mut written = Vec::new();
         for (name, value) in all {
             let Some(value) = value else { continue };
-            out.extend_from_slice(format!(" {name}='").as_bytes());
-            escape(out, value);
-            out.push(b'\'');
+            written.extend_from_slice(format!(" {name}='").as_bytes());
+            escape(&mut written, value);
+            written.push(b'\'');
         }
-        let rest = format!(" version='1.0' xmlns='{}' xmlns:stream='{}'>", ns::CLIENT, ns::STREAM);
-        out.extend_from_slice(rest.as_bytes());
+        let (name, client, stream) =
+            ("<?xml version='1.0'?><stream:stream", ns::CLIENT, ns::STREAM);
+        let (name, rest) = match self.framing {
+            Framing::Stream => {
+                (name, format!(" version='1.0' xmlns='{client}' xmlns:stream='{stream}'>"))
+            }
+            Framing::WebSocket => ("<open", format!(" version='1.0' xmlns='{}'/>", ns::FRAMING)),
+        };
+        self.part(&[name.as_bytes(), &written, rest.as_bytes()]);
     }
 
     /// Adds one whole element of the stream, encoded.
     pub fn element(&mut self, element: &[u8]) {
-        self.bytes.extend_from_slice(element);
+        match self.framing {
+            Framing::Stream => self.bytes.extend_from_slice(element),
+            Framing::WebSocket => {
+                let (head, tail) = element.split_at(after_name(element));
+                self.part(&[head, undeclared(head), tail]);
+            }
+        }
     }
 
     /// Adds one stanza, with attributes that only its recipient's stream knows: ` to='bob@host'`,
@@ -47,14 +82,46 @@ impl Output {
     #[inline]
     pub fn stanza(&mut self, stanza: &Outgoing, attributes: &[u8]) {
         let (head, tail) = stanza.bytes.split_at(stanza.after_name as usize);
-        self.bytes.extend_from_slice(head);
-        self.bytes.extend_from_slice(attributes);
-        self.bytes.extend_from_slice(tail);
+        match self.framing {
+            Framing::Stream => {
+                self.bytes.extend_from_slice(head);
+                self.bytes.extend_from_slice(attributes);
+                self.bytes.extend_from_slice(tail);
+            }
+            Framing::WebSocket => self.part(&[head, DECLARES_CLIENT, attributes, tail]),
+        }
     }
 
-    /// Adds the end of the stream.
-    pub(crate) fn end(&mut self) {
-        self.bytes.extend_from_slice(b"</stream:stream>");
+    /// Adds the end of the stream, and that of a WebSocket below it.
+    pub(crate) fn end(&mut self, code: CloseCode) {
+        match self.framing {
+            Framing::Stream => self.bytes.extend_from_slice(b"</stream:stream>"),
+            Framing::WebSocket => {
+                let close = format!("<close xmlns='{}'/>", ns::FRAMING);
+                self.part(&[close.as_bytes()]);
+                self.close_frame(Some(code as u16));
+            }
+        }
+    }
+
+    /// Adds a close frame of a WebSocket.
+    pub(crate) fn close_frame(&mut self, code: Option<u16>) {
+        self.control(Opcode::Close, code.map(u16::to_be_bytes).as_ref().map_or(&[], |code| code));
+    }
+
+    /// Adds a control frame of a WebSocket.
+    pub(crate) fn control(&mut self, opcode: Opcode, payload: &[u8]) {
+        websocket::head(&mut self.bytes, opcode, payload.len());
+        self.bytes.extend_from_slice(payload);
+    }
+
+    /// Adds one part, with the border that its transport needs before it.
+    fn part(&mut self, pieces: &[&[u8]]) {
+        if self.framing == Framing::WebSocket {
+            let length = pieces.iter().map(|piece| piece.len()).sum();
+            websocket::head(&mut self.bytes, Opcode::Text, length);
+        }
+        pieces.iter().for_each(|piece| self.bytes.extend_from_slice(piece));
     }
 
     /// How many bytes are held: all of them until they are flushed together.
@@ -80,15 +147,31 @@ impl Output {
     /// Notes that what has been written is flushed. Frees the memory if that was everything.
     pub fn flushed(&mut self) {
         if self.rest().is_empty() {
-            *self = Output::default();
+            *self = Output::new(self.framing);
         }
     }
 
     /// Takes everything that is not written yet, as it goes over the wire.
     pub fn take(&mut self) -> Vec<u8> {
-        let mut taken = std::mem::take(self);
+        let mut taken = std::mem::replace(self, Output::new(self.framing));
         taken.bytes.drain(..taken.written.min(taken.bytes.len()));
         taken.bytes
+    }
+}
+
+/// Returns the offset after `<name`.
+fn after_name(element: &[u8]) -> usize {
+    let ends = |byte: &u8| matches!(byte, b' ' | b'/' | b'>');
+    element.iter().position(ends).unwrap_or(element.len())
+}
+
+/// Returns what an element that begins so has to declare where no header does. Each that is neither
+/// a stanza nor the stream's own declares its namespace itself.
+fn undeclared(head: &[u8]) -> &'static [u8] {
+    match head {
+        b"<message" | b"<presence" | b"<iq" => DECLARES_CLIENT,
+        _ if head.starts_with(b"<stream:") => DECLARES_STREAM,
+        _ => b"",
     }
 }
 
@@ -104,6 +187,7 @@ impl fmt::Debug for Output {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use whoelse_xmpp::Class;
     use whoelse_xmpp::write::Element;
@@ -121,7 +205,7 @@ mod tests {
         out.element(b"<r xmlns='urn:xmpp:sm:3'/>");
         out.stanza(&message(), b" to='bob@a.example'");
         out.stanza(&message(), b"");
-        out.end();
+        out.end(CloseCode::Normal);
 
         let expected = "<?xml version='1.0'?><stream:stream to='a.example' xml:lang='en' \
              version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>\
@@ -130,6 +214,78 @@ mod tests {
              <message><body>hi</body></message></stream:stream>";
         assert_eq!(String::from_utf8(out.take()).as_deref(), Ok(expected));
         assert!(out.is_empty());
+    }
+
+    /// Returns the messages of a WebSocket, and its close frame as it is.
+    fn messages(mut bytes: &[u8]) -> Vec<String> {
+        let mut messages = Vec::new();
+        while let [first, second, rest @ ..] = bytes {
+            assert_eq!(second & 0x80, 0, "a server masks nothing");
+            let (length, rest) = match second {
+                126 => (usize::from(u16::from_be_bytes([rest[0], rest[1]])), &rest[2..]),
+                127 => (
+                    usize::try_from(u64::from_be_bytes(rest[..8].try_into().unwrap())).unwrap(),
+                    &rest[8..],
+                ),
+                short => (usize::from(*short), rest),
+            };
+            let (payload, after) = rest.split_at(length);
+            messages.push(match first {
+                0x81 => String::from_utf8(payload.to_vec()).unwrap(),
+                first => format!("{first:x} {payload:?}"),
+            });
+            bytes = after;
+        }
+        messages
+    }
+
+    #[test]
+    fn over_a_websocket_each_part_is_a_message_that_declares_its_namespaces() {
+        let mut out = Output::new(Framing::WebSocket);
+        let attributes = Attributes { to: Some("a.example"), lang: "en", ..Attributes::default() };
+
+        out.header(&attributes);
+        out.element(b"<stream:features><bind xmlns='urn:x'/></stream:features>");
+        out.element(b"<r xmlns='urn:xmpp:sm:3'/>");
+        out.element(b"<iq type='result'/>");
+        out.stanza(&message(), b" to='bob@a.example'");
+        out.stanza(&message(), b"");
+        out.end(CloseCode::Normal);
+
+        let expected = [
+            "<open to='a.example' xml:lang='en' version='1.0' \
+             xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>",
+            "<stream:features xmlns:stream='http://etherx.jabber.org/streams'>\
+             <bind xmlns='urn:x'/></stream:features>",
+            "<r xmlns='urn:xmpp:sm:3'/>",
+            "<iq xmlns='jabber:client' type='result'/>",
+            "<message xmlns='jabber:client' to='bob@a.example'><body>hi</body></message>",
+            "<message xmlns='jabber:client'><body>hi</body></message>",
+            "<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>",
+            "88 [3, 232]",
+        ];
+        assert_eq!(messages(&out.take()), expected);
+        assert!(out.is_empty());
+    }
+
+    #[test]
+    fn a_message_of_any_length_has_the_head_of_its_length() {
+        for length in [125, 126, 65_535, 65_536] {
+            let mut out = Output::new(Framing::WebSocket);
+            let element = format!("<a xmlns='urn:x'>{}</a>", "x".repeat(length - 21));
+            out.element(element.as_bytes());
+            assert_eq!(messages(&out.take()), [element]);
+        }
+    }
+
+    #[test]
+    fn what_is_flushed_keeps_its_framing() {
+        let mut out = Output::new(Framing::WebSocket);
+        out.element(b"<a/>");
+        out.wrote(6);
+        out.flushed();
+        out.element(b"<b/>");
+        assert_eq!(out.take(), b"\x81\x04<b/>");
     }
 
     #[test]

@@ -1,14 +1,18 @@
 //! What both ends of a stream do alike: bytes that arrived become frames, frames become steps, and
 //! output waits to be written.
 
-use crate::framing::Output;
+use crate::framing::{Framing, Output};
+use crate::messages::Messages;
 use crate::sm;
+use crate::websocket::CloseCode;
 use std::collections::VecDeque;
 use whoelse_xmpp::{Frame, Kind, Limits, Scanner, Stanza, StreamCondition, StreamError, ns};
 
 /// The input frames and output of one end, and the steps that its driver has not taken yet.
 pub(crate) struct Pump<S> {
     scanner: Scanner,
+    /// What unwraps the bytes for the scanner, over a WebSocket. Boxed: most have none.
+    messages: Option<Box<Messages>>,
     out: Output,
     steps: VecDeque<S>,
 }
@@ -23,11 +27,22 @@ pub(crate) enum Next<S> {
     Error(StreamError),
 }
 
+impl<S> From<Result<Frame, StreamError>> for Next<S> {
+    fn from(came: Result<Frame, StreamError>) -> Next<S> {
+        came.map_or_else(Next::Error, Next::Frame)
+    }
+}
+
 impl<S> Pump<S> {
-    pub(crate) fn new(limits: Limits) -> Pump<S> {
+    pub(crate) fn new(limits: Limits, framing: Framing) -> Pump<S> {
+        let (scanner, messages) = match framing {
+            Framing::Stream => (Scanner::new(ns::CLIENT, limits), None),
+            Framing::WebSocket => (Scanner::alone(limits), Some(Box::default())),
+        };
         Pump {
-            scanner: Scanner::new(ns::CLIENT, limits),
-            out: Output::default(),
+            scanner,
+            messages,
+            out: Output::new(framing),
             // Seldom more than one step waits, and a step is large.
             steps: VecDeque::with_capacity(1),
         }
@@ -35,7 +50,10 @@ impl<S> Pump<S> {
 
     /// Takes bytes that arrived.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
-        self.scanner.push(bytes);
+        match &mut self.messages {
+            None => self.scanner.push(bytes),
+            Some(messages) => messages.push(bytes),
+        }
     }
 
     /// Returns the next step; or the next frame if no step waits and the machine wants one.
@@ -46,10 +64,19 @@ impl<S> Pump<S> {
         if !wants_frame {
             return None;
         }
-        match self.scanner.next() {
-            Ok(frame) => frame.map(Next::Frame),
-            Err(error) => Some(Next::Error(error.into())),
+        match &mut self.messages {
+            None => match self.scanner.next() {
+                Ok(frame) => frame.map(Next::Frame),
+                Err(error) => Some(Next::Error(error.into())),
+            },
+            Some(messages) => Some(messages.next(&mut self.scanner, &mut self.out)?.into()),
         }
+    }
+
+    /// Whether the peer has ended its transport without ending the stream: nothing more comes, as
+    /// after the end of a connection.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.messages.as_ref().is_some_and(|messages| messages.is_cut())
     }
 
     /// Queues a step for the driver.
@@ -69,22 +96,33 @@ impl<S> Pump<S> {
 
     /// How many bytes are held that are not a frame yet.
     pub(crate) fn buffered(&self) -> usize {
-        self.scanner.buffered()
+        self.scanner.buffered() + self.messages.as_ref().map_or(0, |messages| messages.buffered())
     }
 
     /// Expects another header from the peer.
     pub(crate) fn restart(&mut self) {
         self.scanner.restart();
+        if let Some(messages) = &mut self.messages {
+            messages.restart();
+        }
     }
 
     /// Throws away the bytes that have arrived and are not a frame yet.
     pub(crate) fn discard(&mut self) {
         self.scanner.discard();
+        if let Some(messages) = &mut self.messages {
+            messages.discard();
+        }
     }
 
     /// Changes the limits of an element.
     pub(crate) fn set_limits(&mut self, limits: Limits) {
         self.scanner.set_limits(limits);
+    }
+
+    /// The code with which a WebSocket below the stream is closed.
+    pub(crate) fn close_code(&self) -> CloseCode {
+        self.messages.as_ref().map_or(CloseCode::Normal, |messages| messages.code())
     }
 
     /// Ends the stream: writes an error, if there is one, and the end. No input is read after that,
@@ -93,9 +131,9 @@ impl<S> Pump<S> {
         if let Some(error) = error {
             self.out.element(error);
         }
-        self.out.end();
+        self.out.end(self.close_code());
         self.steps.clear();
-        self.scanner.discard();
+        self.discard();
     }
 }
 

@@ -18,6 +18,7 @@ mod inline;
 mod login;
 mod registration;
 mod security;
+mod websocket;
 
 thread_local! {
     /// The profile in which the client of the present test speaks.
