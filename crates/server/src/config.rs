@@ -11,11 +11,13 @@ mod file;
 mod problem;
 mod table;
 pub mod toml_text;
+mod web;
 
 pub(crate) use check::admin;
 use file::Lines;
 pub use problem::{ConfigError, Problem};
 pub use table::{Row, table};
+pub use web::{Forwarded, PublicUrl, WEB_PORT, WebConfig};
 
 use std::collections::HashSet;
 use std::fmt::{self, Write};
@@ -94,6 +96,8 @@ settings! {
         admins: Vec<String> = Vec::new(), list("names or addresses").like("[\"alice\"]");
     }
     with {
+        /// Clients of the web.
+        web: WebConfig = WebConfig::default();
         /// What a monitor is told.
         metrics: MetricsConfig = MetricsConfig::default();
         /// What is logged.
@@ -306,6 +310,11 @@ impl Config {
     /// What is wrong with the settings taken together.
     pub fn check(&self) -> Vec<Problem> {
         check::problems(self)
+    }
+
+    /// Whether somebody who is not on this machine can connect.
+    pub fn is_beyond_loopback(&self) -> bool {
+        check::beyond_loopback(self).is_some()
     }
 
     /// The settings in one line, as the server prints them at its start.

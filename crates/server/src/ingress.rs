@@ -8,6 +8,7 @@
 //! is open, a small task takes over and stays.
 
 mod admission_pace;
+mod browsers;
 mod crowd;
 mod driver;
 mod first_bytes;
@@ -19,6 +20,7 @@ pub(crate) mod tcp;
 mod waiting;
 
 pub use crate::byte_stream::Io;
+pub(crate) use browsers::Browsers;
 pub(crate) use first_bytes::First;
 
 #[cfg(feature = "relay")]
@@ -29,13 +31,14 @@ use gate::{Bounds, Entry, Gate, Permit, Standing, Turn};
 #[cfg(feature = "relay")]
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use whoelse_core::network::Network;
 use whoelse_core::settings::{Limits, Registration, Settings};
 use whoelse_core::{Node, Steady, Time};
+use whoelse_stream::Framing;
 use whoelse_stream::c2s as stream;
 use whoelse_stream::sasl2::Inline;
 use whoelse_stream::scram::Hash;
@@ -48,6 +51,8 @@ pub enum Ingress {
     StartTls,
     /// A bare socket that begins with TLS (XEP-0368).
     DirectTls,
+    /// HTTP, which has become a WebSocket (RFC 7395).
+    Web,
     /// A pipe that is taken for encrypted: worlds in memory.
     Pipe,
     /// A socket of this machine whose other end is the server's own user.
@@ -60,6 +65,7 @@ impl Ingress {
         match self {
             Ingress::StartTls => "starttls",
             Ingress::DirectTls => "direct_tls",
+            Ingress::Web => "web",
             Ingress::Pipe => "pipe",
             Ingress::Admin => "admin",
         }
@@ -85,6 +91,8 @@ pub struct Connections {
     relay: std::sync::OnceLock<Arc<Relay>>,
     /// Made anew when the domain is renamed, or the set of mechanisms that can be offered changes.
     streams: ArcSwap<Streams>,
+    /// Whether strangers may make accounts over the web where they may elsewhere.
+    web_registers: AtomicBool,
     closing: watch::Sender<bool>,
     /// Tasks that hold a connection.
     running: AtomicUsize,
@@ -107,6 +115,7 @@ struct Streams {
     hashes: &'static [Hash],
     starttls: Arc<stream::Config>,
     tls: Arc<stream::Config>,
+    web: Arc<stream::Config>,
     trusted: Arc<stream::Config>,
     registration: Registration,
     idle_seconds: (Option<u32>, Option<u32>),
@@ -118,10 +127,11 @@ impl Connections {
         let limits = &node.settings().limits;
         Arc::new(Connections {
             gate: Gate::new(bounds(limits)),
-            streams: ArcSwap::from_pointee(Streams::of(&node)),
+            streams: ArcSwap::from_pointee(Streams::of(&node, true)),
             tls,
             #[cfg(feature = "relay")]
             relay: std::sync::OnceLock::new(),
+            web_registers: AtomicBool::new(true),
             closing: watch::Sender::new(false),
             running: AtomicUsize::new(0),
             nobody: Notify::new(),
@@ -166,7 +176,7 @@ impl Connections {
         if let Some(relay) = self.relay.get() {
             relay.settings_changed(&self.node.settings());
         }
-        self.streams.store(Arc::new(Streams::of(&self.node)));
+        self.streams.store(Arc::new(self.streams_now()));
     }
 
     /// Drives a connection when its turn comes, or closes it if too many are half open or wait.
@@ -179,7 +189,7 @@ impl Connections {
                 // Boxed, as in `let_in`.
                 tokio::spawn(Box::pin(run));
             }
-            Ingress::StartTls | Ingress::DirectTls => {
+            Ingress::StartTls | Ingress::DirectTls | Ingress::Web => {
                 let turn = |turn: Turn, io| async move { Some((turn.await?, io)) };
                 self.let_in(io, ingress, peer, turn, negotiation::run);
             }
@@ -201,7 +211,7 @@ impl Connections {
             Ingress::DirectTls => {
                 self.let_in(socket, ingress, peer, waiting::turn, first_bytes::run_tls)
             }
-            Ingress::Pipe | Ingress::Admin => self.welcome(socket, ingress, peer),
+            Ingress::Web | Ingress::Pipe | Ingress::Admin => self.welcome(socket, ingress, peer),
         }
     }
 
@@ -384,7 +394,7 @@ impl Connections {
             || streams.idle_seconds != idle_seconds(&settings);
         drop(settings);
         if renamed || changed || streams.hashes != self.node.hashes() {
-            streams = Arc::new(Streams::of(&self.node));
+            streams = Arc::new(self.streams_now());
             self.streams.store(streams.clone());
         }
         if renamed {
@@ -393,8 +403,19 @@ impl Connections {
         match ingress {
             Ingress::StartTls => streams.starttls.clone(),
             Ingress::DirectTls | Ingress::Pipe => streams.tls.clone(),
+            Ingress::Web => streams.web.clone(),
             Ingress::Admin => streams.trusted.clone(),
         }
+    }
+
+    fn streams_now(&self) -> Streams {
+        Streams::of(&self.node, self.web_registers.load(Ordering::Acquire))
+    }
+
+    /// Lets nobody make an account over the web, whatever the settings say.
+    pub(crate) fn close_registration_over_web(&self) {
+        self.web_registers.store(false, Ordering::Release);
+        self.streams.store(Arc::new(self.streams_now()));
     }
 
     fn follow(&self, domain: &str) {
@@ -408,16 +429,18 @@ impl Connections {
 }
 
 impl Streams {
-    fn of(node: &Node) -> Streams {
+    /// `web_registers`: whether strangers may make accounts over the web where they may elsewhere.
+    fn of(node: &Node, web_registers: bool) -> Streams {
         let (domain, hashes) = (node.domain_name().to_string(), node.hashes());
         let former = node.former_names();
         let settings = node.settings();
         let (registration, idle_seconds) = (settings.registration, idle_seconds(&settings));
-        let with = |transport| {
+        let with = |transport, framing, registration| {
             let mut config = stream::Config::new(domain.clone());
             config.hashes = hashes.to_vec();
             config.former.clone_from(&former);
             config.transport = transport;
+            config.framing = framing;
             config.registration = registration;
             let mut in_bind = node.wiring.offered_in_bind();
             in_bind.push(ns::SM);
@@ -427,10 +450,13 @@ impl Streams {
             config.idle_seconds = idle_seconds;
             Arc::new(config)
         };
+        let tcp = |transport| with(transport, Framing::Stream, registration);
+        let over_web = if web_registers { registration } else { Registration::Closed };
         Streams {
-            starttls: with(stream::Transport::StartTls),
-            tls: with(stream::Transport::Tls),
-            trusted: with(stream::Transport::Trusted),
+            starttls: tcp(stream::Transport::StartTls),
+            tls: tcp(stream::Transport::Tls),
+            web: with(stream::Transport::Tls, Framing::WebSocket, over_web),
+            trusted: tcp(stream::Transport::Trusted),
             domain,
             hashes,
             registration,

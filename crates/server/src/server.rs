@@ -37,6 +37,7 @@ pub struct Server {
     store: Store,
     addresses: Vec<SocketAddr>,
     direct_tls: Vec<SocketAddr>,
+    web: Vec<SocketAddr>,
     admin_socket: PathBuf,
     notes: Vec<String>,
     accepting: JoinSet<()>,
@@ -75,6 +76,11 @@ impl Server {
     /// Where clients connect with TLS from the first byte.
     pub fn direct_tls_addresses(&self) -> &[SocketAddr] {
         &self.direct_tls
+    }
+
+    /// Where browsers connect.
+    pub fn web_addresses(&self) -> &[SocketAddr] {
+        &self.web
     }
 
     /// Where `/metrics` and `/health` are answered.

@@ -1,24 +1,35 @@
 //! HTTP: tables of routes, and the limits for each request.
 //!
-//! Each listener says which table it serves. Operators have a listener of their own ([`listen`]).
-//! Clients are answered on the ports they connect to, where the first bytes decide the protocol
-//! (`crate::ingress`). A connection serves one request, and no body is read. The caller of
-//! [`serve`] sets the connection's deadline.
+//! Each listener says which table it serves. Operators have a listener of their own ([`listen`]),
+//! and so have browsers. Other clients are answered on the ports they connect to, where the first
+//! bytes decide the protocol (`crate::ingress`). A connection serves one request, and no body is
+//! read. The caller of [`serve`] sets the connection's deadline.
 
+mod browsers;
+mod forwarded;
+mod host_meta;
 mod listen;
 mod operators;
+mod proxy_header;
+mod same_site;
+mod websocket;
 
+pub(crate) use browsers::{BROWSERS, Visit, Web};
+pub(crate) use forwarded::Origin;
 pub(crate) use listen::listen;
 pub(crate) use operators::Site;
+pub(crate) use proxy_header::{Said, begins as begins_proxy_header, read as read_proxy_header};
 
 use crate::ingress::Connections;
-use http_body_util::Full;
+use http_body_util::{Empty, Full};
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode};
+use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -58,19 +69,45 @@ pub(crate) type Answer = Response<Body>;
 pub(crate) type Body =
     Box<dyn hyper::body::Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static>;
 
-/// Answers the one request of a connection. Returns when the request is answered or has failed. If
-/// the connection was upgraded, returns when the owner of its [`Held`] drops it.
-pub(crate) async fn serve<T: Send + Sync + 'static>(
-    io: impl Read + Write + Unpin + Send + 'static,
+/// What answers are made from.
+pub(crate) trait Served: Send + Sync + 'static {
+    /// Refuses a request before its path is looked at.
+    fn refusal(&self, _: &Request<Incoming>) -> Option<Answer> {
+        None
+    }
+}
+
+impl Served for Connections {}
+impl Served for Site {}
+
+/// A connection that has been answered with [`switched`].
+pub(crate) struct Switched<I> {
+    pub io: I,
+    /// What has been read of what follows the request.
+    pub read: Bytes,
+}
+
+/// Answers the one request of a connection. Returns when the request is answered or has failed, and
+/// then the connection if it goes on in another protocol ([`switched`]). If it was upgraded
+/// elsewhere, returns when the owner of its [`Held`] drops it.
+pub(crate) async fn serve<T: Served, I: Read + Write + Unpin + Send + 'static>(
+    io: I,
     routes: &'static [Route<T>],
     from: Arc<T>,
-) {
+) -> Option<Switched<I>> {
     let (held, released) = oneshot::channel();
     let held = Held(Arc::new(held));
+    let goes_on = Arc::new(Mutex::new(None));
+    let noted = goes_on.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(held.clone());
         let answer = answer(routes, from.clone(), request);
-        async move { Ok::<_, Infallible>(answer.await) }
+        let noted = noted.clone();
+        async move {
+            let mut answer = answer.await;
+            *noted.lock() = answer.extensions_mut().remove::<OnUpgrade>();
+            Ok::<_, Infallible>(answer)
+        }
     });
     let connection = http1::Builder::new()
         .max_buf_size(HEAD)
@@ -81,13 +118,33 @@ pub(crate) async fn serve<T: Send + Sync + 'static>(
     let _ = connection.await;
     // Never sent: it fails when the last holder of the other end drops it.
     let _ = released.await;
+    let goes_on = goes_on.lock().take()?;
+    let parts = goes_on.await.ok()?.downcast::<I>().ok()?;
+    Some(Switched { io: parts.io, read: parts.read_buf })
+}
+
+/// The answer after which a connection speaks another protocol: [`serve`] hands it back.
+fn switched(mut request: Request<Incoming>) -> Answer {
+    let goes_on = hyper::upgrade::on(&mut request);
+    let nothing: Body = Box::new(Empty::new());
+    let mut answer = Response::new(nothing);
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    answer.extensions_mut().insert(goes_on);
+    answer
 }
 
 /// Travels with a request; the connection is not done before it is dropped.
 #[derive(Clone)]
 struct Held(#[expect(dead_code, reason = "held to be dropped")] Arc<oneshot::Sender<Infallible>>);
 
-async fn answer<T>(routes: &[Route<T>], from: Arc<T>, request: Request<Incoming>) -> Answer {
+async fn answer<T: Served>(
+    routes: &[Route<T>],
+    from: Arc<T>,
+    request: Request<Incoming>,
+) -> Answer {
+    if let Some(refusal) = from.refusal(&request) {
+        return refusal;
+    }
     let Some(route) = routes.iter().find(|route| route.path == request.uri().path()) else {
         return not_found();
     };
@@ -105,7 +162,7 @@ pub(crate) fn not_found() -> Answer {
 }
 
 /// A sentence for people.
-pub(crate) fn text(status: StatusCode, text: &'static str) -> Answer {
+pub(crate) fn text(status: StatusCode, text: impl Into<Bytes>) -> Answer {
     of_type(status, "text/plain; charset=utf-8", text)
 }
 

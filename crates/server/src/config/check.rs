@@ -12,9 +12,14 @@ use whoelse_xmpp::{BareJid, in_words};
 pub(super) fn fit(config: &mut Config) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let line = |config: &Config, key: &str| config.lines.get(key).copied();
-    for (one, other) in
-        [("certificate", "key"), ("key", "certificate"), ("database_password_file", "database")]
-    {
+    for (one, other) in [
+        ("certificate", "key"),
+        ("key", "certificate"),
+        ("database_password_file", "database"),
+        ("web.public_url", "web.listen"),
+        ("web.trusted_proxies", "web.listen"),
+        ("web.forwarded", "web.trusted_proxies"),
+    ] {
         if let Some(at) = line(config, one)
             && line(config, other).is_none()
         {
@@ -59,14 +64,14 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     if config.listen.is_empty() && config.direct_tls.is_empty() {
         say("listen", "`listen` is empty: nobody could connect".to_owned());
     }
-    if let Some(address) = config.listen.iter().chain(&config.direct_tls).find(is_public)
+    if let Some(whence) = beyond_loopback(config)
         && config.settings.contacts.are_shared()
         && config.settings.registration == Registration::Open
     {
         say(
             "contacts",
             format!(
-                "contacts = \"everyone\" together with registration = \"open\" on {address} would \
+                "contacts = \"everyone\" together with registration = \"open\" on {whence} would \
                  let any stranger see everybody; write registration = \"closed\", or listen on \
                  127.0.0.1 alone"
             ),
@@ -110,6 +115,18 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// Returns where people beyond this machine can connect: an address, or behind a proxy.
+pub(super) fn beyond_loopback(config: &Config) -> Option<String> {
+    let mut listen = config.listen.iter().chain(&config.direct_tls).chain(&config.web.listen);
+    match listen.find(is_public) {
+        Some(address) => Some(address.to_string()),
+        None if config.web.is_forwarded_to() => {
+            Some("`web.listen` behind `web.trusted_proxies`".to_owned())
+        }
+        None => None,
+    }
 }
 
 /// An administrator's address: `bob` is bob of the own domain.

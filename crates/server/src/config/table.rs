@@ -1,6 +1,6 @@
 //! The table of all settings: the server's own, the rules', and those that features declare.
 
-use super::{Config, LogConfig, MetricsConfig};
+use super::{Config, LogConfig, MetricsConfig, WebConfig};
 use std::sync::LazyLock;
 use whoelse_core::settings::{About, Setting, Settings, Written};
 
@@ -14,7 +14,8 @@ pub enum Row {
 }
 
 static TABLE: LazyLock<Vec<Row>> = LazyLock::new(|| {
-    let server = [Config::SETTINGS, MetricsConfig::SETTINGS, LogConfig::SETTINGS];
+    let server =
+        [Config::SETTINGS, WebConfig::SETTINGS, MetricsConfig::SETTINGS, LogConfig::SETTINGS];
     let server = server.into_iter().flatten().map(Row::Server);
     let features = whoelse_features::ALL.iter().flat_map(|feature| feature.settings).copied();
     let rules = Settings::OF_RULES.into_iter().chain(features).flatten().map(Row::Rules);

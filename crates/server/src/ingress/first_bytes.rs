@@ -72,14 +72,15 @@ impl First {
 
 /// Peeks, and hands the connection on.
 pub(super) async fn run(arrived: Arrived, socket: TcpStream) {
-    match in_time(&arrived, First::in_clear(&socket)).await {
+    // A client that says nothing in time gets the error that any stream gets.
+    match in_time(&arrived, First::in_clear(&socket)).await.unwrap_or(First::Xmpp) {
         // Boxed, like the next one, because nearly every connection is the last kind.
         First::Tls => Box::pin(run_tls(arrived, socket)).await,
         First::Http => {
             let serving =
                 web::serve(TokioIo::new(socket), web::CLIENTS_IN_CLEAR, (*arrived.running).clone());
-            let reason = answered(&arrived, Box::pin(serving)).await.unwrap_or_else(|why| why);
-            arrived.running.note_unopened(&arrived.peer, reason);
+            let answered = answered(&arrived, Box::pin(serving)).await;
+            arrived.running.note_unopened(&arrived.peer, answered.err().unwrap_or(ANSWERED));
         }
         First::Xmpp => negotiation::run(arrived, socket).await,
     }
@@ -96,7 +97,7 @@ pub(super) async fn run_tls(arrived: Arrived, socket: TcpStream) {
         Ok(shaken) => shaken,
         Err(reason) => return arrived.running.note_unopened(&arrived.peer, reason),
     };
-    match in_time(&arrived, First::over_tls(&mut stream)).await {
+    match in_time(&arrived, First::over_tls(&mut stream)).await.unwrap_or(First::Xmpp) {
         First::Http => Box::pin(answer(arrived, stream)).await,
         First::Tls | First::Xmpp => log_in(arrived, stream, channel).await,
     }
@@ -106,15 +107,12 @@ async fn log_in(arrived: Arrived, stream: TlsStream<TcpStream>, channel: Channel
     Box::pin(negotiation::run_encrypted(arrived, stream, channel)).await;
 }
 
-/// Returns what a peek finds, unless the deadline comes or the server shuts down first. A client
-/// that says nothing in time gets the error that any stream gets.
-async fn in_time(arrived: &Arrived, look: impl Future<Output = First>) -> First {
+/// Returns what a peek finds, unless the deadline comes or the server shuts down first.
+pub(super) async fn in_time<T>(arrived: &Arrived, look: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;
-        first = until(&arrived.running.node, arrived.deadline, look) => {
-            first.unwrap_or(First::Xmpp)
-        }
-        () = arrived.running.closing() => First::Xmpp,
+        found = until(&arrived.running.node, arrived.deadline, look) => found,
+        () = arrived.running.closing() => None,
     }
 }
 
@@ -130,23 +128,25 @@ async fn answer(arrived: Arrived, stream: TlsStream<TcpStream>) {
             if answered.is_ok() {
                 cut.spare();
             }
-            answered.unwrap_or_else(|why| why)
+            answered.err().unwrap_or(ANSWERED)
         }
         Err(_) => "no descriptor",
     };
     arrived.running.note_unopened(&arrived.peer, reason);
 }
 
-/// Waits for an answer until the deadline. Returns how it ended, for the count.
-async fn answered(
+/// How a request ends that was answered; the log does not say who it was.
+pub(super) const ANSWERED: &str = "answered";
+
+/// Waits for an answer until the deadline. Fails with how it ended, for the count.
+pub(super) async fn answered<T>(
     arrived: &Arrived,
-    serving: impl Future<Output = ()>,
-) -> Result<&'static str, &'static str> {
+    serving: impl Future<Output = T>,
+) -> Result<T, &'static str> {
     tokio::select! {
         biased;
         served = until(&arrived.running.node, arrived.deadline, serving) => {
-            // The log does not say who it was.
-            served.map(|()| "answered").ok_or("not answered in time")
+            served.ok_or("not answered in time")
         }
         () = arrived.running.closing() => Err("shutdown"),
     }

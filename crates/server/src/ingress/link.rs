@@ -145,6 +145,9 @@ fn poll_read(
     machine: &mut Machine,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
+    if machine.is_cut() {
+        return Poll::Ready(Ok(0));
+    }
     BUFFER.with_borrow_mut(|buffer| {
         let mut buffer = ReadBuf::new(buffer);
         ready!(Pin::new(io).poll_read(cx, &mut buffer))?;

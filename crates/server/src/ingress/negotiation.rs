@@ -53,7 +53,9 @@ pub(super) async fn run<S: Io>(arrived: Arrived, io: S) {
     let opened = match arrived.ingress {
         Ingress::StartTls => negotiation.starttls(Link::new(io, machine())).await,
         Ingress::DirectTls => negotiation.direct_tls(io).await,
-        Ingress::Pipe | Ingress::Admin => negotiation.log_in(Link::new(io, machine())).await,
+        Ingress::Pipe | Ingress::Web | Ingress::Admin => {
+            negotiation.log_in(Link::new(io, machine())).await
+        }
     };
     hand_over(arrived, opened);
 }
@@ -62,6 +64,20 @@ pub(super) async fn run<S: Io>(arrived: Arrived, io: S) {
 pub(super) async fn run_encrypted<S: Io>(arrived: Arrived, io: S, channel: ChannelBindings) {
     let mut negotiation = Negotiation::new(&arrived);
     let opened = negotiation.encrypted(io, channel).await;
+    hand_over(arrived, opened);
+}
+
+/// Does the same for a WebSocket that has been agreed on. `read` is what came behind the request.
+pub(super) async fn run_websocket<S: Io>(
+    arrived: Arrived,
+    io: S,
+    read: &[u8],
+    channel: Option<ChannelBindings>,
+) {
+    let mut negotiation = Negotiation::new(&arrived);
+    let mut machine = Machine::new(arrived.running.stream(Ingress::Web), channel);
+    machine.push(read);
+    let opened = Box::pin(negotiation.log_in(Link::new(io, machine))).await;
     hand_over(arrived, opened);
 }
 
@@ -333,7 +349,7 @@ impl Negotiation {
     fn rights(&self) -> Rights {
         match self.ingress {
             Ingress::Admin => Rights::Operator,
-            Ingress::StartTls | Ingress::DirectTls | Ingress::Pipe => Rights::Own,
+            Ingress::StartTls | Ingress::DirectTls | Ingress::Web | Ingress::Pipe => Rights::Own,
         }
     }
 

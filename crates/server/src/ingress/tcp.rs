@@ -1,7 +1,7 @@
 //! Listening sockets for clients: bound before anything else is created, and accepting until the
 //! server shuts down.
 
-use super::{Connections, Ingress, Peer};
+use super::{Browsers, Connections, Ingress, Peer};
 use crate::liveness::Beat;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -81,10 +81,32 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// What a listener is for.
+#[derive(Clone)]
+pub(crate) enum Accepting {
+    /// Clients that ask for STARTTLS, and whoever comes to the same port.
+    StartTls,
+    /// Clients that begin with TLS.
+    DirectTls,
+    /// Browsers.
+    Browsers(Arc<Browsers>),
+}
+
+impl Accepting {
+    /// Its name, for the signs of life.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Accepting::StartTls => Ingress::StartTls.name(),
+            Accepting::DirectTls => Ingress::DirectTls.name(),
+            Accepting::Browsers(_) => Ingress::Web.name(),
+        }
+    }
+}
+
 /// Accepts connections until the server shuts down.
 pub(crate) async fn serve(
     listener: TcpListener,
-    ingress: Ingress,
+    accepting: Accepting,
     connections: Arc<Connections>,
     mut beat: Beat,
 ) {
@@ -98,7 +120,7 @@ pub(crate) async fn serve(
         match accepted {
             Ok((socket, address)) => {
                 paused = false;
-                welcome(&connections, socket, ingress, address);
+                welcome(&connections, socket, &accepting, address);
             }
             // The client has closed before we accepted it.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -117,14 +139,18 @@ pub(crate) async fn serve(
 fn welcome(
     connections: &Arc<Connections>,
     socket: TcpStream,
-    ingress: Ingress,
+    accepting: &Accepting,
     address: SocketAddr,
 ) {
     // Both options only improve the connection; failing is fine.
     let _ = socket.set_nodelay(true);
     let _ = keep_alive(&socket);
     let peer = Peer { network: Network::of(address.ip()), address: address.to_string() };
-    connections.welcome_socket(socket, ingress, peer);
+    match accepting {
+        Accepting::StartTls => connections.welcome_socket(socket, Ingress::StartTls, peer),
+        Accepting::DirectTls => connections.welcome_socket(socket, Ingress::DirectTls, peer),
+        Accepting::Browsers(browsers) => connections.welcome_browser(browsers, socket, address),
+    }
 }
 
 fn keep_alive(socket: &TcpStream) -> rustix::io::Result<()> {

@@ -19,11 +19,12 @@ use whoelse_store::{Location, Opening, Progress, Store, Upgraded};
 use super::Server;
 use crate::admin::AdminSocket;
 use crate::audit;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Source};
 use crate::credentials;
 use crate::data_dir::DataDir;
 use crate::health::Health;
-use crate::ingress::{Certificate, Connections, Ingress, tcp};
+use crate::ingress::tcp::{self, Accepting};
+use crate::ingress::{Browsers, Certificate, Connections, Ingress};
 use crate::liveness::Liveness;
 use crate::maintenance::{Outcome, Transfers};
 use crate::metrics::Metrics;
@@ -33,7 +34,7 @@ use crate::renewal;
 use crate::start_error::StartError;
 use crate::synchronised;
 use crate::tls::{self, Ensured, OwnFiles, Tls};
-use crate::web::{self, Site};
+use crate::web::{self, Site, Web};
 
 /// The function that reports progress, a sentence at a time.
 type Tell<'a> = &'a (dyn Fn(&str) + Sync);
@@ -61,6 +62,7 @@ struct Opened {
     is_new: bool,
     starttls: Vec<TcpListener>,
     direct_tls: Vec<TcpListener>,
+    browsers: Vec<TcpListener>,
     /// For `/metrics` and `/health`.
     operators: Vec<TcpListener>,
 }
@@ -77,13 +79,14 @@ fn open(config: &Config) -> Result<Opened, StartError> {
     };
     let starttls = bind(&config.listen)?;
     let direct_tls = bind(&config.direct_tls)?;
+    let browsers = bind(&config.web.listen)?;
     let operators = bind(config.metrics.listen.as_slice())?;
     let location = match &config.database {
         Some(url) => Location::Postgres(url.clone()),
         None => Location::Sqlite(data.database()),
     };
     let is_new = config.database.is_none() && !data.database().exists();
-    Ok(Opened { data, location, is_new, starttls, direct_tls, operators })
+    Ok(Opened { data, location, is_new, starttls, direct_tls, browsers, operators })
 }
 
 /// Looks at everything that an operator's mistake could make fail, and changes nothing. Returns the
@@ -219,7 +222,7 @@ fn made(opened: &Opened, store: &Store) -> Vec<String> {
 
 /// Attaches what the features need of the server, then serves every listener.
 async fn listen(config: Config, opened: Opened, wired: Wired, restored: Option<Outcome>) -> Server {
-    let Opened { data, starttls, direct_tls, operators, .. } = opened;
+    let Opened { data, starttls, direct_tls, browsers, operators, .. } = opened;
     let Wired { store, connections, admin, mut notes } = wired;
     if data.is_open_to_others() {
         let shown = data.path().display();
@@ -227,12 +230,14 @@ async fn listen(config: Config, opened: Opened, wired: Wired, restored: Option<O
     }
     let addresses = local_addresses(&starttls);
     let direct_tls_addresses = local_addresses(&direct_tls);
+    let web_addresses = local_addresses(&browsers);
     let metrics = local_addresses(&operators);
     #[cfg(feature = "relay")]
     notes.extend(connections.offer_relay(&addresses));
 
     let node = connections.node();
-    let everywhere = addresses.iter().chain(&direct_tls_addresses).copied().collect();
+    let everywhere = addresses.iter().chain(&direct_tls_addresses).chain(&web_addresses);
+    let everywhere = everywhere.copied().collect();
     node.slots.put(Arc::new(Listening(everywhere)));
     let reloader = attach_reload(&config, &data, &connections);
     let transfers = Transfers::new(data.path(), store.clone(), Arc::downgrade(node), restored);
@@ -243,10 +248,15 @@ async fn listen(config: Config, opened: Opened, wired: Wired, restored: Option<O
     let admin_socket = admin.path().to_owned();
     let liveness = Liveness::new(node.clone());
     let mut accepting = JoinSet::new();
-    for (listeners, ingress) in [(starttls, Ingress::StartTls), (direct_tls, Ingress::DirectTls)] {
+    let for_browsers = Accepting::Browsers(Arc::new(open_web(&config, &connections)));
+    for (listeners, kind) in [
+        (starttls, Accepting::StartTls),
+        (direct_tls, Accepting::DirectTls),
+        (browsers, for_browsers),
+    ] {
         for listener in listeners {
-            let beat = liveness.beat(ingress.name());
-            accepting.spawn(tcp::serve(listener, ingress, connections.clone(), beat));
+            let beat = liveness.beat(kind.name());
+            accepting.spawn(tcp::serve(listener, kind.clone(), connections.clone(), beat));
         }
     }
     accepting.spawn(admin.serve(connections.clone(), liveness.beat(Ingress::Admin.name())));
@@ -276,6 +286,7 @@ async fn listen(config: Config, opened: Opened, wired: Wired, restored: Option<O
         store,
         addresses,
         direct_tls: direct_tls_addresses,
+        web: web_addresses,
         admin_socket,
         notes,
         accepting,
@@ -287,6 +298,18 @@ async fn listen(config: Config, opened: Opened, wired: Wired, restored: Option<O
         transfers,
         data,
     }
+}
+
+/// Makes what listeners for browsers share.
+fn open_web(config: &Config, connections: &Connections) -> Browsers {
+    if config.source == Source::QuickStart {
+        // A proxy before it may send nothing by which it is known, and then strangers look like
+        // somebody on this machine.
+        connections.close_registration_over_web();
+    }
+    let most = config.settings.limits.half_open;
+    let is_beyond_loopback = config.is_beyond_loopback();
+    Browsers::new(Web { config: config.web.clone(), is_beyond_loopback }, most)
 }
 
 /// Lets an administrator's command read the configuration again.

@@ -1,6 +1,6 @@
 //! A listener that speaks only HTTP, in clear or over TLS.
 
-use super::{Route, serve};
+use super::{Route, Served, serve};
 use crate::ingress::{Connections, First, tcp, until};
 use crate::liveness::Beat;
 use hyper_util::rt::TokioIo;
@@ -17,7 +17,7 @@ const CONNECTIONS: usize = 16;
 const LIFE: Duration = Duration::from_secs(10);
 
 /// Answers until it is told to end; requests in progress are finished.
-pub(crate) async fn listen<T: Send + Sync + 'static>(
+pub(crate) async fn listen<T: Served>(
     listener: TcpListener,
     routes: &'static [Route<T>],
     from: Arc<T>,
@@ -56,7 +56,7 @@ pub(crate) async fn listen<T: Send + Sync + 'static>(
 }
 
 /// Answers one connection, or drops it when its time is over.
-async fn answer<T: Send + Sync + 'static>(
+async fn answer<T: Served>(
     socket: TcpStream,
     routes: &'static [Route<T>],
     from: Arc<T>,
@@ -72,7 +72,9 @@ async fn answer<T: Send + Sync + 'static>(
                     serve(TokioIo::new(stream), routes, from).await;
                 }
             }
-            _ => serve(TokioIo::new(socket), routes, from).await,
+            _ => {
+                serve(TokioIo::new(socket), routes, from).await;
+            }
         }
     };
     let _ = until(node, deadline, answering).await;
@@ -96,6 +98,9 @@ mod tests {
 
     /// More than the system buffers between two sockets of this machine.
     const LARGE: usize = 64 << 20;
+
+    impl Served for () {}
+
     const ROUTES: &[Route<()>] = &[Route { path: "/large", get: large }];
 
     fn large(_: Arc<()>, _: Request<Incoming>) -> BoxFuture<'static, Answer> {
