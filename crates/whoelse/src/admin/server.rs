@@ -166,6 +166,9 @@ fn greet(summary: &str, server: &Server) {
     for address in server.direct_tls_addresses() {
         say(format_args!("listening on {address} (direct TLS)"));
     }
+    for address in server.web_addresses() {
+        say(format_args!("listening on {address} (web)"));
+    }
     if let Some(fingerprint) = server.fingerprint() {
         say(format_args!("certificate fingerprint (SHA-256) {fingerprint}"));
     }

@@ -11,6 +11,7 @@ mod dns;
 mod network;
 mod running;
 mod system;
+mod web;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -168,6 +169,7 @@ async fn examine(options: cli::Doctor) -> Vec<Finding> {
     findings
         .extend(network::listeners(&config, server.is_here(), server.listening.as_deref()).await);
     findings.extend(certificate::check(&config, &domain));
+    findings.extend(web::host_meta(&config, server.is_here()).await);
     findings.extend(clock::check(&config.data, database.heartbeat, server.is_here()).await);
     findings.extend(system::disk(&config.data));
     findings.extend(system::descriptors(&config.settings.limits, server.pid));

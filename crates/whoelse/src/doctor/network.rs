@@ -38,7 +38,11 @@ pub async fn listeners(
         Some(ours) if config.source == Source::QuickStart && !ours.is_empty() => ours,
         _ => config.listen.as_slice(),
     };
-    for (about, addresses) in [("listen", listen), ("direct_tls", config.direct_tls.as_slice())] {
+    for (about, addresses) in [
+        ("listen", listen),
+        ("direct_tls", config.direct_tls.as_slice()),
+        ("web.listen", config.web.listen.as_slice()),
+    ] {
         let mut unheard = Vec::new();
         for address in addresses.iter().copied() {
             findings.extend(match running {
