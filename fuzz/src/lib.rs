@@ -19,6 +19,7 @@ pub mod scanner;
 pub mod scram;
 pub mod stream;
 pub mod token;
+pub mod websocket;
 
 use random::Random;
 
@@ -42,6 +43,7 @@ pub const ALL: &[Target] = &[
     Target { name: "stream-server", run: stream::accepting },
     Target { name: "stream-client", run: stream::connecting },
     Target { name: "stream-pair", run: pair::tampered },
+    Target { name: "websocket", run: websocket::frames },
     Target { name: "configuration", run: configuration::file },
     Target { name: "paging", run: requests::paging::archive },
     Target { name: "forms", run: requests::forms::commands },

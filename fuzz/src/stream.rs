@@ -7,9 +7,10 @@ use std::sync::Arc;
 use whoelse_stream::c2s::{self, LookupAnswer, RegisterAnswer, Registration, Step};
 use whoelse_stream::sasl::{Condition as Sasl, Refusal};
 use whoelse_stream::scram::{Hash, Verifier};
-use whoelse_stream::{ChannelBindings, Password, Transport, client};
+use whoelse_stream::{ChannelBindings, Framing, Password, Transport, client};
 use whoelse_xmpp::{
-    BareJid, Condition, FullJid, Limits, Scanner, StanzaError, StreamCondition, StreamError, ns,
+    BareJid, Condition, Frame, FullJid, Limits, Scanner, StanzaError, StreamCondition, StreamError,
+    ns,
 };
 
 use crate::choices::Choices;
@@ -88,16 +89,81 @@ fn good(words: &[&'static str], with_tls: &[usize], without: &[usize], tls: bool
     places.iter().filter_map(|place| words.get(*place).copied()).collect::<Vec<_>>().into_iter()
 }
 
+/// Puts what a client says on a stream into messages of a WebSocket, most of them as it should be.
+fn over_websocket(choices: &mut Choices<'_>, said: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(said);
+    let open = format!("<open xmlns='{}'", ns::FRAMING);
+    let text = match text.contains("<stream:stream") {
+        true => {
+            text.replace("<stream:stream", &open).replace("xmlns='jabber:client'", "") + "</open>"
+        }
+        false => text.replace("</stream:stream>", &format!("<close xmlns='{}'/>", ns::FRAMING)),
+    };
+    let (one, two) = text.as_bytes().split_at(choices.below(text.len() + 1).min(text.len()));
+    let mut bytes = Vec::new();
+    let mut frame = |first: u8, payload: &[u8]| {
+        bytes.push(first);
+        match payload.len() {
+            length @ 0..=125 => bytes.push(0x80 | length as u8),
+            length => {
+                bytes.push(0x80 | 126);
+                bytes.extend((length as u16).to_be_bytes());
+            }
+        }
+        bytes.extend([7; 4]);
+        bytes.extend(payload.iter().map(|byte| byte ^ 7));
+    };
+    match choices.below(24) {
+        0 => frame(0x82, one),
+        1 => frame(0x01, one),
+        2 => frame(0x88, b""),
+        3 => frame(0x81, b" "),
+        4..=12 => {
+            frame(0x01, one);
+            frame(0x89, b"?");
+            frame(0x80, two);
+        }
+        _ => frame(0x81, text.as_bytes()),
+    }
+    bytes
+}
+
+/// Reads what a machine says over a WebSocket: every text is an element that stands alone.
+fn read_messages(mut said: &[u8]) {
+    assert!(said.len() < 1 << 16, "a machine says little at once");
+    let mut scanner = Scanner::alone(Limits::FROM_SERVER);
+    while let [first, second, rest @ ..] = said {
+        let (length, rest) = match second {
+            126 => (usize::from(u16::from_be_bytes([rest[0], rest[1]])), &rest[2..]),
+            short => (usize::from(*short), rest),
+        };
+        let (payload, after) = rest.split_at(length);
+        if *first == 0x81 {
+            scanner.push(payload);
+            let found = scanner.next().expect("a machine says well-formed XML");
+            let Some(Frame::Element(element)) = found else { panic!("not an element") };
+            assert!(element.bytes().windows(6).any(|six| six == b" xmlns"));
+            scanner.end_frame().expect("a machine says one element a message");
+        } else {
+            assert!(matches!(first, 0x88 | 0x8A) && payload.len() <= 125);
+        }
+        said = after;
+    }
+}
+
 /// Reads what a machine says as its peer would, and fails if that is not well-formed.
-struct Reader(Scanner);
+struct Reader(Scanner, Framing);
 
 impl Reader {
-    fn new() -> Reader {
+    fn new(framing: Framing) -> Reader {
         let limits = Limits { bytes: 1 << 20, ..Limits::AFTER_LOGIN };
-        Reader(Scanner::new(ns::CLIENT, limits))
+        Reader(Scanner::new(ns::CLIENT, limits), framing)
     }
 
     fn read(&mut self, said: &[u8]) {
+        if self.1 == Framing::WebSocket {
+            return read_messages(said);
+        }
         let text = std::str::from_utf8(said).expect("a machine says UTF-8");
         assert!(text.len() < 1 << 16, "a machine says little at once");
         for (i, part) in text.split("<?xml version='1.0'?>").enumerate() {
@@ -143,11 +209,15 @@ pub fn accepting(data: &[u8]) {
     let mut choices = Choices::new(data);
     let transport = choices.pick(&[Transport::StartTls, Transport::Tls, Transport::Trusted]);
     let registration = choices.pick(&[Registration::Open, Registration::Closed]);
-    let config = c2s::Config { transport, registration, ..c2s::Config::new("a.example") };
+    let framing = match transport {
+        Transport::Tls => choices.pick(&[Framing::Stream, Framing::WebSocket]),
+        Transport::StartTls | Transport::Trusted => Framing::Stream,
+    };
+    let config = c2s::Config { transport, framing, registration, ..c2s::Config::new("a.example") };
     let (before, after) = (config.before_login.bytes, config.after_login.bytes);
     let channel = ChannelBindings { exporter: Some([7; 32]), server_end_point: None };
     let mut machine = c2s::Machine::new(Arc::new(config), Some(channel.clone()));
-    let mut reader = Reader::new();
+    let mut reader = Reader::new(framing);
     let mut safe = transport != Transport::StartTls;
     let classic = [0, choices.pick(&[5, 7, 4]), 1, choices.pick(&[14, 15, 16]), 14, 20, 17, 21, 18];
     let first = AUTHENTICATE.start + choices.below(AUTHENTICATE.len());
@@ -162,7 +232,13 @@ pub fn accepting(data: &[u8]) {
     let verifier = Verifier::fake(Hash::Sha1, b"x", "bob");
 
     while !choices.is_empty() {
-        let bytes = several(&mut choices, FROM_CLIENT, &mut good);
+        let bytes = match framing {
+            Framing::Stream => several(&mut choices, FROM_CLIENT, &mut good),
+            Framing::WebSocket => {
+                let word = next_bytes(&mut choices, FROM_CLIENT, &mut good);
+                over_websocket(&mut choices, word)
+            }
+        };
         let (first, second) = bytes.split_at(choices.below(bytes.len() + 1));
         machine.push(first);
         if choices.once_in(2) {
@@ -312,7 +388,7 @@ pub fn connecting(data: &[u8]) {
     let resume = choices.once_in(2).then(|| client::Resumption { previd: "x".into(), h: 3 });
     let config = client::Config { transport, resume, ..client::Config::new("a.example") };
     let mut machine = client::Machine::new(config, Some(ChannelBindings::default()));
-    let mut reader = Reader::new();
+    let mut reader = Reader::new(Framing::Stream);
     let mut safe = transport != Transport::StartTls;
     let mut good = good(
         FROM_SERVER,
