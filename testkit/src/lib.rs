@@ -15,5 +15,6 @@ pub mod reference;
 pub mod scene;
 pub mod signatures;
 pub mod tree;
+mod websocket;
 pub mod world;
 pub mod xeps;

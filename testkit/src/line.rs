@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::websocket::{Framer, Unframer};
 use whoelse_server::ingress::Io;
 use whoelse_stream::ChannelBindings;
 
@@ -42,6 +43,23 @@ impl Heard {
 impl Line {
     /// Makes a connection over this, on this runtime.
     pub fn new(runtime: &Handle, io: impl Io, channel: ChannelBindings) -> Line {
+        Line::translated(runtime, io, channel, |said| said, |heard| heard)
+    }
+
+    /// Makes one that goes over a WebSocket, which has been agreed on.
+    pub fn over_websocket(runtime: &Handle, io: impl Io, channel: ChannelBindings) -> Line {
+        let (mut framer, mut unframer) = (Framer::default(), Unframer::default());
+        let say = move |said: Vec<u8>| framer.frame(&said);
+        Line::translated(runtime, io, channel, say, move |heard| unframer.unframe(&heard))
+    }
+
+    fn translated(
+        runtime: &Handle,
+        io: impl Io,
+        channel: ChannelBindings,
+        mut say: impl FnMut(Vec<u8>) -> Vec<u8> + Send + 'static,
+        mut hear: impl FnMut(Vec<u8>) -> Vec<u8> + Send + 'static,
+    ) -> Line {
         let (mut from, mut to) = tokio::io::split(io);
         let (write, mut written) = mpsc::unbounded_channel::<Vec<u8>>();
         let (reading, mut may_read) = watch::channel(true);
@@ -59,13 +77,13 @@ impl Line {
                 };
                 match read {
                     Ok(0) | Err(_) => return inbound.note(&[], true),
-                    Ok(n) => inbound.note(&buffer[..n], false),
+                    Ok(n) => inbound.note(&hear(buffer[..n].to_vec()), false),
                 }
             }
         });
         let writer = runtime.spawn(async move {
             while let Some(bytes) = written.recv().await {
-                if to.write_all(&bytes).await.is_err() || to.flush().await.is_err() {
+                if to.write_all(&say(bytes)).await.is_err() || to.flush().await.is_err() {
                     return;
                 }
             }

@@ -34,6 +34,8 @@ pub struct Scene {
     pub only_in_memory: Option<String>,
     /// Why it cannot be played in memory, if it says so.
     pub only_over_sockets: Option<String>,
+    /// The reason, if it can only be played on streams over TCP.
+    pub not_over_the_web: Option<String>,
     /// What happens.
     pub steps: Vec<Step>,
 }
@@ -117,6 +119,8 @@ pub enum Way {
     Direct,
     /// Direct TLS on the port for STARTTLS.
     DirectAtStartTls,
+    /// A WebSocket (RFC 7395): over sockets with TLS, and HTTP first.
+    WebSocket,
     /// Over the admin socket.
     Admin,
 }
@@ -229,6 +233,9 @@ impl Scene {
         let has = |wanted: fn(&Act) -> bool| self.steps.iter().any(|step| wanted(&step.act));
         match kind {
             Kind::Memory | Kind::MemoryOnPostgres => self.only_over_sockets.clone(),
+            Kind::WebSocket => {
+                self.not_over_the_web.clone().or_else(|| self.only_over_sockets.clone())
+            }
             Kind::Sockets if self.begins.is_some() => Some("it begins at another time".to_owned()),
             Kind::Sockets if self.only_in_memory.is_some() => self.only_in_memory.clone(),
             Kind::Sockets if has(|act| matches!(act, Act::Pass(_) | Act::SetClock(_))) => {

@@ -22,7 +22,9 @@ use whoelse_stream::scram::{Hash, ITERATIONS, Verifier};
 pub enum Kind {
     /// The server's connection driver over pipes, with a clock that the scene moves.
     Memory,
-    /// The same over a PostgreSQL for tests.
+    /// The same, whose clients connect over WebSockets (RFC 7395).
+    WebSocket,
+    /// The first over a PostgreSQL for tests.
     MemoryOnPostgres,
     /// A whole server on sockets, with TLS and the system's clock.
     Sockets,
@@ -62,6 +64,7 @@ pub(crate) trait World {
 pub(crate) fn make(kind: Kind, scene: &Scene) -> Result<Box<dyn World>, String> {
     Ok(match kind {
         Kind::Memory => Box::new(memory::Memory::new(scene)?),
+        Kind::WebSocket => Box::new(memory::Memory::over_websockets(scene)?),
         Kind::MemoryOnPostgres => Box::new(memory::Memory::on_postgres(scene)?),
         Kind::Sockets => Box::new(sockets::Sockets::new(scene)?),
     })

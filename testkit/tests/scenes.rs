@@ -1,4 +1,4 @@
-//! Plays every scene of `scenes/` in memory and over sockets: a test for each file and each world,
+//! Plays every scene of `scenes/` in memory, over WebSockets, and over sockets: a test for each file and each world,
 //! and over a PostgreSQL for tests if there is one. Takes the usual arguments (`cargo test -p
 //! whoelse-testkit --test scenes -- blocking`).
 
@@ -46,7 +46,8 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let mut kinds = vec![(Kind::Memory, "memory"), (Kind::Sockets, "sockets")];
+    let mut kinds =
+        vec![(Kind::Memory, "memory"), (Kind::WebSocket, "websocket"), (Kind::Sockets, "sockets")];
     if Scratch::server().is_some() {
         kinds.push((Kind::MemoryOnPostgres, "postgres"));
     }

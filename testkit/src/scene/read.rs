@@ -61,6 +61,7 @@ impl Scene {
             begins: None,
             only_in_memory: None,
             only_over_sockets: None,
+            not_over_the_web: None,
             steps: Vec::new(),
         };
         for paragraph in paragraphs(text) {
@@ -99,6 +100,10 @@ impl Scene {
         }
         if let Some(why) = head.strip_prefix("only over sockets:") {
             self.only_over_sockets = Some(why.trim().to_owned());
+            return Ok(());
+        }
+        if let Some(why) = head.strip_prefix("not over the web:") {
+            self.not_over_the_web = Some(why.trim().to_owned());
             return Ok(());
         }
         let act = match head.strip_prefix("here:") {
@@ -272,6 +277,7 @@ fn connects(words: &mut Words<'_>, block: &str) -> Result<Verb, String> {
         () if words.take("over the admin socket") => Way::Admin,
         () if words.take("with direct TLS where STARTTLS is offered") => Way::DirectAtStartTls,
         () if words.take("with direct TLS") => Way::Direct,
+        () if words.take("over a WebSocket") => Way::WebSocket,
         () => Way::Encrypted,
     };
     let from = match words.take("from") {

@@ -43,6 +43,8 @@ pub struct Memory {
     connections: Arc<Connections>,
     /// Dropped after the fields above, which run on it.
     runtime: Runtime,
+    /// Whether clients connect over WebSockets where they would over TLS.
+    over_web: bool,
     /// Only for scenes that kill the server; otherwise the store is temporary.
     folder: Option<TempDir>,
     schema: Option<Scratch>,
@@ -123,6 +125,11 @@ impl Memory {
         Memory::lasting(settings, &scene.accounts, scene.needs_file(), clock_of(scene))
     }
 
+    /// Makes the same with clients that connect over WebSockets.
+    pub fn over_websockets(scene: &Scene) -> Result<Memory, String> {
+        Ok(Memory { over_web: true, ..Memory::new(scene)? })
+    }
+
     /// Makes one with these settings and accounts. `lasting`: it can crash, and its store is a
     /// file.
     pub(crate) fn with(
@@ -168,7 +175,8 @@ impl Memory {
         let store = open(&runtime, &place)?;
         let connections = start(&runtime, &settings, &clock, &store)?;
         runtime.block_on(super::make_accounts(connections.node(), accounts))?;
-        Ok(Memory { clock, settings, place, store, connections, folder, schema, runtime })
+        let over_web = false;
+        Ok(Memory { clock, settings, place, store, connections, over_web, folder, schema, runtime })
     }
 
     /// Returns the present time.
@@ -226,6 +234,10 @@ impl World for Memory {
         let (near, far) = tokio::io::duplex(PIPE);
         let from = from.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let (ingress, network) = match way {
+            Way::WebSocket => (Ingress::Web, Network::of(from)),
+            Way::Encrypted | Way::Direct | Way::DirectAtStartTls if self.over_web => {
+                (Ingress::Web, Network::of(from))
+            }
             Way::Encrypted | Way::Direct | Way::DirectAtStartTls => {
                 (Ingress::Pipe, Network::of(from))
             }
@@ -235,7 +247,11 @@ impl World for Memory {
         let peer = Peer { network, address: from.to_string() };
         let _inside = self.runtime.enter();
         self.connections.welcome(far, ingress, peer);
-        Ok(Line::new(self.runtime.handle(), near, ChannelBindings::default()))
+        let (runtime, none) = (self.runtime.handle(), ChannelBindings::default());
+        Ok(match ingress {
+            Ingress::Web => Line::over_websocket(runtime, near, none),
+            _ => Line::new(runtime, near, none),
+        })
     }
 
     fn settle(&mut self) {

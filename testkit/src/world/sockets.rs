@@ -44,7 +44,8 @@ impl Sockets {
         config.settings = super::settings(&scene.settings)?;
         config.admins = config.settings.admins.iter().map(ToString::to_string).collect();
         config.domain = Some("localhost".to_owned());
-        (config.listen, config.direct_tls) = (vec![free], vec![free]);
+        (config.listen, config.direct_tls, config.web.listen) =
+            (vec![free], vec![free], vec![free]);
         config.data = folder.path().join("data");
         config.credentials = None;
         let server = runtime.block_on(Server::start(config.clone()));
@@ -85,6 +86,26 @@ async fn starttls(stream: &mut TcpStream, injected: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// RFC 6455, 4.1, and RFC 7395, 3.1: asks for a WebSocket, as every browser does.
+async fn upgrade(stream: &mut (impl Io + ?Sized)) -> io::Result<()> {
+    let asked = "GET /xmpp-websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+                 Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                 Sec-WebSocket-Protocol: xmpp\r\n\r\n";
+    stream.write_all(asked.as_bytes()).await?;
+    let mut heard = Vec::new();
+    // The server says nothing more before its client does.
+    while !heard.ends_with(b"\r\n\r\n") {
+        if stream.read_buf(&mut heard).await? == 0 {
+            break;
+        }
+    }
+    match heard.starts_with(b"HTTP/1.1 101") {
+        true => Ok(()),
+        false => Err(io::Error::other(String::from_utf8_lossy(&heard).into_owned())),
+    }
+}
+
 /// Accepts any certificate; another test checks it.
 async fn handshake(stream: TcpStream, direct: bool) -> io::Result<(impl Io, ChannelBindings)> {
     let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
@@ -97,7 +118,11 @@ impl World for Sockets {
     fn connect(&mut self, way: Way, from: Option<IpAddr>, injected: &str) -> Result<Line, String> {
         let server = self.running()?;
         let (starttls_at, direct_at) = (server.addresses().first(), server.direct_tls_addresses());
-        let to = if way == Way::Direct { direct_at.first() } else { starttls_at };
+        let to = match way {
+            Way::Direct => direct_at.first(),
+            Way::WebSocket => server.web_addresses().first(),
+            _ => starttls_at,
+        };
         let to = *to.ok_or("the server listens nowhere")?;
         let handle = self.runtime.handle();
         let connected = async {
@@ -112,6 +137,11 @@ impl World for Sockets {
             }
             if way == Way::Encrypted {
                 starttls(&mut stream, injected).await?;
+            }
+            if way == Way::WebSocket {
+                let (mut stream, channel) = handshake(stream, false).await?;
+                upgrade(&mut stream).await?;
+                return Ok(Line::over_websocket(handle, stream, channel));
             }
             let tls_first = matches!(way, Way::Direct | Way::DirectAtStartTls);
             let (stream, channel) = handshake(stream, tls_first).await?;
