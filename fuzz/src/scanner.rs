@@ -100,6 +100,7 @@ fn compare(stream: &[u8], content: &str, limits: Limits, scanned: &Scanned, read
                 assert_eq!(header.version.as_deref(), root.attribute("", "version"));
                 assert_eq!(header.lang.as_deref(), root.attribute(ns::XML, "lang"));
             }
+            Frame::Body(_) => panic!("a stream has no bodies"),
             Frame::Element(stanza) => {
                 let Some(element) = elements.next() else { panic!("rxml accepts the element") };
                 let stream = handed_on(stream, content, stanza, element);

@@ -9,6 +9,8 @@ use whoelse_xmpp::ns;
 const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 /// A message shorter than this goes in one frame.
 const SHORT: usize = 8;
+/// A header longer than this is sent without its end.
+const LONG: usize = 1000;
 
 /// Makes frames of what an actor says.
 #[derive(Default)]
@@ -149,7 +151,8 @@ impl Framer {
                 }
             }
         }
-        if !self.message.is_empty() && !self.lexer.is_in_header() {
+        let waits = self.lexer.is_in_header() && self.message.len() < LONG;
+        if !self.message.is_empty() && !waits {
             // The rest is still to come, or never comes.
             let message = std::mem::take(&mut self.message);
             if self.lexer.place == Place::Text && self.lexer.depth == 0 && !self.is_begun {

@@ -207,7 +207,7 @@ impl Line {
                     self.greet();
                     self.events.push_back(Event::Greeted);
                 }
-                Frame::Open(_) => return Err(Violation),
+                Frame::Open(_) | Frame::Body(_) => return Err(Violation),
                 Frame::Element(stanza) => self.handle_stanza(&stanza, now)?,
                 Frame::Close => {
                     self.closed = true;

@@ -8,6 +8,7 @@
 //! is open, a small task takes over and stays.
 
 mod admission_pace;
+mod bosh;
 mod browsers;
 mod crowd;
 mod driver;
@@ -20,6 +21,7 @@ pub(crate) mod tcp;
 mod waiting;
 
 pub use crate::byte_stream::Io;
+pub(crate) use bosh::Request as BoshRequest;
 pub(crate) use browsers::Browsers;
 pub(crate) use first_bytes::First;
 
@@ -53,6 +55,8 @@ pub enum Ingress {
     DirectTls,
     /// HTTP, which has become a WebSocket (RFC 7395).
     Web,
+    /// A chain of HTTP requests (XEP-0124).
+    Bosh,
     /// A pipe that is taken for encrypted: worlds in memory.
     Pipe,
     /// A socket of this machine whose other end is the server's own user.
@@ -66,6 +70,7 @@ impl Ingress {
             Ingress::StartTls => "starttls",
             Ingress::DirectTls => "direct_tls",
             Ingress::Web => "web",
+            Ingress::Bosh => "bosh",
             Ingress::Pipe => "pipe",
             Ingress::Admin => "admin",
         }
@@ -86,6 +91,7 @@ pub struct Connections {
     node: Arc<Node>,
     tls: Option<Certificate>,
     gate: Arc<Gate>,
+    bosh: bosh::Sessions,
     /// Set once the listeners are known, if a relay is offered to private chats.
     #[cfg(feature = "relay")]
     relay: std::sync::OnceLock<Arc<Relay>>,
@@ -116,6 +122,7 @@ struct Streams {
     starttls: Arc<stream::Config>,
     tls: Arc<stream::Config>,
     web: Arc<stream::Config>,
+    bosh: Arc<stream::Config>,
     trusted: Arc<stream::Config>,
     registration: Registration,
     idle_seconds: (Option<u32>, Option<u32>),
@@ -127,6 +134,7 @@ impl Connections {
         let limits = &node.settings().limits;
         Arc::new(Connections {
             gate: Gate::new(bounds(limits)),
+            bosh: bosh::Sessions::new(Gate::new(bounds(limits))),
             streams: ArcSwap::from_pointee(Streams::of(&node, true)),
             tls,
             #[cfg(feature = "relay")]
@@ -172,6 +180,7 @@ impl Connections {
     /// Takes over what the node's settings say now, for connections to come.
     pub(crate) fn settings_changed(&self) {
         self.gate.set(bounds(&self.node.settings().limits));
+        self.bosh.gate.set(bounds(&self.node.settings().limits));
         #[cfg(feature = "relay")]
         if let Some(relay) = self.relay.get() {
             relay.settings_changed(&self.node.settings());
@@ -189,7 +198,7 @@ impl Connections {
                 // Boxed, as in `let_in`.
                 tokio::spawn(Box::pin(run));
             }
-            Ingress::StartTls | Ingress::DirectTls | Ingress::Web => {
+            Ingress::StartTls | Ingress::DirectTls | Ingress::Web | Ingress::Bosh => {
                 let turn = |turn: Turn, io| async move { Some((turn.await?, io)) };
                 self.let_in(io, ingress, peer, turn, negotiation::run);
             }
@@ -211,7 +220,9 @@ impl Connections {
             Ingress::DirectTls => {
                 self.let_in(socket, ingress, peer, waiting::turn, first_bytes::run_tls)
             }
-            Ingress::Web | Ingress::Pipe | Ingress::Admin => self.welcome(socket, ingress, peer),
+            Ingress::Web | Ingress::Bosh | Ingress::Pipe | Ingress::Admin => {
+                self.welcome(socket, ingress, peer);
+            }
         }
     }
 
@@ -219,6 +230,23 @@ impl Connections {
     /// there.
     fn let_in<S, W, F>(
         self: &Arc<Connections>,
+        io: S,
+        ingress: Ingress,
+        peer: Peer,
+        wait: impl FnOnce(Turn, S) -> W + Send + 'static,
+        go_on: impl FnOnce(Arrived, S) -> F + Send + 'static,
+    ) where
+        S: Send + 'static,
+        W: Future<Output = Option<(Permit, S)>> + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.let_in_by(&self.gate, io, ingress, peer, wait, go_on);
+    }
+
+    /// Does the same by a gate that counts something else.
+    fn let_in_by<S, W, F>(
+        self: &Arc<Connections>,
+        gate: &Arc<Gate>,
         io: S,
         ingress: Ingress,
         peer: Peer,
@@ -237,7 +265,7 @@ impl Connections {
             known if self.node.is_known_network(known) => Standing::Known,
             _ => Standing::Stranger,
         };
-        match self.gate.arrive(peer.network, standing, self.node.clock.steady()) {
+        match gate.arrive(peer.network, standing, self.node.clock.steady()) {
             Entry::In(permit) => {
                 let (arrived, put_out) = self.arrived_half_open(ingress, peer, permit);
                 // Boxed, because it is large and a new task is moved several times.
@@ -246,10 +274,10 @@ impl Connections {
             Entry::Full => tracing::debug!(address = %peer.address, "too_many_half_open"),
             entry => {
                 tracing::debug!(address = %peer.address, "half_open_waits");
-                let connections = self.clone();
+                let (connections, gate) = (self.clone(), gate.clone());
                 tokio::spawn(async move {
                     let turn = tokio::select! {
-                        turn = connections.turn(entry, io, wait) => turn,
+                        turn = connections.turn(&gate, entry, io, wait) => turn,
                         () = connections.closing() => None,
                     };
                     let Some((permit, io)) = turn else { return };
@@ -264,6 +292,7 @@ impl Connections {
     /// Waits until a connection may come in: until its time, then until its turn.
     async fn turn<S, W>(
         &self,
+        gate: &Arc<Gate>,
         mut entry: Entry,
         io: S,
         wait: impl FnOnce(Turn, S) -> W,
@@ -273,7 +302,7 @@ impl Connections {
     {
         if let Entry::Later(pause) = entry {
             self.node.clock.sleep_until(pause.until).await;
-            entry = self.gate.arrive_later(pause);
+            entry = gate.arrive_later(pause);
         }
         match entry {
             Entry::In(permit) => Some((permit, io)),
@@ -404,6 +433,7 @@ impl Connections {
             Ingress::StartTls => streams.starttls.clone(),
             Ingress::DirectTls | Ingress::Pipe => streams.tls.clone(),
             Ingress::Web => streams.web.clone(),
+            Ingress::Bosh => streams.bosh.clone(),
             Ingress::Admin => streams.trusted.clone(),
         }
     }
@@ -456,6 +486,7 @@ impl Streams {
             starttls: tcp(stream::Transport::StartTls),
             tls: tcp(stream::Transport::Tls),
             web: with(stream::Transport::Tls, Framing::WebSocket, over_web),
+            bosh: with(stream::Transport::Tls, Framing::Bodies, over_web),
             trusted: tcp(stream::Transport::Trusted),
             domain,
             hashes,

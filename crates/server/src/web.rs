@@ -3,8 +3,9 @@
 //! Each listener says which table it serves. Operators have a listener of their own ([`listen`]),
 //! and so have browsers. Other clients are answered on the ports they connect to, where the first
 //! bytes decide the protocol (`crate::ingress`). A connection serves one request, and no body is
-//! read. The caller of [`serve`] sets the connection's deadline.
+//! read but those of BOSH. The caller of [`serve`] sets the connection's deadline.
 
+mod bosh;
 mod browsers;
 mod forwarded;
 mod host_meta;
@@ -28,7 +29,7 @@ use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -37,17 +38,15 @@ use whoelse_core::kit::BoxFuture;
 
 /// `[metrics] listen`: these pages are for the operator, so they belong on loopback or behind a
 /// firewall. The configuration refuses any other address unless it is allowed explicitly.
-pub(crate) const OPERATORS: &[Route<Site>] = &[
-    Route { path: "/metrics", get: operators::metrics },
-    Route { path: "/health", get: operators::health },
-];
+pub(crate) const OPERATORS: &[Route<Site>] =
+    &[Route::get("/metrics", operators::metrics), Route::get("/health", operators::health)];
 
 /// Over TLS, on the ports that clients connect to.
 pub(crate) const CLIENTS: &[Route<Connections>] = &[
     #[cfg(feature = "relay")]
-    Route { path: iroh_relay::http::RELAY_PATH, get: crate::relay::routes::relay },
+    Route::get(iroh_relay::http::RELAY_PATH, crate::relay::routes::relay),
     #[cfg(feature = "relay")]
-    Route { path: iroh_relay::http::RELAY_PROBE_PATH, get: crate::relay::routes::probe },
+    Route::get(iroh_relay::http::RELAY_PROBE_PATH, crate::relay::routes::probe),
 ];
 
 /// The same ports in clear: every path answers 404.
@@ -59,8 +58,19 @@ const HEAD: usize = 8 << 10;
 /// One path and its handler. `T` is what the answer is made from.
 pub(crate) struct Route<T> {
     path: &'static str,
-    /// Answers a GET or a HEAD.
-    get: fn(Arc<T>, Request<Incoming>) -> BoxFuture<'static, Answer>,
+    /// The methods that are answered.
+    takes: &'static [&'static str],
+    answer: fn(Arc<T>, Request<Incoming>) -> BoxFuture<'static, Answer>,
+}
+
+impl<T> Route<T> {
+    /// What is answered to a GET or a HEAD.
+    pub const fn get(
+        path: &'static str,
+        answer: fn(Arc<T>, Request<Incoming>) -> BoxFuture<'static, Answer>,
+    ) -> Route<T> {
+        Route { path, takes: &["GET", "HEAD"], answer }
+    }
 }
 
 /// An answer.
@@ -148,12 +158,16 @@ async fn answer<T: Served>(
     let Some(route) = routes.iter().find(|route| route.path == request.uri().path()) else {
         return not_found();
     };
-    if request.method() != Method::GET && request.method() != Method::HEAD {
-        let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered\n");
-        refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    if !route.takes.contains(&request.method().as_str()) {
+        let first = route.takes.first().copied().unwrap_or_default();
+        let mut refused =
+            text(StatusCode::METHOD_NOT_ALLOWED, format!("only {first} is answered\n"));
+        if let Ok(takes) = HeaderValue::from_str(&route.takes.join(", ")) {
+            refused.headers_mut().insert(ALLOW, takes);
+        }
         return refused;
     }
-    (route.get)(from, request).await
+    (route.answer)(from, request).await
 }
 
 /// There is nothing at this path.

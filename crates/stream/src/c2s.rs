@@ -41,7 +41,7 @@ const TRIES: u8 = 10;
 
 /// The most bytes that may wait for the driver beside one stanza: what one more read can bring
 /// before the driver stops reading.
-const ONE_READ: usize = 64 << 10;
+pub(crate) const ONE_READ: usize = 64 << 10;
 
 /// What the machine needs to know of its server; shared by all connections of a listener.
 #[derive(Debug, Clone)]
@@ -366,7 +366,7 @@ impl Machine {
             (Frame::Element(element), state) => self.element(element, state),
             (Frame::Close, _) => self.peer_closed(),
             // The scanner returns a header only where one was awaited.
-            (Frame::Open(_), _) => self.fail(StreamCondition::BadFormat),
+            (Frame::Open(_) | Frame::Body(_), _) => self.fail(StreamCondition::BadFormat),
         };
         self.state = next;
     }

@@ -307,7 +307,7 @@ impl Machine {
                 State::Over
             }
             // The scanner returns a header only where one was awaited.
-            (Frame::Open(_), _) => self.give_up(Reason::Unexpected),
+            (Frame::Open(_) | Frame::Body(_), _) => self.give_up(Reason::Unexpected),
         };
         self.state = next;
     }

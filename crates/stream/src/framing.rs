@@ -1,15 +1,17 @@
-//! RFC 6120, 4, and RFC 7395, 3: writes what is said on a stream as the bytes of its transport.
+//! RFC 6120, 4, RFC 7395, 3, and XEP-0206: writes what is said on a stream as the bytes of its
+//! transport.
 //!
 //! A stream is a header, whole elements and an end, and each is written in one piece: only the
 //! caller that puts it into the [`Output`] knows where it begins and ends. So if a transport needs
 //! frame borders, they are written at that moment, into the same buffer. TCP needs none: XML says
 //! where an element ends, and the pieces follow one another. Over a WebSocket each is a message,
-//! and declares the namespaces that a stream's header would have declared.
+//! and declares the namespaces that a stream's header would have declared. BOSH puts any number of
+//! them into a body; its header and its end are attributes of bodies.
 
 use crate::header::Attributes;
 use crate::websocket::{self, CloseCode, Opcode};
 use std::fmt;
-use whoelse_xmpp::{Outgoing, ns, write::escape};
+use whoelse_xmpp::{Class, Outgoing, ns, write::escape};
 
 /// How the transport carries the parts of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,6 +21,15 @@ pub enum Framing {
     Stream,
     /// Each in a message of a WebSocket.
     WebSocket,
+    /// In bodies of BOSH, whose writer sees where the stream ends by [`Framing::END`].
+    Bodies,
+}
+
+impl Framing {
+    /// The end of a stream over BOSH: a byte that XML cannot contain.
+    pub const END: u8 = 0x04;
+    /// The end of one that an error has ended, which stands before it.
+    pub const FAULT: u8 = 0x05;
 }
 
 /// What each stanza declares where no header does.
@@ -46,6 +57,9 @@ impl Output {
 
     /// Adds the stream's header, in the content namespace of clients.
     pub(crate) fn header(&mut self, attributes: &Attributes<'_>) {
+        if self.framing == Framing::Bodies {
+            return;
+        }
         let Attributes { from, to, id, lang } = attributes;
         let all = [("from", *from), ("to", *to), ("id", *id), ("xml:lang", Some(*lang))];
         let mut written = Vec::new();
@@ -58,7 +72,7 @@ impl Output {
         let (name, client, stream) =
             ("<?xml version='1.0'?><stream:stream", ns::CLIENT, ns::STREAM);
         let (name, rest) = match self.framing {
-            Framing::Stream => {
+            Framing::Stream | Framing::Bodies => {
                 (name, format!(" version='1.0' xmlns='{client}' xmlns:stream='{stream}'>"))
             }
             Framing::WebSocket => ("<open", format!(" version='1.0' xmlns='{}'/>", ns::FRAMING)),
@@ -70,7 +84,7 @@ impl Output {
     pub fn element(&mut self, element: &[u8]) {
         match self.framing {
             Framing::Stream => self.bytes.extend_from_slice(element),
-            Framing::WebSocket => {
+            Framing::WebSocket | Framing::Bodies => {
                 let (head, tail) = element.split_at(after_name(element));
                 self.part(&[head, undeclared(head), tail]);
             }
@@ -88,13 +102,20 @@ impl Output {
                 self.bytes.extend_from_slice(attributes);
                 self.bytes.extend_from_slice(tail);
             }
-            Framing::WebSocket => self.part(&[head, DECLARES_CLIENT, attributes, tail]),
+            // What waits among the stanzas and is none declares its namespace itself.
+            _ if stanza.class == Class::Nonza => self.part(&[&stanza.bytes]),
+            Framing::WebSocket | Framing::Bodies => {
+                self.part(&[head, DECLARES_CLIENT, attributes, tail])
+            }
         }
     }
 
     /// Adds the end of the stream, and that of a WebSocket below it.
-    pub(crate) fn end(&mut self, code: CloseCode) {
+    pub(crate) fn end(&mut self, code: CloseCode, is_fault: bool) {
         match self.framing {
+            Framing::Bodies => {
+                self.bytes.push(if is_fault { Framing::FAULT } else { Framing::END })
+            }
             Framing::Stream => self.bytes.extend_from_slice(b"</stream:stream>"),
             Framing::WebSocket => {
                 let close = format!("<close xmlns='{}'/>", ns::FRAMING);
@@ -189,7 +210,6 @@ impl fmt::Debug for Output {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use whoelse_xmpp::Class;
     use whoelse_xmpp::write::Element;
 
     fn message() -> Outgoing {
@@ -205,7 +225,7 @@ mod tests {
         out.element(b"<r xmlns='urn:xmpp:sm:3'/>");
         out.stanza(&message(), b" to='bob@a.example'");
         out.stanza(&message(), b"");
-        out.end(CloseCode::Normal);
+        out.end(CloseCode::Normal, false);
 
         let expected = "<?xml version='1.0'?><stream:stream to='a.example' xml:lang='en' \
              version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>\
@@ -250,7 +270,11 @@ mod tests {
         out.element(b"<iq type='result'/>");
         out.stanza(&message(), b" to='bob@a.example'");
         out.stanza(&message(), b"");
-        out.end(CloseCode::Normal);
+        let request: &[u8] = b"<r xmlns='urn:xmpp:sm:3'/>";
+        let (after_name, before_end) = (0, 0);
+        let bytes = request.into();
+        out.stanza(&Outgoing { bytes, after_name, before_end, class: Class::Nonza }, b"");
+        out.end(CloseCode::Normal, false);
 
         let expected = [
             "<open to='a.example' xml:lang='en' version='1.0' \
@@ -261,6 +285,7 @@ mod tests {
             "<iq xmlns='jabber:client' type='result'/>",
             "<message xmlns='jabber:client' to='bob@a.example'><body>hi</body></message>",
             "<message xmlns='jabber:client'><body>hi</body></message>",
+            "<r xmlns='urn:xmpp:sm:3'/>",
             "<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>",
             "88 [3, 232]",
         ];

@@ -6,6 +6,8 @@
 //! Read first: [`c2s::Machine`] (the accepting end) and [`client::Machine`] (the connecting one).
 
 pub mod binding;
+mod bodies;
+pub mod bosh;
 pub mod c2s;
 pub mod client;
 pub mod der;

@@ -70,8 +70,8 @@ impl Messages {
         loop {
             match scanner.next() {
                 Ok(Some(Frame::Element(element))) => return Some(self.meant(element)),
-                // There is neither in a scanner for elements that come alone.
-                Ok(Some(Frame::Open(_) | Frame::Close)) | Ok(None) => {}
+                // There are none in a scanner for elements that come alone.
+                Ok(Some(Frame::Open(_) | Frame::Body(_) | Frame::Close)) | Ok(None) => {}
                 Err(error) => return Some(Err(self.refused(error))),
             }
             match self.frames.next() {

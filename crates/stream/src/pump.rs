@@ -1,6 +1,7 @@
 //! What both ends of a stream do alike: bytes that arrived become frames, frames become steps, and
 //! output waits to be written.
 
+use crate::bodies::Bodies;
 use crate::framing::{Framing, Output};
 use crate::messages::Messages;
 use crate::sm;
@@ -11,10 +12,17 @@ use whoelse_xmpp::{Frame, Kind, Limits, Scanner, Stanza, StreamCondition, Stream
 /// The input frames and output of one end, and the steps that its driver has not taken yet.
 pub(crate) struct Pump<S> {
     scanner: Scanner,
-    /// What unwraps the bytes for the scanner, over a WebSocket. Boxed: most have none.
-    messages: Option<Box<Messages>>,
+    /// What stands between the bytes and the scanner, or the scanner and the stream. Boxed: on TCP
+    /// there is nothing.
+    between: Option<Box<Between>>,
     out: Output,
     steps: VecDeque<S>,
+}
+
+/// What stands between the bytes of a transport and the frames of a stream.
+enum Between {
+    WebSocket(Messages),
+    Bosh(Bodies),
 }
 
 /// What comes next.
@@ -35,13 +43,16 @@ impl<S> From<Result<Frame, StreamError>> for Next<S> {
 
 impl<S> Pump<S> {
     pub(crate) fn new(limits: Limits, framing: Framing) -> Pump<S> {
-        let (scanner, messages) = match framing {
+        let (scanner, between) = match framing {
             Framing::Stream => (Scanner::new(ns::CLIENT, limits), None),
-            Framing::WebSocket => (Scanner::alone(limits), Some(Box::default())),
+            Framing::WebSocket => {
+                (Scanner::alone(limits), Some(Between::WebSocket(Messages::default())))
+            }
+            Framing::Bodies => (Scanner::in_bodies(limits), Some(Between::Bosh(Bodies::default()))),
         };
         Pump {
             scanner,
-            messages,
+            between: between.map(Box::new),
             out: Output::new(framing),
             // Seldom more than one step waits, and a step is large.
             steps: VecDeque::with_capacity(1),
@@ -50,9 +61,9 @@ impl<S> Pump<S> {
 
     /// Takes bytes that arrived.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
-        match &mut self.messages {
-            None => self.scanner.push(bytes),
-            Some(messages) => messages.push(bytes),
+        match self.between.as_deref_mut() {
+            None | Some(Between::Bosh(_)) => self.scanner.push(bytes),
+            Some(Between::WebSocket(messages)) => messages.push(bytes),
         }
     }
 
@@ -64,19 +75,22 @@ impl<S> Pump<S> {
         if !wants_frame {
             return None;
         }
-        match &mut self.messages {
+        match self.between.as_deref_mut() {
             None => match self.scanner.next() {
                 Ok(frame) => frame.map(Next::Frame),
                 Err(error) => Some(Next::Error(error.into())),
             },
-            Some(messages) => Some(messages.next(&mut self.scanner, &mut self.out)?.into()),
+            Some(Between::WebSocket(messages)) => {
+                Some(messages.next(&mut self.scanner, &mut self.out)?.into())
+            }
+            Some(Between::Bosh(bodies)) => Some(bodies.next(&mut self.scanner)?.into()),
         }
     }
 
     /// Whether the peer has ended its transport without ending the stream: nothing more comes, as
     /// after the end of a connection.
     pub(crate) fn is_cut(&self) -> bool {
-        self.messages.as_ref().is_some_and(|messages| messages.is_cut())
+        self.messages().is_some_and(Messages::is_cut)
     }
 
     /// Queues a step for the driver.
@@ -96,21 +110,23 @@ impl<S> Pump<S> {
 
     /// How many bytes are held that are not a frame yet.
     pub(crate) fn buffered(&self) -> usize {
-        self.scanner.buffered() + self.messages.as_ref().map_or(0, |messages| messages.buffered())
+        self.scanner.buffered() + self.messages().map_or(0, Messages::buffered)
     }
 
     /// Expects another header from the peer.
     pub(crate) fn restart(&mut self) {
         self.scanner.restart();
-        if let Some(messages) = &mut self.messages {
-            messages.restart();
+        match self.between.as_deref_mut() {
+            None => {}
+            Some(Between::WebSocket(messages)) => messages.restart(),
+            Some(Between::Bosh(bodies)) => bodies.restart(),
         }
     }
 
     /// Throws away the bytes that have arrived and are not a frame yet.
     pub(crate) fn discard(&mut self) {
         self.scanner.discard();
-        if let Some(messages) = &mut self.messages {
+        if let Some(Between::WebSocket(messages)) = self.between.as_deref_mut() {
             messages.discard();
         }
     }
@@ -122,7 +138,14 @@ impl<S> Pump<S> {
 
     /// The code with which a WebSocket below the stream is closed.
     pub(crate) fn close_code(&self) -> CloseCode {
-        self.messages.as_ref().map_or(CloseCode::Normal, |messages| messages.code())
+        self.messages().map_or(CloseCode::Normal, Messages::code)
+    }
+
+    fn messages(&self) -> Option<&Messages> {
+        match self.between.as_deref() {
+            Some(Between::WebSocket(messages)) => Some(messages),
+            Some(Between::Bosh(_)) | None => None,
+        }
     }
 
     /// Ends the stream: writes an error, if there is one, and the end. No input is read after that,
@@ -131,7 +154,7 @@ impl<S> Pump<S> {
         if let Some(error) = error {
             self.out.element(error);
         }
-        self.out.end(self.close_code());
+        self.out.end(self.close_code(), error.is_some());
         self.steps.clear();
         self.discard();
     }

@@ -18,6 +18,10 @@ pub const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 pub const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
 /// RFC 7395: the beginning and the end of a stream over a WebSocket.
 pub const FRAMING: &str = "urn:ietf:params:xml:ns:xmpp-framing";
+/// XEP-0124: the wrapper of what goes over BOSH.
+pub const BOSH: &str = "http://jabber.org/protocol/httpbind";
+/// XEP-0206: the stream's attributes on it.
+pub const XBOSH: &str = "urn:xmpp:xbosh";
 /// RFC 3921, 3: session establishment, kept as a no-op for old clients.
 pub const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";
 /// The `xml` prefix.

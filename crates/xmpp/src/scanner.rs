@@ -62,14 +62,54 @@ pub struct StreamHeader {
     pub lang: Option<CompactString>,
 }
 
+/// The attributes of a `<body/>` of BOSH, as far as they are used.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Body {
+    /// The number of the request.
+    pub rid: Option<u64>,
+    /// The session; none in the request that asks for one.
+    pub sid: Option<CompactString>,
+    /// `to`, unescaped and unparsed.
+    pub to: Option<CompactString>,
+    /// `from`, unescaped and unparsed.
+    pub from: Option<CompactString>,
+    /// `type`.
+    pub type_: Option<CompactString>,
+    /// For how many seconds a request may be held.
+    pub wait: Option<u32>,
+    /// How many requests may be held.
+    pub hold: Option<u32>,
+    /// The version of BOSH.
+    pub ver: Option<CompactString>,
+    /// The last answer that has arrived; in the first request, that this will be said.
+    pub ack: Option<u64>,
+    /// For how many seconds the client will not ask.
+    pub pause: Option<u32>,
+    /// `xml:lang`.
+    pub lang: Option<CompactString>,
+    /// XEP-0206: the version of the stream.
+    pub version: Option<CompactString>,
+    /// XEP-0206: the stream begins anew.
+    pub restart: bool,
+    /// Whether it is one tag: nothing is in it, and no [`Frame::Close`] follows.
+    pub is_empty: bool,
+}
+
+impl Body {
+    /// The greatest number of a request (XEP-0124, 14.1): languages without integers count to there.
+    pub const LAST_RID: u64 = (1 << 53) - 1;
+}
+
 /// A frame: what the scanner found next.
 #[derive(Debug)]
 pub enum Frame {
     /// `<stream:stream>`.
     Open(StreamHeader),
+    /// The start tag of a body of BOSH.
+    Body(Box<Body>),
     /// One whole element of depth 1.
     Element(Stanza),
-    /// `</stream:stream>`.
+    /// `</stream:stream>`, or the end of a body.
     Close,
 }
 
@@ -136,6 +176,8 @@ struct Root {
 #[derive(Debug)]
 pub struct Scanner {
     limits: Limits,
+    /// Whether elements come in bodies of BOSH, one after the other, and not on one stream.
+    in_bodies: bool,
     content: &'static str,
     state: State,
     buffer: BytesMut,
@@ -151,12 +193,19 @@ impl Scanner {
     pub fn new(content: &'static str, limits: Limits) -> Scanner {
         Scanner {
             limits,
+            in_bodies: false,
             content,
             state: State::Start,
             buffer: BytesMut::new(),
             partial: None,
             keepalives: 0,
         }
+    }
+
+    /// Makes a scanner for elements in bodies of BOSH (XEP-0124, 6), one body after the other. An
+    /// element that declares no default namespace is in ns::CLIENT.
+    pub fn in_bodies(limits: Limits) -> Scanner {
+        Scanner { in_bodies: true, ..Scanner::new(ns::CLIENT, limits) }
     }
 
     /// Makes a scanner for a transport that carries each element alone, as a document (RFC 7395,
@@ -228,7 +277,7 @@ impl Scanner {
     /// Expects a new stream header, if there are headers. Keeps bytes that were pushed and not
     /// consumed.
     pub fn restart(&mut self) {
-        if !matches!(self.state, State::Failed(_) | State::Alone(_)) {
+        if !self.in_bodies && !matches!(self.state, State::Failed(_) | State::Alone(_)) {
             self.state = State::Start;
             self.partial = None;
         }
@@ -366,6 +415,17 @@ impl Scanner {
                 }
                 Frame::Element(Stanza::new(bytes.freeze(), head, children))
             }
+            Done::Header if self.in_bodies => {
+                element::text(&view[..length])?;
+                let (body, root) = header::read_body(&element.tag, view)?;
+                self.buffer.advance(length);
+                if !body.is_empty {
+                    self.state = State::Open(Box::new(root));
+                } else {
+                    self.state = State::Start;
+                }
+                Frame::Body(Box::new(body))
+            }
             Done::Header => {
                 element::text(&view[..length])?;
                 let (header, root) = header::read(&element.tag, view, self.content)?;
@@ -380,7 +440,7 @@ impl Scanner {
                     _ => return Err(ScanError::NotWellFormed),
                 }
                 self.buffer.advance(length);
-                self.state = State::Closed;
+                self.state = if self.in_bodies { State::Start } else { State::Closed };
                 Frame::Close
             }
         };

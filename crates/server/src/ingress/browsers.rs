@@ -6,6 +6,7 @@
 //! (docs/design/web.md).
 
 use super::first_bytes::{ANSWERED, First, answered, in_time};
+use super::link::LAST_WORD;
 use super::negotiation::{self, handshake};
 use super::{Arrived, Connections, Ingress, Peer, Turn, until, waiting};
 use crate::byte_stream::Io;
@@ -14,7 +15,9 @@ use crate::web::{
 };
 use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -22,6 +25,8 @@ use whoelse_core::Steady;
 use whoelse_core::network::Network;
 use whoelse_stream::ChannelBindings;
 
+/// How long a request over BOSH may take: the longest wait, and time to say it and to hear.
+const LONGEST: Duration = Duration::from_secs(360);
 /// How much is peeked to know a PROXY header.
 const PEEKED: usize = 8;
 
@@ -112,14 +117,36 @@ async fn direct(arrived: Arrived, web: Arc<Web>, socket: TcpStream, origin: Orig
     // Behind a proxy nobody can compare the two ends of a channel.
     let is_direct = matches!(origin, Origin::Client { .. });
     let channel = carried.channel.filter(|_| is_direct);
-    let serving = Box::pin(web::serve(TokioIo::new(carried.io), BROWSERS, visit));
-    match answered(&arrived, serving).await {
+    let mut serving = Box::pin(web::serve(TokioIo::new(carried.io), BROWSERS, visit.clone()));
+    let answer = tokio::select! {
+        answer = answered(&arrived, &mut serving) => answer,
+        () = visit.attached() => return serve_session(&arrived.running, serving),
+    };
+    match answer {
         Ok(Some(Switched { io, read })) => {
             negotiation::run_websocket(arrived, io.into_inner(), &read, channel).await;
         }
         Ok(None) => arrived.running.note_unopened(&arrived.peer, ANSWERED),
         Err(reason) => arrived.running.note_unopened(&arrived.peer, reason),
     }
+}
+
+/// Goes on with a request of a session over BOSH, outside of the gate: the session has its own place,
+/// and lets no more requests than it may have wait.
+fn serve_session<T: Send + 'static>(
+    connections: &Arc<Connections>,
+    serving: Pin<Box<impl Future<Output = T> + Send + 'static>>,
+) {
+    let running = connections.begin();
+    tokio::spawn(async move {
+        let node = running.node();
+        let deadline = node.clock.steady().after(LONGEST);
+        tokio::select! {
+            _ = until(node, deadline, serving) => {}
+            // The session tells its end.
+            () = async { running.closing().await; node.clock.sleep(LAST_WORD).await } => {}
+        }
+    });
 }
 
 /// Shakes hands if TLS comes first.
@@ -170,7 +197,11 @@ async fn proxied(
     let peer = Peer { network: Network::of(proxy.ip()), address: proxy.to_string() };
     let Ok(carried) = carry(connections, &peer, deadline, socket).await else { return };
     let visit = Visit::new(connections, &web, origin, carried.channel.is_some());
-    let served = web::serve(TokioIo::new(carried.io), BROWSERS, visit.clone()).await;
+    let mut serving = Box::pin(web::serve(TokioIo::new(carried.io), BROWSERS, visit.clone()));
+    let served = tokio::select! {
+        served = &mut serving => served,
+        () = visit.attached() => return serve_session(connections, serving),
+    };
     // A WebSocket takes the place of the client that the proxy has named.
     let Some((Switched { io, read }, peer)) = served.zip(visit.peer()) else { return };
     let turn = |turn: Turn, io| async move { Some((turn.await?, io)) };

@@ -1,5 +1,6 @@
 //! RFC 6120, 5 to 7: from the accepted socket to the open session, within a deadline.
 
+use super::bosh::Carrier;
 use super::driver::{self, Opened};
 use super::link::{LAST_WORD, Link};
 use super::{Arrived, Connections, Ingress, Peer, until};
@@ -53,7 +54,7 @@ pub(super) async fn run<S: Io>(arrived: Arrived, io: S) {
     let opened = match arrived.ingress {
         Ingress::StartTls => negotiation.starttls(Link::new(io, machine())).await,
         Ingress::DirectTls => negotiation.direct_tls(io).await,
-        Ingress::Pipe | Ingress::Web | Ingress::Admin => {
+        Ingress::Pipe | Ingress::Web | Ingress::Bosh | Ingress::Admin => {
             negotiation.log_in(Link::new(io, machine())).await
         }
     };
@@ -78,6 +79,18 @@ pub(super) async fn run_websocket<S: Io>(
     let mut machine = Machine::new(arrived.running.stream(Ingress::Web), channel);
     machine.push(read);
     let opened = Box::pin(negotiation.log_in(Link::new(io, machine))).await;
+    hand_over(arrived, opened);
+}
+
+/// Does the same for a session over BOSH.
+pub(super) async fn run_bosh(arrived: Arrived, carrier: Carrier) {
+    let mut negotiation = Negotiation::new(&arrived);
+    let (machine, handle) =
+        (Machine::new(arrived.running.stream(Ingress::Bosh), None), carrier.handle());
+    let opened = Box::pin(negotiation.log_in(Link::new(carrier, machine))).await;
+    if opened.is_ok() {
+        Carrier::logged_in(&handle);
+    }
     hand_over(arrived, opened);
 }
 
@@ -349,7 +362,11 @@ impl Negotiation {
     fn rights(&self) -> Rights {
         match self.ingress {
             Ingress::Admin => Rights::Operator,
-            Ingress::StartTls | Ingress::DirectTls | Ingress::Web | Ingress::Pipe => Rights::Own,
+            Ingress::StartTls
+            | Ingress::DirectTls
+            | Ingress::Web
+            | Ingress::Bosh
+            | Ingress::Pipe => Rights::Own,
         }
     }
 

@@ -1,6 +1,8 @@
 //! `[web] listen`: what is served to browsers, and to whom.
 
-use super::{Answer, Route, Served, forwarded, host_meta, not_found, same_site, text, websocket};
+use super::{
+    Answer, Route, Served, bosh, forwarded, host_meta, not_found, same_site, text, websocket,
+};
 use crate::config::WebConfig;
 use crate::ingress::{Connections, Peer};
 use forwarded::Origin;
@@ -9,6 +11,7 @@ use hyper::{Request, StatusCode};
 use std::future::ready;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
+use tokio::sync::Notify;
 use whoelse_core::kit::BoxFuture;
 use whoelse_core::network::Network;
 use whoelse_core::settings::Registration;
@@ -16,9 +19,10 @@ use whoelse_features::broadcast;
 
 /// What the listener for browsers answers.
 pub(crate) const BROWSERS: &[Route<Visit>] = &[
-    Route { path: websocket::PATH, get: websocket },
-    Route { path: host_meta::XML, get: host_meta_xml },
-    Route { path: host_meta::JSON, get: host_meta_json },
+    Route::get(websocket::PATH, websocket),
+    Route { path: bosh::PATH, takes: &["POST", "OPTIONS"], answer: bosh::answer },
+    Route::get(host_meta::XML, host_meta_xml),
+    Route::get(host_meta::JSON, host_meta_json),
 ];
 
 /// The web of a server: what its configuration says of it.
@@ -36,6 +40,8 @@ pub(crate) struct Visit {
     is_encrypted: bool,
     /// Whose the request is, once that is known. None of a proxy's own.
     whose: OnceLock<IpAddr>,
+    /// Told when the connection is bounded by a session, and no longer by the gate.
+    attached: Notify,
 }
 
 impl Visit {
@@ -46,7 +52,23 @@ impl Visit {
         is_encrypted: bool,
     ) -> Arc<Visit> {
         let (connections, web) = (connections.clone(), web.clone());
-        Arc::new(Visit { connections, web, origin, is_encrypted, whose: OnceLock::new() })
+        let (whose, attached) = (OnceLock::new(), Notify::new());
+        Arc::new(Visit { connections, web, origin, is_encrypted, whose, attached })
+    }
+
+    /// Notes that the connection belongs to a session, which has so many at most.
+    pub fn attach(&self) {
+        self.attached.notify_one();
+    }
+
+    /// Waits until the connection belongs to a session.
+    pub async fn attached(&self) {
+        self.attached.notified().await;
+    }
+
+    /// What it is a connection of.
+    pub fn connections(&self) -> &Arc<Connections> {
+        &self.connections
     }
 
     /// The client, after its request was answered.

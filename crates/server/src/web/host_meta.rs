@@ -16,6 +16,8 @@ pub(crate) const JSON: &str = "/.well-known/host-meta.json";
 
 /// The relation of a WebSocket (XEP-0156, 3).
 const WEBSOCKET: &str = "urn:xmpp:alt-connections:websocket";
+/// The relation of BOSH.
+const BOSH: &str = "urn:xmpp:alt-connections:xbosh";
 
 /// Answers with the XML.
 pub(crate) fn xml(url: &PublicUrl) -> Answer {
@@ -37,8 +39,8 @@ pub(crate) fn json(url: &PublicUrl) -> Answer {
     for_everybody("application/jrd+json", json!({ "links": links }).to_string() + "\n")
 }
 
-fn links(url: &PublicUrl) -> [(&'static str, String); 1] {
-    [(WEBSOCKET, url.websocket_at(super::websocket::PATH))]
+fn links(url: &PublicUrl) -> [(&'static str, String); 2] {
+    [(WEBSOCKET, url.websocket_at(super::websocket::PATH)), (BOSH, url.at(super::bosh::PATH))]
 }
 
 fn for_everybody(kind: &'static str, text: String) -> Answer {

@@ -101,7 +101,7 @@ mod tests {
 
     impl Served for () {}
 
-    const ROUTES: &[Route<()>] = &[Route { path: "/large", get: large }];
+    const ROUTES: &[Route<()>] = &[Route::get("/large", large)];
 
     fn large(_: Arc<()>, _: Request<Incoming>) -> BoxFuture<'static, Answer> {
         let body: super::super::Body = Box::new(Full::new(Bytes::from(vec![b'x'; LARGE])));

@@ -13,6 +13,7 @@ use std::cell::Cell;
 use whoelse_xmpp::{Condition, FullJid, StanzaError};
 
 mod binding;
+mod bodies;
 mod headers;
 mod inline;
 mod login;

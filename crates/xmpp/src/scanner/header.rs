@@ -5,7 +5,7 @@ use compact_str::CompactString;
 use super::chars;
 use super::element::{declaration as declared_namespace, declared, text};
 use super::tag::Tag;
-use super::{Root, StreamHeader};
+use super::{Body, Root, StreamHeader};
 use crate::name::Namespace;
 use crate::{ScanError, ns};
 
@@ -69,6 +69,78 @@ fn trim(bytes: &[u8]) -> &[u8] {
     &bytes[space..]
 }
 
+/// What a start tag declares.
+struct Declared {
+    /// The default namespace.
+    default: Option<Namespace>,
+    prefixes: Vec<(CompactString, Namespace)>,
+}
+
+impl Declared {
+    /// Reads the declarations of a tag, and checks that its attributes are unique and their prefixes
+    /// declared here.
+    fn by(tag: &Tag, bytes: &[u8]) -> Result<Declared, ScanError> {
+        let mut found = Declared { default: None, prefixes: Vec::new() };
+        for (i, attribute) in tag.attributes.iter().enumerate() {
+            let name = attribute.name;
+            let twice =
+                |other: &super::tag::Attribute| other.name.span.of(bytes) == name.span.of(bytes);
+            if tag.attributes[..i].iter().any(twice) {
+                return Err(ScanError::NotWellFormed);
+            }
+            if let Some(prefix) = declared(name, bytes) {
+                let namespace = declared_namespace(attribute, prefix, bytes)?;
+                if prefix.len() == 0 {
+                    found.default = Some(namespace);
+                } else {
+                    let prefix = CompactString::new(text(prefix.of(bytes))?);
+                    found.prefixes.push((prefix, namespace));
+                }
+            }
+        }
+        for (i, attribute) in tag.attributes.iter().enumerate() {
+            let name = attribute.name;
+            let Some(prefix) = name.prefix().map(|p| p.of(bytes)) else { continue };
+            if prefix == b"xmlns" {
+                continue;
+            }
+            let namespace = found.of_prefix(prefix).ok_or(ScanError::BadPrefix)?;
+            let same = |other: &super::tag::Attribute| {
+                other.name.local().of(bytes) == name.local().of(bytes)
+                    && other
+                        .name
+                        .prefix()
+                        .is_some_and(|p| found.of_prefix(p.of(bytes)) == Some(namespace))
+            };
+            if tag.attributes[..i].iter().any(same) {
+                return Err(ScanError::NotWellFormed);
+            }
+        }
+        Ok(found)
+    }
+
+    fn of_prefix(&self, prefix: &[u8]) -> Option<&str> {
+        if prefix == b"xml" {
+            return Some(ns::XML);
+        }
+        let known = self.prefixes.iter().find(|(known, _)| known.as_bytes() == prefix);
+        known.map(|(_, namespace)| namespace.as_str())
+    }
+
+    /// Returns the namespace of the tag itself; nothing if none is declared.
+    fn of_tag(&self, tag: &Tag, bytes: &[u8]) -> Result<Option<&str>, ScanError> {
+        match tag.name.prefix().map(|p| p.of(bytes)) {
+            None => Ok(self.default.as_ref().map(Namespace::as_str)),
+            Some(prefix) => self.of_prefix(prefix).ok_or(ScanError::BadPrefix).map(Some),
+        }
+    }
+
+    fn into_root(self, tag: &Tag, bytes: &[u8]) -> Result<Root, ScanError> {
+        let name = CompactString::new(text(tag.name.span.of(bytes))?);
+        Ok(Root { name, prefixes: self.prefixes.into() })
+    }
+}
+
 /// Parses a start tag as a stream header. `bytes` has been checked to be UTF-8.
 pub(super) fn read(
     tag: &Tag,
@@ -76,57 +148,12 @@ pub(super) fn read(
     content: &'static str,
 ) -> Result<(StreamHeader, Root), ScanError> {
     let mut header = StreamHeader::default();
-    let mut default = None;
-    let mut prefixes: Vec<(CompactString, Namespace)> = Vec::new();
-    for (i, attribute) in tag.attributes.iter().enumerate() {
-        let name = attribute.name;
-        let twice =
-            |other: &super::tag::Attribute| other.name.span.of(bytes) == name.span.of(bytes);
-        if tag.attributes[..i].iter().any(twice) {
-            return Err(ScanError::NotWellFormed);
-        }
-        if let Some(prefix) = declared(name, bytes) {
-            let namespace = declared_namespace(attribute, prefix, bytes)?;
-            if prefix.len() == 0 {
-                default = Some(namespace);
-            } else {
-                prefixes.push((CompactString::new(text(prefix.of(bytes))?), namespace));
-            }
-        }
-    }
-    for (i, attribute) in tag.attributes.iter().enumerate() {
-        let name = attribute.name;
-        let Some(prefix) = name.prefix().map(|p| p.of(bytes)) else { continue };
-        if prefix == b"xmlns" {
-            continue;
-        }
-        let resolve = |prefix: &[u8]| {
-            let known = prefixes.iter().find(|(p, _)| p.as_bytes() == prefix);
-            known.map(|(_, namespace)| namespace.as_str())
-        };
-        let namespace = if prefix == b"xml" { Some(ns::XML) } else { resolve(prefix) };
-        let Some(namespace) = namespace else { return Err(ScanError::BadPrefix) };
-        let same = |other: &super::tag::Attribute| {
-            other.name.local().of(bytes) == name.local().of(bytes)
-                && other.name.prefix().is_some_and(|p| resolve(p.of(bytes)) == Some(namespace))
-        };
-        if tag.attributes[..i].iter().any(same) {
-            return Err(ScanError::NotWellFormed);
-        }
-    }
-
-    let namespace = match tag.name.prefix().map(|p| p.of(bytes)) {
-        None => default.as_ref(),
-        Some(prefix) => {
-            let known = prefixes.iter().find(|(p, _)| p.as_bytes() == prefix);
-            Some(known.map(|(_, namespace)| namespace).ok_or(ScanError::BadPrefix)?)
-        }
-    };
-    if namespace.map(|n| n.as_str()) != Some(ns::STREAM) {
+    let declared = Declared::by(tag, bytes)?;
+    if declared.of_tag(tag, bytes)? != Some(ns::STREAM) {
         return Err(ScanError::InvalidNamespace);
     }
     // RFC 6120, 4.8.2: the content namespace is declared as the stream's default namespace.
-    if default.is_none_or(|default| default.as_str() != content) {
+    if declared.default.as_ref().is_none_or(|default| default.as_str() != content) {
         return Err(ScanError::InvalidNamespace);
     }
     if tag.name.local().of(bytes) != b"stream" || tag.empty {
@@ -144,6 +171,41 @@ pub(super) fn read(
         };
         *place = Some(CompactString::from(chars::unescape_value(attribute.value.of(bytes))));
     }
-    let name = CompactString::new(text(tag.name.span.of(bytes))?);
-    Ok((header, Root { name, prefixes: prefixes.into() }))
+    Ok((header, declared.into_root(tag, bytes)?))
+}
+
+/// Parses a start tag as that of a body of BOSH (XEP-0124, XEP-0206). `bytes` has been checked to be
+/// UTF-8.
+pub(super) fn read_body(tag: &Tag, bytes: &[u8]) -> Result<(Body, Root), ScanError> {
+    let declared = Declared::by(tag, bytes)?;
+    if declared.of_tag(tag, bytes)? != Some(ns::BOSH) {
+        return Err(ScanError::InvalidNamespace);
+    }
+    if tag.name.local().of(bytes) != b"body" {
+        return Err(ScanError::BadFormat);
+    }
+    let mut body = Body { is_empty: tag.empty, ..Body::default() };
+    for attribute in &tag.attributes {
+        let name = attribute.name;
+        let namespace = name.prefix().map(|prefix| prefix.of(bytes));
+        let namespace = namespace.and_then(|prefix| declared.of_prefix(prefix));
+        let value = CompactString::from(chars::unescape_value(attribute.value.of(bytes)));
+        match (namespace, name.local().of(bytes)) {
+            (None, b"rid") => body.rid = value.parse().ok().filter(|rid| *rid <= Body::LAST_RID),
+            (None, b"sid") => body.sid = Some(value),
+            (None, b"to") => body.to = Some(value),
+            (None, b"from") => body.from = Some(value),
+            (None, b"type") => body.type_ = Some(value),
+            (None, b"wait") => body.wait = value.parse().ok(),
+            (None, b"hold") => body.hold = value.parse().ok(),
+            (None, b"ver") => body.ver = Some(value),
+            (None, b"ack") => body.ack = value.parse().ok(),
+            (None, b"pause") => body.pause = value.parse().ok(),
+            (Some(ns::XML), b"lang") => body.lang = Some(value),
+            (Some(ns::XBOSH), b"version") => body.version = Some(value),
+            (Some(ns::XBOSH), b"restart") => body.restart = matches!(&*value, "true" | "1"),
+            _ => {}
+        }
+    }
+    Ok((body, declared.into_root(tag, bytes)?))
 }

@@ -325,7 +325,7 @@ fn scan_from_server(bytes: &str) -> Result<Stanza, ScanError> {
         match scanner.next()? {
             Some(Frame::Element(stanza)) => return Ok(stanza),
             Some(Frame::Open(_)) | None => {}
-            Some(Frame::Close) => panic!("not one element"),
+            Some(Frame::Body(_) | Frame::Close) => panic!("not one element"),
         }
     }
     panic!("not one element")

@@ -1,0 +1,317 @@
+//! XEP-0124 and XEP-0206: sessions whose connection is a chain of HTTP requests.
+//!
+//! A session is driven like every connection. What carries it is [`Carrier`]: it reads the bodies of
+//! the requests in their order, and what it is given to write answers one of them. Which one, and
+//! what is asked again, `whoelse_stream::bosh` decides.
+
+use super::gate::{Gate, Turn};
+use super::{Connections, Ingress, Peer, negotiation};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
+use whoelse_core::kit::BoxFuture;
+use whoelse_core::{Clock, Steady};
+use whoelse_stream::bosh::{self, By, Due, Refusal};
+use whoelse_stream::token;
+use whoelse_xmpp::{Body, Limits};
+
+/// What all sessions over BOSH share.
+pub(crate) struct Sessions {
+    /// By their ids. Held for one look or change, never across an await.
+    all: Mutex<HashMap<String, Arc<Shared>>>,
+    /// Those that have not logged in. They have places of their own: with those of connections,
+    /// sessions that wait for their next request would keep it out.
+    pub(super) gate: Arc<Gate>,
+}
+
+impl Sessions {
+    pub fn new(gate: Arc<Gate>) -> Sessions {
+        Sessions { all: Mutex::new(HashMap::new()), gate }
+    }
+}
+
+/// A request: its head, and all of its body.
+pub(crate) struct Request {
+    pub head: Body,
+    pub body: Bytes,
+}
+
+/// Answers a request by the task that waits for it.
+struct Answerer(oneshot::Sender<Bytes>);
+
+impl By for Answerer {
+    fn is_gone(&self) -> bool {
+        self.0.is_closed()
+    }
+}
+
+/// What the requests of a session and its carrier share.
+struct Shared {
+    /// Held for one look or change, never across an await.
+    inner: Mutex<Inner>,
+    clock: Clock,
+}
+
+struct Inner {
+    session: bosh::Session<Answerer>,
+    is_logged_in: bool,
+    /// When the last request that was under way has ended.
+    idle_since: Steady,
+    /// When the last request without content came from a client that polls.
+    polled: Option<Steady>,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl Shared {
+    /// Changes something, answers what is due by it, and wakes the carrier.
+    fn change<T>(&self, change: impl FnOnce(&mut Inner) -> (T, Vec<Due<Answerer>>)) -> T {
+        let mut inner = self.inner.lock();
+        let (done, mut due) = change(&mut inner);
+        due.extend(inner.session.release());
+        if inner.session.is_idle() {
+            inner.idle_since = inner.idle_since.max(self.clock.steady());
+        }
+        let wakers = [inner.reader.take(), inner.writer.take()];
+        drop(inner);
+        answer(due);
+        wakers.into_iter().flatten().for_each(Waker::wake);
+        done
+    }
+}
+
+fn answer(due: Vec<Due<Answerer>>) {
+    for Due { by, answer } in due {
+        // Whoever has gone may ask again.
+        let _ = by.0.send(answer);
+    }
+}
+
+/// Notes that a request is no longer waited with, however that came.
+struct UnderWay(Arc<Shared>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.change(|_| ((), Vec::new()));
+    }
+}
+
+impl Connections {
+    /// How many bytes a request with this head may have; `None` if there is no such session.
+    pub(crate) fn most_of_request(&self, head: &Body) -> Option<usize> {
+        let logged_in = match &head.sid {
+            None => false,
+            Some(sid) => self.bosh.all.lock().get(&**sid)?.inner.lock().is_logged_in,
+        };
+        let limits = if logged_in { Limits::AFTER_LOGIN } else { Limits::BEFORE_LOGIN };
+        Some(bosh::most_bytes(&limits, logged_in))
+    }
+
+    /// Whether a request belongs to a session that has logged in.
+    pub(crate) fn is_of_a_login(&self, head: &Body) -> bool {
+        let all = self.bosh.all.lock();
+        let shared = head.sid.as_ref().and_then(|sid| all.get(&**sid));
+        shared.is_some_and(|shared| shared.inner.lock().is_logged_in)
+    }
+
+    /// Answers a request of a client, when its turn comes.
+    pub async fn ask_over_bosh(
+        self: &Arc<Connections>,
+        body: Bytes,
+        peer: Peer,
+    ) -> Result<Bytes, Refusal> {
+        let head = bosh::head(&body).map_err(|_| Refusal::BadRequest)?;
+        self.answer_over_bosh(Request { head, body }, peer).await
+    }
+
+    pub(crate) async fn answer_over_bosh(
+        self: &Arc<Connections>,
+        request: Request,
+        peer: Peer,
+    ) -> Result<Bytes, Refusal> {
+        let Request { head, body } = request;
+        let rid = head.rid.ok_or(Refusal::BadRequest)?;
+        if self.is_closing() {
+            return Err(Refusal::SystemShutdown);
+        }
+        let shared = match &head.sid {
+            None => self.begin_over_bosh(&head, rid, peer),
+            Some(sid) => self.bosh.all.lock().get(&**sid).cloned().ok_or(Refusal::ItemNotFound)?,
+        };
+        let (by, mut answered) = oneshot::channel();
+        let now = self.node.clock.steady();
+        let taken = shared.change(|inner| {
+            let polls_too_often = inner.polls_too_often(&head, now);
+            let taken = match polls_too_often {
+                true => Err((Answerer(by), Refusal::PolicyViolation)),
+                false => inner.session.request(&head, rid, body, Answerer(by)),
+            };
+            match taken {
+                Ok(due) => (Ok(inner.session.wait()), due),
+                // XEP-0124, 14.2: this ends the session.
+                Err((_, refusal)) => (Err(refusal), inner.session.end(Refusal::ItemNotFound)),
+            }
+        });
+        let wait = taken?;
+        let _under_way = UnderWay(shared.clone());
+        let over = Refusal::ItemNotFound;
+        tokio::select! {
+            answer = &mut answered => return answer.map_err(|_| over),
+            () = self.node.clock.sleep(wait) => {}
+        }
+        shared.change(|inner| ((), inner.session.expire(rid).into_iter().collect()));
+        answered.await.map_err(|_| over)
+    }
+
+    fn begin_over_bosh(self: &Arc<Connections>, head: &Body, rid: u64, peer: Peer) -> Arc<Shared> {
+        let sid = token();
+        let clock = self.node.clock.clone();
+        let inner = Inner {
+            session: bosh::Session::new(sid.clone(), head, rid),
+            is_logged_in: false,
+            idle_since: clock.steady(),
+            polled: None,
+            reader: None,
+            writer: None,
+        };
+        let shared = Arc::new(Shared { inner: Mutex::new(inner), clock });
+        self.bosh.all.lock().insert(sid.clone(), shared.clone());
+        let connections = Arc::downgrade(self);
+        let carrier = Carrier { shared: shared.clone(), sid, connections, inactivity: None };
+        let turn = |turn: Turn, io| async move { Some((turn.await?, io)) };
+        self.let_in_by(&self.bosh.gate, carrier, Ingress::Bosh, peer, turn, negotiation::run_bosh);
+        shared
+    }
+}
+
+impl Inner {
+    /// XEP-0124, 12: whether a client that polls has asked for nothing twice in too short a time.
+    fn polls_too_often(&mut self, head: &Body, now: Steady) -> bool {
+        let Some(polling) = self.session.polling() else { return false };
+        let asks_for_nothing = head.is_empty && !head.restart && head.type_.is_none();
+        if !asks_for_nothing || head.sid.is_none() {
+            self.polled = None;
+            return false;
+        }
+        self.polled.replace(now).is_some_and(|before| now < before.after(polling))
+    }
+}
+
+/// What carries a session. What it is given to write at once is whole elements, since that is all
+/// that is ever said, and it takes all of it or nothing.
+pub(super) struct Carrier {
+    shared: Arc<Shared>,
+    sid: String,
+    connections: Weak<Connections>,
+    /// Until when a request has to come, while none is under way.
+    inactivity: Option<(Steady, BoxFuture<'static, ()>)>,
+}
+
+impl Carrier {
+    /// Notes that the session has logged in: from now on its requests may be longer.
+    pub fn logged_in(shared: &Handle) {
+        shared.0.inner.lock().is_logged_in = true;
+    }
+
+    /// What [`Carrier::logged_in`] needs, once the carrier is given away.
+    pub fn handle(&self) -> Handle {
+        Handle(self.shared.clone())
+    }
+
+    /// Waits for the end of the time without a request.
+    fn poll_inactive(&mut self, since: Steady, cx: &mut Context<'_>) -> Poll<()> {
+        let clock = &self.shared.clock;
+        let until = since.after(self.shared.inner.lock().session.inactivity());
+        if self.inactivity.as_ref().is_none_or(|(waited, _)| *waited != until) {
+            let clock = clock.clone();
+            let sleep: BoxFuture<'static, ()> =
+                Box::pin(async move { clock.sleep_until(until).await });
+            self.inactivity = Some((until, sleep));
+        }
+        match &mut self.inactivity {
+            Some((_, sleep)) => sleep.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// A session whose carrier is elsewhere.
+pub(super) struct Handle(Arc<Shared>);
+
+impl AsyncRead for Carrier {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut inner = self.shared.inner.lock();
+        let read = inner.session.read(buffer.initialize_unfilled());
+        if read > 0 {
+            buffer.advance(read);
+            let due = inner.session.release();
+            let writer = inner.writer.take();
+            drop(inner);
+            answer(due);
+            writer.into_iter().for_each(Waker::wake);
+            return Poll::Ready(Ok(()));
+        }
+        if inner.session.is_over() {
+            return Poll::Ready(Ok(()));
+        }
+        inner.reader = Some(cx.waker().clone());
+        let since = inner.session.is_idle().then_some(inner.idle_since);
+        drop(inner);
+        let Some(since) = since else {
+            self.inactivity = None;
+            return Poll::Pending;
+        };
+        // Zero bytes are the end: the client is lost.
+        self.poll_inactive(since, cx).map(Ok)
+    }
+}
+
+impl AsyncWrite for Carrier {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        said: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut inner = self.shared.inner.lock();
+        match inner.session.say(said) {
+            Some(due) => {
+                drop(inner);
+                answer(due);
+                Poll::Ready(Ok(said.len()))
+            }
+            None if inner.session.is_over() => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            None => {
+                inner.writer = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        if let Some(connections) = self.connections.upgrade() {
+            connections.bosh.all.lock().remove(&self.sid);
+        }
+        let due = self.shared.inner.lock().session.end(Refusal::ItemNotFound);
+        answer(due);
+    }
+}

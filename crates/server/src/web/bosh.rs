@@ -1,0 +1,90 @@
+//! XEP-0124, 5: the requests of BOSH over HTTP, and what a browser asks before it sends one to
+//! another origin (CORS).
+
+use super::{Answer, Visit, of_type};
+use crate::ingress::BoshRequest;
+use http_body_util::BodyExt;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_MAX_AGE, HeaderValue, ORIGIN, VARY,
+};
+use hyper::{Method, Request, StatusCode};
+use std::sync::Arc;
+use whoelse_core::kit::BoxFuture;
+use whoelse_stream::bosh::{self, Refusal};
+
+/// The path.
+pub(crate) const PATH: &str = "/http-bind";
+/// XEP-0124, 5: what every answer is.
+const KIND: &str = "text/xml; charset=utf-8";
+/// How many bytes of a body are read before it has to be known what it is.
+const HEAD: usize = 4 << 10;
+
+/// Answers a request.
+pub(super) fn answer(visit: Arc<Visit>, request: Request<Incoming>) -> BoxFuture<'static, Answer> {
+    Box::pin(async move {
+        let origin = request.headers().get(ORIGIN).cloned();
+        let answer = match request.method() == Method::OPTIONS {
+            true => of_type(StatusCode::OK, KIND, ""),
+            false => match ask(&visit, request.into_body()).await {
+                Ok(answer) => of_type(StatusCode::OK, KIND, answer),
+                Err(refusal) => {
+                    // XEP-0124, 17.1: clients that read no bodies are told by the status.
+                    let status = StatusCode::from_u16(refusal.status());
+                    of_type(status.unwrap_or(StatusCode::BAD_REQUEST), KIND, refusal.body())
+                }
+            },
+        };
+        for_origin(answer, origin)
+    })
+}
+
+/// Lets the page that has asked read the answer. Which pages may ask at all was decided before.
+fn for_origin(mut answer: Answer, origin: Option<HeaderValue>) -> Answer {
+    let headers = answer.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("Origin"));
+    if let Some(origin) = origin {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        let methods = HeaderValue::from_static("POST, OPTIONS");
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+        let names = HeaderValue::from_static("Content-Type");
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, names);
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("7200"));
+    }
+    answer
+}
+
+async fn ask(visit: &Visit, body: Incoming) -> Result<Bytes, Refusal> {
+    let connections = visit.connections();
+    let request = read(visit, body).await?;
+    let peer = visit.peer().ok_or(Refusal::PolicyViolation)?;
+    // A session that begins has a place of its own, and one that stands bounds its requests.
+    if request.head.sid.is_none() || connections.is_of_a_login(&request.head) {
+        visit.attach();
+    }
+    connections.answer_over_bosh(request, peer).await
+}
+
+/// Reads a request, no more of it than its session may send.
+async fn read(visit: &Visit, mut body: Incoming) -> Result<BoshRequest, Refusal> {
+    let mut bytes = Vec::new();
+    let mut head = None;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Refusal::BadRequest)?.into_data() else { continue };
+        bytes.extend_from_slice(&data);
+        if head.is_none() {
+            head = match bosh::head(&bytes) {
+                Ok(head) => Some(head),
+                Err(_) if bytes.len() < HEAD => continue,
+                Err(_) => return Err(Refusal::BadRequest),
+            };
+        }
+        let most = head.as_ref().and_then(|head| visit.connections().most_of_request(head));
+        if bytes.len() > most.ok_or(Refusal::ItemNotFound)? {
+            return Err(Refusal::PolicyViolation);
+        }
+    }
+    let head = head.ok_or(Refusal::BadRequest)?;
+    Ok(BoshRequest { head, body: bytes.into() })
+}
