@@ -5,6 +5,7 @@
 //! parser against another), and [`house::House`] (a whole server to send requests to).
 
 pub mod alone;
+pub mod bosh;
 pub mod choices;
 pub mod configuration;
 pub mod house;
@@ -44,6 +45,7 @@ pub const ALL: &[Target] = &[
     Target { name: "stream-client", run: stream::connecting },
     Target { name: "stream-pair", run: pair::tampered },
     Target { name: "websocket", run: websocket::frames },
+    Target { name: "bosh", run: bosh::requests },
     Target { name: "configuration", run: configuration::file },
     Target { name: "paging", run: requests::paging::archive },
     Target { name: "forms", run: requests::forms::commands },

@@ -128,6 +128,43 @@ fn over_websocket(choices: &mut Choices<'_>, said: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// Puts what a client says on a stream into a body of BOSH, most of them as it should be.
+fn in_a_body(choices: &mut Choices<'_>, said: &[u8]) -> Vec<u8> {
+    let body = format!(
+        "<body xmlns='{}' xmlns:xmpp='{}' xmlns:stream='{}' rid='1'",
+        ns::BOSH,
+        ns::XBOSH,
+        ns::STREAM
+    );
+    let said = String::from_utf8_lossy(said);
+    match (said.contains("<stream:stream"), choices.below(20)) {
+        (_, 0) => format!("{body}>{said}"),
+        (_, 1) => format!("{body} sid='x'/>"),
+        (_, 2) => format!("{body} sid='x' type='terminate'>{said}</body>"),
+        (true, 3..=10) => format!("{body} to='a.example' xmpp:version='1.0'/>"),
+        (true, _) => format!("{body} to='a.example' sid='x' xmpp:restart='true'/>"),
+        (false, _) => format!("{body} sid='x'>{said}</body>"),
+    }
+    .into_bytes()
+}
+
+/// Reads what a machine says for a body of BOSH: elements, and at most one mark of the end.
+fn read_body(said: &[u8]) {
+    let said = match said.split_last() {
+        Some((&(Framing::END | Framing::FAULT), said)) => said,
+        _ => said,
+    };
+    let mut scanner = Scanner::in_bodies(Limits::FROM_SERVER);
+    scanner.push(format!("<body xmlns='{}'>", ns::BOSH).as_bytes());
+    scanner.push(said);
+    scanner.push(b"</body>");
+    let mut closed = false;
+    while let Some(frame) = scanner.next().expect("a machine says well-formed XML") {
+        closed = matches!(frame, Frame::Close);
+    }
+    assert!(closed, "a machine says whole elements");
+}
+
 /// Reads what a machine says over a WebSocket: every text is an element that stands alone.
 fn read_messages(mut said: &[u8]) {
     assert!(said.len() < 1 << 16, "a machine says little at once");
@@ -161,8 +198,10 @@ impl Reader {
     }
 
     fn read(&mut self, said: &[u8]) {
-        if self.1 == Framing::WebSocket {
-            return read_messages(said);
+        match self.1 {
+            Framing::Stream => {}
+            Framing::WebSocket => return read_messages(said),
+            Framing::Bodies => return read_body(said),
         }
         let text = std::str::from_utf8(said).expect("a machine says UTF-8");
         assert!(text.len() < 1 << 16, "a machine says little at once");
@@ -210,7 +249,7 @@ pub fn accepting(data: &[u8]) {
     let transport = choices.pick(&[Transport::StartTls, Transport::Tls, Transport::Trusted]);
     let registration = choices.pick(&[Registration::Open, Registration::Closed]);
     let framing = match transport {
-        Transport::Tls => choices.pick(&[Framing::Stream, Framing::WebSocket]),
+        Transport::Tls => choices.pick(&[Framing::Stream, Framing::WebSocket, Framing::Bodies]),
         Transport::StartTls | Transport::Trusted => Framing::Stream,
     };
     let config = c2s::Config { transport, framing, registration, ..c2s::Config::new("a.example") };
@@ -237,6 +276,10 @@ pub fn accepting(data: &[u8]) {
             Framing::WebSocket => {
                 let word = next_bytes(&mut choices, FROM_CLIENT, &mut good);
                 over_websocket(&mut choices, word)
+            }
+            Framing::Bodies => {
+                let word = next_bytes(&mut choices, FROM_CLIENT, &mut good);
+                in_a_body(&mut choices, word)
             }
         };
         let (first, second) = bytes.split_at(choices.below(bytes.len() + 1));

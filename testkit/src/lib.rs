@@ -7,6 +7,7 @@
 //! [`play::play`].
 
 mod actor;
+mod bosh;
 pub mod faults;
 mod line;
 pub mod pattern;

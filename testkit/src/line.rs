@@ -8,8 +8,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::bosh::Client;
 use crate::websocket::{Framer, Unframer};
-use whoelse_server::ingress::Io;
+use whoelse_server::ingress::{Connections, Io, Peer};
 use whoelse_stream::ChannelBindings;
 
 /// A connection. Dropping it breaks it.
@@ -51,6 +52,22 @@ impl Line {
         let (mut framer, mut unframer) = (Framer::default(), Unframer::default());
         let say = move |said: Vec<u8>| framer.frame(&said);
         Line::translated(runtime, io, channel, say, move |heard| unframer.unframe(&heard))
+    }
+
+    /// Makes one whose client asks over BOSH.
+    pub fn over_bosh(runtime: &Handle, connections: Arc<Connections>, peer: Peer) -> Line {
+        let (write, written) = mpsc::unbounded_channel::<Vec<u8>>();
+        let (reading, _) = watch::channel(true);
+        let heard = Arc::new(Heard::default());
+        let inbound = heard.clone();
+        let client = Client::new(connections, peer);
+        let asker = runtime.spawn(async move {
+            client.converse(written, |bytes| inbound.note(bytes, false)).await;
+            inbound.note(&[], true);
+        });
+        let tasks = [asker, runtime.spawn(async {})];
+        let channel = ChannelBindings::default();
+        Line { write: Some(write), heard, reading, channel, tasks }
     }
 
     fn translated(

@@ -36,6 +36,8 @@ pub struct Scene {
     pub only_over_sockets: Option<String>,
     /// The reason, if it can only be played on streams over TCP.
     pub not_over_the_web: Option<String>,
+    /// The reason, if it cannot be played over BOSH.
+    pub not_over_bosh: Option<String>,
     /// What happens.
     pub steps: Vec<Step>,
 }
@@ -121,8 +123,24 @@ pub enum Way {
     DirectAtStartTls,
     /// A WebSocket (RFC 7395): over sockets with TLS, and HTTP first.
     WebSocket,
+    /// BOSH (XEP-0206); only in memory.
+    Bosh,
     /// Over the admin socket.
     Admin,
+}
+
+impl Verb {
+    /// Whether a connection breaks by this, or nothing is read from it.
+    fn breaks(&self) -> bool {
+        matches!(
+            self,
+            Verb::Breaks
+                | Verb::SendsAndBreaks(_)
+                | Verb::StopsReading
+                | Verb::Resumes { .. }
+                | Verb::CannotResume
+        )
+    }
 }
 
 /// What an actor does or receives.
@@ -233,7 +251,11 @@ impl Scene {
         let has = |wanted: fn(&Act) -> bool| self.steps.iter().any(|step| wanted(&step.act));
         match kind {
             Kind::Memory | Kind::MemoryOnPostgres => self.only_over_sockets.clone(),
-            Kind::WebSocket => {
+            Kind::Bosh if has(|act| matches!(act, Act::Actor(_, verb) if verb.breaks())) => {
+                Some("over BOSH it is noticed later that a client has gone".to_owned())
+            }
+            Kind::Bosh if self.not_over_bosh.is_some() => self.not_over_bosh.clone(),
+            Kind::WebSocket | Kind::Bosh => {
                 self.not_over_the_web.clone().or_else(|| self.only_over_sockets.clone())
             }
             Kind::Sockets if self.begins.is_some() => Some("it begins at another time".to_owned()),

@@ -24,7 +24,7 @@ pub(crate) struct Framer {
 
 /// Finds where elements end.
 #[derive(Default)]
-struct Lexer {
+pub(crate) struct Lexer {
     depth: usize,
     place: Place,
     /// The present tag so far.
@@ -44,15 +44,20 @@ enum Place {
 }
 
 /// What a byte ends.
-enum Ended {
+pub(crate) enum Ended {
+    /// Nothing.
     Nothing,
+    /// An element of the stream.
     Element,
+    /// The header of the stream.
     Header,
+    /// The stream.
     Stream,
 }
 
 impl Lexer {
-    fn read(&mut self, byte: u8) -> Ended {
+    /// Reads on.
+    pub(crate) fn read(&mut self, byte: u8) -> Ended {
         match self.place {
             Place::Raw => {}
             Place::Text if byte == b'<' => {
@@ -114,6 +119,11 @@ impl Lexer {
             _ => {}
         }
         Ended::Nothing
+    }
+
+    /// Whether there is no end to find: no stream may have this.
+    pub(crate) fn is_raw(&self) -> bool {
+        self.place == Place::Raw
     }
 
     /// Whether a header has begun, which cannot be sent in part.

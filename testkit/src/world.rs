@@ -24,6 +24,8 @@ pub enum Kind {
     Memory,
     /// The same, whose clients connect over WebSockets (RFC 7395).
     WebSocket,
+    /// The same, whose clients ask over BOSH (XEP-0206).
+    Bosh,
     /// The first over a PostgreSQL for tests.
     MemoryOnPostgres,
     /// A whole server on sockets, with TLS and the system's clock.
@@ -64,6 +66,7 @@ pub(crate) trait World {
 pub(crate) fn make(kind: Kind, scene: &Scene) -> Result<Box<dyn World>, String> {
     Ok(match kind {
         Kind::Memory => Box::new(memory::Memory::new(scene)?),
+        Kind::Bosh => Box::new(memory::Memory::over_bosh(scene)?),
         Kind::WebSocket => Box::new(memory::Memory::over_websockets(scene)?),
         Kind::MemoryOnPostgres => Box::new(memory::Memory::on_postgres(scene)?),
         Kind::Sockets => Box::new(sockets::Sockets::new(scene)?),

@@ -46,8 +46,12 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let mut kinds =
-        vec![(Kind::Memory, "memory"), (Kind::WebSocket, "websocket"), (Kind::Sockets, "sockets")];
+    let mut kinds = vec![
+        (Kind::Memory, "memory"),
+        (Kind::WebSocket, "websocket"),
+        (Kind::Bosh, "bosh"),
+        (Kind::Sockets, "sockets"),
+    ];
     if Scratch::server().is_some() {
         kinds.push((Kind::MemoryOnPostgres, "postgres"));
     }

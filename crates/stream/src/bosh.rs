@@ -121,7 +121,8 @@ struct Held<R> {
 
 /// What arrived before its turn.
 struct Early<R> {
-    body: Bytes,
+    /// None if nothing is in it that the stream has to know.
+    body: Option<Bytes>,
     by: R,
 }
 
@@ -205,9 +206,11 @@ impl<R: By> Session<R> {
         held.chain(self.early.values().map(|early| &early.by)).all(By::is_gone)
     }
 
-    /// Whether something can be said now.
+    /// Whether something can be said now. A request whose body was not read yet can be answered, too:
+    /// who waits to say something may not read before. But few bodies wait to be read.
     pub fn can_say(&self) -> bool {
-        self.held.front().is_some_and(|held| held.is_read && !held.by.is_gone())
+        let few = self.is_begun && self.bodies.len() <= self.terms.requests;
+        self.held.front().is_some_and(|held| (held.is_read || few) && !held.by.is_gone())
     }
 
     /// Whether it has ended.
@@ -241,10 +244,12 @@ impl<R: By> Session<R> {
             return Err((by, Refusal::PolicyViolation));
         }
         self.terminates |= ends;
+        let says_nothing = head.is_empty && !head.restart && !ends && head.sid.is_some();
+        let body = Some(body).filter(|_| !says_nothing);
         self.early.insert(rid, Early { body, by });
         while let Some(Early { body, by }) = self.early.remove(&self.next) {
-            self.held.push_back(Held { rid: self.next, by, is_read: false });
-            self.bodies.push_back((self.next, body));
+            self.held.push_back(Held { rid: self.next, by, is_read: body.is_none() });
+            self.bodies.extend(body.map(|body| (self.next, body)));
             self.next += 1;
         }
         Ok(Vec::new())
@@ -285,19 +290,20 @@ impl<R: By> Session<R> {
     /// Returns answers without content that are due: to requests beyond those that may be held.
     pub fn release(&mut self) -> Vec<Due<R>> {
         let mut due = Vec::new();
-        while self.held.len() > self.terms.hold && self.is_begun && !self.terminates {
-            match self.answer(b"") {
-                Some(one) => due.push(one),
-                None => break,
-            }
+        while self.held.len() > self.terms.hold
+            && self.is_begun
+            && !self.terminates
+            && self.held.front().is_some_and(|held| held.is_read)
+        {
+            due.extend(self.answer("", b""));
         }
         due
     }
 
     /// Answers a request whose wait is over.
     pub fn expire(&mut self, rid: u64) -> Option<Due<R>> {
-        let first = self.held.front().is_some_and(|held| held.rid == rid);
-        if first && self.is_begun { self.answer(b"") } else { None }
+        let first = self.held.front().is_some_and(|held| held.rid == rid && held.is_read);
+        if first && self.is_begun { self.answer("", b"") } else { None }
     }
 
     /// Says something: whole elements, and perhaps the end, as [`crate::Output`] has them. `None` if
@@ -310,14 +316,14 @@ impl<R: By> Session<R> {
             Some((end @ (&Framing::END | &Framing::FAULT), said)) => (said, Some(*end)),
             _ => (said, None),
         };
-        let Some(end) = end else { return self.answer(said).map(|due| vec![due]) };
+        let Some(end) = end else { return self.answer("", said).map(|due| vec![due]) };
         let condition = match end {
             Framing::FAULT => " condition='remote-stream-error'",
             _ => "",
         };
         self.is_over = true;
         let attributes = format!(" type='terminate'{condition}");
-        let mut due: Vec<Due<R>> = self.answer_with(&attributes, said).into_iter().collect();
+        let mut due: Vec<Due<R>> = self.answer(&attributes, said).into_iter().collect();
         // XEP-0124, 13: all others are answered, with nothing.
         while let Some(held) = self.held.pop_front() {
             due.push(Due { by: held.by, answer: self.body("", b"") });
@@ -335,12 +341,8 @@ impl<R: By> Session<R> {
     }
 
     /// Answers the oldest request.
-    fn answer(&mut self, said: &[u8]) -> Option<Due<R>> {
-        self.answer_with("", said)
-    }
-
-    fn answer_with(&mut self, attributes: &str, said: &[u8]) -> Option<Due<R>> {
-        let held = self.held.pop_front_if(|held| held.is_read)?;
+    fn answer(&mut self, attributes: &str, said: &[u8]) -> Option<Due<R>> {
+        let held = self.held.pop_front()?;
         let mut attributes = attributes.to_owned();
         if !std::mem::replace(&mut self.is_begun, true) {
             attributes += &self.first();

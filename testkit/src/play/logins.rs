@@ -149,9 +149,8 @@ impl Play {
         let mut config = Config::new("localhost");
         config.transport = match login.way {
             Way::Admin => Transport::Trusted,
-            Way::Encrypted | Way::Direct | Way::DirectAtStartTls | Way::WebSocket | Way::Clear => {
-                Transport::Tls
-            }
+            Way::Encrypted | Way::Direct | Way::DirectAtStartTls | Way::Clear => Transport::Tls,
+            Way::WebSocket | Way::Bosh => Transport::Tls,
         };
         config.resource = match login.way {
             Way::Admin if login.resource.is_none() => None,

@@ -85,6 +85,8 @@ impl Login {
                 login.way = Way::DirectAtStartTls;
             } else if words.take("with direct TLS") {
                 login.way = Way::Direct;
+            } else if words.take("over BOSH") {
+                login.way = Way::Bosh;
             } else if words.take("over a WebSocket") {
                 login.way = Way::WebSocket;
             } else if words.take("from") {

@@ -62,6 +62,7 @@ impl Scene {
             only_in_memory: None,
             only_over_sockets: None,
             not_over_the_web: None,
+            not_over_bosh: None,
             steps: Vec::new(),
         };
         for paragraph in paragraphs(text) {
@@ -100,6 +101,10 @@ impl Scene {
         }
         if let Some(why) = head.strip_prefix("only over sockets:") {
             self.only_over_sockets = Some(why.trim().to_owned());
+            return Ok(());
+        }
+        if let Some(why) = head.strip_prefix("not over BOSH:") {
+            self.not_over_bosh = Some(why.trim().to_owned());
             return Ok(());
         }
         if let Some(why) = head.strip_prefix("not over the web:") {
@@ -278,6 +283,7 @@ fn connects(words: &mut Words<'_>, block: &str) -> Result<Verb, String> {
         () if words.take("with direct TLS where STARTTLS is offered") => Way::DirectAtStartTls,
         () if words.take("with direct TLS") => Way::Direct,
         () if words.take("over a WebSocket") => Way::WebSocket,
+        () if words.take("over BOSH") => Way::Bosh,
         () => Way::Encrypted,
     };
     let from = match words.take("from") {

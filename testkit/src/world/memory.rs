@@ -31,6 +31,8 @@ const PIPE: usize = 64 << 10;
 /// Turns of the runtime before the world counts as quiet. In one turn run all tasks that are ready
 /// and those that they wake, up to 61; only a task that yields comes after the next one.
 const TURNS: usize = 10;
+/// The same over BOSH, where a session's answers go through several tasks one by one.
+const TURNS_OF_BOSH: usize = 200;
 /// Seconds within which everybody must be gone at shutdown.
 const FAREWELL: usize = 5;
 
@@ -43,8 +45,8 @@ pub struct Memory {
     connections: Arc<Connections>,
     /// Dropped after the fields above, which run on it.
     runtime: Runtime,
-    /// Whether clients connect over WebSockets where they would over TLS.
-    over_web: bool,
+    /// How clients connect that would over TLS.
+    usual: Way,
     /// Only for scenes that kill the server; otherwise the store is temporary.
     folder: Option<TempDir>,
     schema: Option<Scratch>,
@@ -127,7 +129,12 @@ impl Memory {
 
     /// Makes the same with clients that connect over WebSockets.
     pub fn over_websockets(scene: &Scene) -> Result<Memory, String> {
-        Ok(Memory { over_web: true, ..Memory::new(scene)? })
+        Ok(Memory { usual: Way::WebSocket, ..Memory::new(scene)? })
+    }
+
+    /// Makes the same with clients that ask over BOSH.
+    pub fn over_bosh(scene: &Scene) -> Result<Memory, String> {
+        Ok(Memory { usual: Way::Bosh, ..Memory::new(scene)? })
     }
 
     /// Makes one with these settings and accounts. `lasting`: it can crash, and its store is a
@@ -175,8 +182,8 @@ impl Memory {
         let store = open(&runtime, &place)?;
         let connections = start(&runtime, &settings, &clock, &store)?;
         runtime.block_on(super::make_accounts(connections.node(), accounts))?;
-        let over_web = false;
-        Ok(Memory { clock, settings, place, store, connections, over_web, folder, schema, runtime })
+        let usual = Way::Encrypted;
+        Ok(Memory { clock, settings, place, store, connections, usual, folder, schema, runtime })
     }
 
     /// Returns the present time.
@@ -194,15 +201,20 @@ impl Memory {
         self.connections.node().sessions().len()
     }
 
+    fn turns(&self) -> usize {
+        if self.usual == Way::Bosh { TURNS_OF_BOSH } else { TURNS }
+    }
+
     fn stop(&mut self) {
         let inside = self.runtime.enter();
         self.connections.close();
         drop(inside);
         let (connections, clock) = (self.connections.clone(), self.clock.clone());
+        let turns = self.turns();
         self.runtime.block_on(async {
             // A client that does not read is waited for as long as a real server would.
             for _ in 0..FAREWELL {
-                quiet(&connections).await;
+                quiet(&connections, turns).await;
                 let gone = tokio::time::timeout(Duration::ZERO, connections.gone()).await;
                 if gone.is_ok() {
                     break;
@@ -215,9 +227,9 @@ impl Memory {
 }
 
 /// Waits until nothing happens any more.
-async fn quiet(connections: &Connections) {
+async fn quiet(connections: &Connections, most: usize) {
     let mut turns = 0;
-    while turns < TURNS {
+    while turns < most {
         tokio::task::yield_now().await;
         if connections.node().is_idle() {
             turns += 1;
@@ -233,11 +245,13 @@ impl World for Memory {
     fn connect(&mut self, way: Way, from: Option<IpAddr>, _: &str) -> Result<Line, String> {
         let (near, far) = tokio::io::duplex(PIPE);
         let from = from.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let way = match way {
+            Way::Encrypted | Way::Direct | Way::DirectAtStartTls => self.usual,
+            other => other,
+        };
         let (ingress, network) = match way {
             Way::WebSocket => (Ingress::Web, Network::of(from)),
-            Way::Encrypted | Way::Direct | Way::DirectAtStartTls if self.over_web => {
-                (Ingress::Web, Network::of(from))
-            }
+            Way::Bosh => (Ingress::Bosh, Network::of(from)),
             Way::Encrypted | Way::Direct | Way::DirectAtStartTls => {
                 (Ingress::Pipe, Network::of(from))
             }
@@ -246,6 +260,10 @@ impl World for Memory {
         };
         let peer = Peer { network, address: from.to_string() };
         let _inside = self.runtime.enter();
+        if way == Way::Bosh {
+            let connections = self.connections.clone();
+            return Ok(Line::over_bosh(self.runtime.handle(), connections, peer));
+        }
         self.connections.welcome(far, ingress, peer);
         let (runtime, none) = (self.runtime.handle(), ChannelBindings::default());
         Ok(match ingress {
@@ -255,7 +273,7 @@ impl World for Memory {
     }
 
     fn settle(&mut self) {
-        self.runtime.block_on(quiet(&self.connections));
+        self.runtime.block_on(quiet(&self.connections, self.turns()));
     }
 
     fn wait_for(&mut self, _: &Line) -> bool {

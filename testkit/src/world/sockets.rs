@@ -131,6 +131,9 @@ impl World for Sockets {
                 let stream = UnixStream::connect(server.admin_socket()).await?;
                 return Ok(Line::new(handle, stream, none));
             }
+            if way == Way::Bosh {
+                return Err(io::Error::other("BOSH is played in memory"));
+            }
             let mut stream = tcp(to, from).await?;
             if way == Way::Clear {
                 return Ok(Line::new(handle, stream, none));

@@ -169,6 +169,23 @@ fn a_request_is_held_until_there_is_something_to_say_or_another_comes() {
 }
 
 #[test]
+fn who_says_much_before_it_reads_on_is_not_stuck() {
+    let mut world = World::begun();
+    world.number(101, "<iq/><iq/>", by("a")).unwrap();
+    world.read();
+    assert!(world.say(b"<one/>"));
+    world.number(102, "<iq/>", by("b")).unwrap();
+    assert!(world.say(b"<two/>"));
+    assert_eq!(world.said(), [("a", with("<one/>")), ("b", with("<two/>"))]);
+    // But the client cannot send without an end meanwhile.
+    for (rid, can_say) in [(103, true), (104, false)] {
+        world.number(rid, "<iq/>", by("c")).unwrap();
+        assert_eq!(world.say(b"<more/>"), can_say, "{rid}");
+    }
+    assert!(world.read().contains("rid='104'") && world.say(b"<more/>"));
+}
+
+#[test]
 fn a_request_whose_wait_is_over_is_answered_with_nothing() {
     let mut world = World::begun();
     world.number(101, "", by("a")).unwrap();
