@@ -135,6 +135,12 @@ impl Play {
                 self.connected(name)?.send_and_break(text.as_bytes());
             }
             Verb::SendsBytes(bytes) => self.connected(name)?.send(bytes),
+            Verb::Fetches(path, parts) => {
+                let answer = self.world.fetch(path)?;
+                if let Some(missing) = parts.iter().find(|part| !answer.contains(part.as_str())) {
+                    return Err(format!("`{missing}` is not in what {path} is answered:\n{answer}"));
+                }
+            }
             Verb::Hears { expected, any_order, times } => {
                 for n in 1..=*times {
                     self.names.insert("n".to_owned(), n.to_string());

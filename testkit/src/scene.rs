@@ -173,6 +173,8 @@ pub enum Verb {
     SendsAndBreaks(String),
     /// Sends these bytes as they are.
     SendsBytes(Vec<u8>),
+    /// Asks for a path over HTTP, and the answer has these lines or parts of lines.
+    Fetches(String, Vec<String>),
     /// Receives these next.
     Hears {
         /// What.

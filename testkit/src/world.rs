@@ -38,6 +38,9 @@ pub(crate) trait World {
     /// request for TLS.
     fn connect(&mut self, way: Way, from: Option<IpAddr>, injected: &str) -> Result<Line, String>;
 
+    /// Asks for a path as a browser would, and returns the whole answer.
+    fn fetch(&mut self, path: &str) -> Result<String, String>;
+
     /// Waits until the server has done everything that needs no input and no time.
     fn settle(&mut self);
 

@@ -5,7 +5,10 @@ use std::fmt::Write;
 
 /// XEPs that are implemented below the features: number, version, and place.
 const BELOW: &[(u16, &str, &str)] = &[
+    (124, "1.11.2", "`stream`, `server`: BOSH"),
+    (156, "1.4.0", "`server`: host-meta"),
     (198, "1.6.3", "`stream`, `core`: stream management and resumption"),
+    (206, "1.4", "`stream`: streams over BOSH"),
     (368, "1.1.0", "`server`: direct TLS"),
     (386, "1.1.0", "`stream`, `core`: a session that begins along with its login"),
     (388, "1.0.4", "`stream`: logins that say what comes next"),
@@ -25,7 +28,9 @@ const TITLES: &[(u16, &str)] = &[
     (77, "In-Band Registration"),
     (92, "Software Version"),
     (115, "Entity Capabilities"),
+    (124, "Bidirectional-streams Over Synchronous HTTP (BOSH)"),
     (133, "Service Administration"),
+    (156, "Discovering Alternative XMPP Connection Methods"),
     (157, "Contact Addresses for XMPP Services"),
     (160, "Best Practices for Handling Offline Messages"),
     (191, "Blocking Command"),
@@ -33,6 +38,7 @@ const TITLES: &[(u16, &str)] = &[
     (199, "XMPP Ping"),
     (202, "Entity Time"),
     (203, "Delayed Delivery"),
+    (206, "XMPP Over BOSH"),
     (280, "Message Carbons"),
     (313, "Message Archive Management"),
     (334, "Message Processing Hints"),
@@ -51,7 +57,7 @@ const HEAD: &str = "\
 # What whoelse speaks
 
 RFC 6120 (core), RFC 6121 (messages, presence, rosters and subscriptions), RFC 7590 (TLS),
-RFC 5802, 7677 and 9266 (SCRAM-SHA-1, -256 and -512, with channel binding), and these XEPs, each to
+RFC 7395 (WebSocket), RFC 5802, 7677 and 9266 (SCRAM-SHA-1, -256 and -512, with channel binding), and these XEPs, each to
 the version named and with a conversation for every refusal its text lists (`scenes/xep-NNNN`).
 Private chats between our clients are shaped after XEP-0166, 0174, 0184 and 0353 (protocol.md).
 

@@ -8,6 +8,7 @@ import with_mcabber  # noqa: F401
 import with_profanity  # noqa: F401
 import with_scripts  # noqa: F401
 import with_slixmpp  # noqa: F401
+import with_web  # noqa: F401
 import world
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ class World:
 
     def __init__(self, settings):
         self.settings = settings
-        self.direct_port = 0
+        self.direct_port = self.web_port = 0
         self.folder = Path(tempfile.mkdtemp(prefix="whoelse-foreign-"))
         self.numbers = itertools.count()
         self.clients = []
@@ -151,6 +151,8 @@ class World:
         self.port = await self.listens(r"^listening on 127\.0\.0\.1:(\d+)$")
         if self.settings:
             self.direct_port = await self.listens(r"^listening on .*:(\d+) \(direct TLS\)$")
+        if "web.listen" in self.settings:
+            self.web_port = await self.listens(r"^listening on .*:(\d+) \(web\)$")
         # Everything is made and named in a line by then.
         await self.server.hears(re.compile("^serving "))
         return self

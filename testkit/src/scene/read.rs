@@ -131,9 +131,11 @@ impl Scene {
 fn needs_block(act: &Act) -> bool {
     let Act::Actor(_, verb) = act else { return false };
     match verb {
-        Verb::Sends(..) | Verb::SendsAndBreaks(_) | Verb::SendsBytes(_) | Verb::Hears { .. } => {
-            true
-        }
+        Verb::Sends(..)
+        | Verb::SendsAndBreaks(_)
+        | Verb::SendsBytes(_)
+        | Verb::Fetches(..)
+        | Verb::Hears { .. } => true,
         Verb::Connects { injected, .. } => !injected.is_empty(),
         _ => false,
     }
@@ -258,6 +260,10 @@ fn verb(words: &mut Words<'_>, block: &str) -> Result<Verb, String> {
     }
     if words.take("resumes") {
         return resumes(words);
+    }
+    if words.take("fetches") {
+        let path = words.word().ok_or("`fetches` what?")?.to_owned();
+        return Ok(Verb::Fetches(path, block.lines().map(|line| line.trim().to_owned()).collect()));
     }
     if words.take("sends bytes") {
         return Ok(Verb::SendsBytes(bytes(block)?));

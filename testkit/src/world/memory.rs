@@ -272,6 +272,10 @@ impl World for Memory {
         })
     }
 
+    fn fetch(&mut self, _: &str) -> Result<String, String> {
+        Err("there is no HTTP in memory".to_owned())
+    }
+
     fn settle(&mut self) {
         self.runtime.block_on(quiet(&self.connections, self.turns()));
     }

@@ -46,6 +46,7 @@ impl Sockets {
         config.domain = Some("localhost".to_owned());
         (config.listen, config.direct_tls, config.web.listen) =
             (vec![free], vec![free], vec![free]);
+        config.web.public_url = "https://localhost".parse().ok();
         config.data = folder.path().join("data");
         config.credentials = None;
         let server = runtime.block_on(Server::start(config.clone()));
@@ -154,6 +155,22 @@ impl World for Sockets {
             self.runtime.block_on(async { tokio::time::timeout(PATIENCE, connected).await });
         let connected = connected.map_err(|_| "the server does not answer".to_owned())?;
         connected.map_err(|error: io::Error| format!("cannot connect: {error}"))
+    }
+
+    fn fetch(&mut self, path: &str) -> Result<String, String> {
+        let to = self.running()?.web_addresses().first().copied().ok_or("there is no web")?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let fetching = async {
+            let (mut stream, _) = handshake(tcp(to, None).await?, false).await?;
+            stream.write_all(request.as_bytes()).await?;
+            let mut answer = Vec::new();
+            // The end of the answer is not always that of TLS.
+            while stream.read_buf(&mut answer).await.unwrap_or(0) > 0 {}
+            Ok(String::from_utf8_lossy(&answer).into_owned())
+        };
+        let fetched = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, fetching).await });
+        let fetched = fetched.map_err(|_| "the server does not answer".to_owned())?;
+        fetched.map_err(|error: io::Error| format!("cannot fetch: {error}"))
     }
 
     fn settle(&mut self) {
