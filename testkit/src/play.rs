@@ -138,7 +138,9 @@ impl Play {
             Verb::Fetches(path, parts) => {
                 let answer = self.world.fetch(path)?;
                 if let Some(missing) = parts.iter().find(|part| !answer.contains(part.as_str())) {
-                    return Err(format!("`{missing}` is not in what {path} is answered:\n{answer}"));
+                    return Err(format!(
+                        "`{missing}` is not in what {path} is answered:\n{answer}"
+                    ));
                 }
             }
             Verb::Hears { expected, any_order, times } => {

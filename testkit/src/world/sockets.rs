@@ -168,7 +168,8 @@ impl World for Sockets {
             while stream.read_buf(&mut answer).await.unwrap_or(0) > 0 {}
             Ok(String::from_utf8_lossy(&answer).into_owned())
         };
-        let fetched = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, fetching).await });
+        let fetched =
+            self.runtime.block_on(async { tokio::time::timeout(PATIENCE, fetching).await });
         let fetched = fetched.map_err(|_| "the server does not answer".to_owned())?;
         fetched.map_err(|error: io::Error| format!("cannot fetch: {error}"))
     }

@@ -185,7 +185,13 @@ impl Connections {
         let connections = Arc::downgrade(self);
         let carrier = Carrier { shared: shared.clone(), sid, connections, inactivity: None };
         let turn = |turn: Turn, io| async move { Some((turn.await?, io)) };
-        self.let_in_by(&self.bosh.gate, carrier, Ingress::Bosh, peer, turn, negotiation::run_bosh);
+        let whose = shared.clone();
+        let go_on = |arrived, carrier| async move {
+            // From now on its requests may be longer.
+            let logged_in = || whose.inner.lock().is_logged_in = true;
+            negotiation::run_telling(arrived, carrier, logged_in).await;
+        };
+        self.let_in_by(&self.bosh.gate, carrier, Ingress::Bosh, peer, turn, go_on);
         shared
     }
 }
@@ -205,7 +211,7 @@ impl Inner {
 
 /// What carries a session. What it is given to write at once is whole elements, since that is all
 /// that is ever said, and it takes all of it or nothing.
-pub(super) struct Carrier {
+struct Carrier {
     shared: Arc<Shared>,
     sid: String,
     connections: Weak<Connections>,
@@ -214,16 +220,6 @@ pub(super) struct Carrier {
 }
 
 impl Carrier {
-    /// Notes that the session has logged in: from now on its requests may be longer.
-    pub fn logged_in(shared: &Handle) {
-        shared.0.inner.lock().is_logged_in = true;
-    }
-
-    /// What [`Carrier::logged_in`] needs, once the carrier is given away.
-    pub fn handle(&self) -> Handle {
-        Handle(self.shared.clone())
-    }
-
     /// Waits for the end of the time without a request.
     fn poll_inactive(&mut self, since: Steady, cx: &mut Context<'_>) -> Poll<()> {
         let clock = &self.shared.clock;
@@ -240,9 +236,6 @@ impl Carrier {
         }
     }
 }
-
-/// A session whose carrier is elsewhere.
-pub(super) struct Handle(Arc<Shared>);
 
 impl AsyncRead for Carrier {
     fn poll_read(

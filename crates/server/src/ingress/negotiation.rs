@@ -1,6 +1,5 @@
 //! RFC 6120, 5 to 7: from the accepted socket to the open session, within a deadline.
 
-use super::bosh::Carrier;
 use super::driver::{self, Opened};
 use super::link::{LAST_WORD, Link};
 use super::{Arrived, Connections, Ingress, Peer, until};
@@ -82,14 +81,13 @@ pub(super) async fn run_websocket<S: Io>(
     hand_over(arrived, opened);
 }
 
-/// Does the same for a session over BOSH.
-pub(super) async fn run_bosh(arrived: Arrived, carrier: Carrier) {
+/// Does the same for a connection whose transport has to know when it has logged in.
+pub(super) async fn run_telling<S: Io>(arrived: Arrived, io: S, logged_in: impl FnOnce()) {
     let mut negotiation = Negotiation::new(&arrived);
-    let (machine, handle) =
-        (Machine::new(arrived.running.stream(Ingress::Bosh), None), carrier.handle());
-    let opened = Box::pin(negotiation.log_in(Link::new(carrier, machine))).await;
+    let machine = Machine::new(arrived.running.stream(arrived.ingress), None);
+    let opened = Box::pin(negotiation.log_in(Link::new(io, machine))).await;
     if opened.is_ok() {
-        Carrier::logged_in(&handle);
+        logged_in();
     }
     hand_over(arrived, opened);
 }
