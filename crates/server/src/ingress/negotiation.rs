@@ -30,6 +30,9 @@ struct Negotiation {
     mechanism: &'static str,
     /// The present attempt and what is reserved for it.
     attempt: LoginAttempt,
+    /// Whether its turn to begin a session has come: it is paid for once, also if a resumption fails
+    /// and a session is bound in its place.
+    has_turn: bool,
     /// The session, from the moment at which it is bound or resumed until it is handed over.
     hold: Option<Hold>,
     /// The password being checked, if its account may lack a verifier that can be made from it.
@@ -167,6 +170,7 @@ impl Negotiation {
             principal: None,
             mechanism: Mechanism::External.name(),
             attempt: LoginAttempt::default(),
+            has_turn: false,
             hold: None,
             told: None,
         }
@@ -421,11 +425,14 @@ impl Negotiation {
         }
     }
 
-    /// Waits until it is the account's turn to begin a session. Returns whose it is.
-    async fn turn_to_begin(&self, node: &Arc<Node>) -> Result<&Principal, StanzaError> {
+    /// Waits until it is the account's turn to begin or resume a session. Returns whose it is.
+    async fn turn_to_begin(&mut self, node: &Arc<Node>) -> Result<&Principal, StanzaError> {
         let principal = self.principal.as_ref();
         let principal = principal.ok_or_else(|| StanzaError::new(Condition::NotAuthorized))?;
-        node.begin_turn(principal, self.peer.network).await?;
+        if !self.has_turn {
+            node.begin_turn(principal, self.peer.network).await?;
+            self.has_turn = true;
+        }
         Ok(principal)
     }
 
@@ -478,18 +485,16 @@ impl Negotiation {
         previd: &str,
         h: u32,
     ) -> Option<Outcome> {
-        if let Some(principal) = &self.principal
-            && let Err(error) = node.begin_turn(principal, self.peer.network).await
-            && error.condition == Condition::ResourceConstraint
-        {
-            // The session stays, to be resumed later.
-            let later = StreamError::new(StreamCondition::ResourceConstraint);
-            machine.close(Some(later.with_text(error.text.unwrap_or_default())));
-            return Some(Outcome::Over("too many logins"));
-        }
-        let resumed = match &self.principal {
-            Some(principal) => node.resume(principal, previd, h).await,
-            None => Err((None, StanzaError::new(Condition::NotAuthorized))),
+        let resumed = match self.turn_to_begin(node).await {
+            Ok(principal) => node.resume(principal, previd, h).await,
+            Err(error) if error.condition == Condition::ResourceConstraint => {
+                // The session stays, to be resumed later.
+                let later = StreamError::new(StreamCondition::ResourceConstraint);
+                machine.close(Some(later.with_text(error.text.unwrap_or_default())));
+                return Some(Outcome::Over("too many logins"));
+            }
+            // Whoever is not the account any more has no session of it.
+            Err(_) => Err((None, StanzaError::new(Condition::ItemNotFound))),
         };
         match resumed {
             Ok((hold, handled)) => {
