@@ -61,7 +61,8 @@ struct Shared {
 struct Inner {
     session: bosh::Session<Answerer>,
     is_logged_in: bool,
-    /// When the last request that was under way has ended.
+    /// When the last request has been read or answered, or its client has gone: if none is under way,
+    /// since when.
     idle_since: Steady,
     /// When the last request without content came from a client that polls.
     polled: Option<Steady>,
@@ -75,9 +76,7 @@ impl Shared {
         let mut inner = self.inner.lock();
         let (done, mut due) = change(&mut inner);
         due.extend(inner.session.release());
-        if inner.session.is_idle() {
-            inner.idle_since = inner.idle_since.max(self.clock.steady());
-        }
+        inner.idle_since = self.clock.steady();
         let wakers = [inner.reader.take(), inner.writer.take()];
         drop(inner);
         answer(due);
@@ -248,6 +247,7 @@ impl AsyncRead for Carrier {
         if read > 0 {
             buffer.advance(read);
             let due = inner.session.release();
+            inner.idle_since = self.shared.clock.steady();
             let writer = inner.writer.take();
             drop(inner);
             answer(due);
@@ -278,6 +278,8 @@ impl AsyncWrite for Carrier {
         let mut inner = self.shared.inner.lock();
         match inner.session.say(said) {
             Some(due) => {
+                // Before the task of the request has gone: it may have been the only one.
+                inner.idle_since = self.shared.clock.steady();
                 drop(inner);
                 answer(due);
                 Poll::Ready(Ok(said.len()))
