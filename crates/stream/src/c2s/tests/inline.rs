@@ -1,6 +1,7 @@
 //! XEP-0388, XEP-0386 and XEP-0198, 9: what a client asks for along with its login.
 
 use super::*;
+use crate::Features;
 use crate::sasl2::Success;
 use whoelse_xmpp::ns;
 
@@ -67,6 +68,24 @@ fn both_profiles_are_offered_where_the_stream_is_encrypted_and_nowhere_else() {
     SPEAKS.set(Profile::Sasl2);
     assert_eq!(off.send(&authenticate("")), failure("invalid-mechanism"));
     assert_eq!(World::trusted().send(&authenticate("")), failure("invalid-mechanism"));
+}
+
+#[test]
+fn what_is_signed_is_what_a_client_of_sasl2_sees_on_offer() {
+    // XEP-0474, 4.1: the list of the profile in use. A tampered one gives another hash.
+    let mut world = World::tls();
+    let features = world.said.split_once("<stream:features>").unwrap().1;
+    let features = Stanza::parse(format!("<stream:features>{features}")).unwrap();
+    let seen = Features::read(&features);
+    let (sasl2, bindings) = (seen.sasl2.unwrap(), seen.channel_bindings.unwrap());
+    world.send(&authenticate(""));
+
+    let offer = |mechanisms: &[String]| {
+        let mechanisms = mechanisms.iter().map(String::as_str);
+        Offer::new(mechanisms, Some(bindings.iter().map(String::as_str)))
+    };
+    assert_eq!(offer(&sasl2.mechanisms), world.offer());
+    assert_ne!(offer(&sasl2.mechanisms[1..]), world.offer());
 }
 
 #[test]
