@@ -240,3 +240,36 @@ CREATE TABLE administrators (
     granted_at BIGINT NOT NULL,
     PRIMARY KEY (account)
 ) WITHOUT ROWID;
+
+-- The devices that were given a token to log in with (XEP-0484). `id` is what the client has named its
+-- installation; `number`, what people call it. `used_at` is when it logged in last, as people are
+-- told; `at`, the same in even time, by which it is forgotten.
+CREATE TABLE devices (
+    account  BIGINT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+    id       TEXT   NOT NULL,
+    number   BIGINT NOT NULL,
+    software TEXT   NOT NULL,
+    name     TEXT   NOT NULL,
+    made_at  BIGINT NOT NULL,
+    used_at  BIGINT NOT NULL,
+    at       BIGINT NOT NULL,
+    PRIMARY KEY (account, id)
+) WITHOUT ROWID;
+CREATE INDEX devices_at ON devices (at);
+
+-- Their tokens, by slot: 0 the new one, 1 the current one, 2 the former one. They are keys in clear,
+-- so no backup has them. `generation` is that of the password by which one was given; `given_at` is in
+-- even time; `count`, the highest that came with it, -1 if none did.
+CREATE TABLE tokens (
+    account    BIGINT NOT NULL,
+    device     TEXT   NOT NULL,
+    slot       BIGINT NOT NULL,
+    token      TEXT   NOT NULL,
+    mechanism  TEXT   NOT NULL,
+    generation BIGINT NOT NULL,
+    given_at   BIGINT NOT NULL,
+    count      BIGINT NOT NULL,
+    PRIMARY KEY (account, device, slot),
+    FOREIGN KEY (account, device) REFERENCES devices (account, id) ON DELETE CASCADE
+) WITHOUT ROWID;
+CREATE INDEX tokens_given_at ON tokens (given_at);

@@ -17,7 +17,7 @@ const STEP_ENDS: &str = "SELECT COUNT(*), CAST(COALESCE(MAX(step.id), 0) AS BIGI
 const RENEW_BODIES: &str = "UPDATE bodies SET kept_at = $4 \
     WHERE id > $1 AND id <= $2 AND kept_at >= $3 AND kept_at < $4";
 /// What is renewed leaves the condition, so the next piece finds the rest.
-const RENEW: [&str; 4] = [
+const RENEW: [&str; 6] = [
     "UPDATE places SET at = $2 WHERE (account, place) IN (SELECT p.account, p.place \
     FROM places p WHERE p.at >= $1 AND p.at < $2 ORDER BY p.at LIMIT $3)",
     "UPDATE removed_names SET at = $2 WHERE (domain, localpart) IN (SELECT n.domain, n.localpart \
@@ -27,6 +27,11 @@ const RENEW: [&str; 4] = [
     WHERE f.at >= $1 AND f.at < $2 ORDER BY f.at LIMIT $3)",
     "UPDATE accounts SET registered_at = $2 WHERE id IN (SELECT a.id FROM accounts a \
     WHERE a.registered_at >= $1 AND a.registered_at < $2 ORDER BY a.registered_at LIMIT $3)",
+    "UPDATE devices SET at = $2 WHERE (account, id) IN (SELECT d.account, d.id \
+    FROM devices d WHERE d.at >= $1 AND d.at < $2 ORDER BY d.at LIMIT $3)",
+    "UPDATE tokens SET given_at = $2 WHERE (account, device, slot) IN \
+    (SELECT t.account, t.device, t.slot FROM tokens t \
+    WHERE t.given_at >= $1 AND t.given_at < $2 ORDER BY t.given_at LIMIT $3)",
 ];
 /// When a new schema first ran successfully (`sequences::UPGRADED`).
 const RENEW_UPGRADE: &str =
@@ -97,6 +102,8 @@ pub(crate) const STATEMENTS: &[&str] = &[
     RENEW[1],
     RENEW[2],
     RENEW[3],
+    RENEW[4],
+    RENEW[5],
     RENEW_UPGRADE,
     MOVE[0],
     MOVE[1],
@@ -179,7 +186,8 @@ impl Tx {
     }
 
     /// Makes what was stamped at `since` or later as young as if it were stamped at `now`: messages,
-    /// repeats, known networks, removed names, former passwords and the accounts that were registered.
+    /// repeats, known networks, removed names, former passwords, accounts that were registered, devices
+    /// and their tokens.
     /// It looks at no more than `most` rows of each, after those of the calls before, and returns how far it has come; `None`:
     /// everything is renewed.
     pub async fn renew(
@@ -259,7 +267,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::testing::{account, fresh, message, remove_wholly};
+    use crate::testing::{account, fresh, message, remove_wholly, token, user_agent};
 
     #[tokio::test]
     async fn a_heartbeat_comes_back_with_its_doubt_until_it_has_none() {
@@ -321,6 +329,10 @@ mod tests {
         tx.remember_place(bob, "192.0.2.2", 20).await.unwrap();
         tx.note_registered(bob, 10).await.unwrap();
         tx.note_registered(eve, 20).await.unwrap();
+        for (id, at) in [("phone", 10), ("tablet", 20)] {
+            tx.add_device(bob, &user_agent(id), (at, at), 9).await.unwrap();
+            tx.put_token(bob, id, &token(id, at)).await.unwrap();
+        }
         for (name, at) in [("then", 10), ("lately", 20)] {
             let gone = account(&mut tx, name).await;
             tx.keep_name(gone, at, 100, 9).await.unwrap();
@@ -359,6 +371,13 @@ mod tests {
 
         assert_eq!(store.known_networks_since(bob, 1030).await.unwrap(), ["192.0.2.2"]);
         assert_eq!(store.known_networks_since(bob, 0).await.unwrap().len(), 2);
+        let devices = store.devices(bob).await.unwrap();
+        let given: Vec<_> =
+            devices.iter().map(|device| (device.used_at, device.given_at)).collect();
+        assert_eq!(given, [(10, Some(10)), (20, Some(1030))]);
+        let mut tx = store.begin().await.unwrap();
+        assert_eq!(tx.purge_devices(1030, 9).await.unwrap(), 1);
+        tx.rollback().await.unwrap();
         let domain = store.domains().await.unwrap()[0].id;
         for (name, registered_at) in [("bob", Some(10)), ("eve", Some(1030)), ("zoe", None)] {
             let row = store.find_account(domain, name).await.unwrap().unwrap();

@@ -22,6 +22,7 @@ mod administrators;
 mod archives;
 mod blocks;
 mod credentials;
+mod devices;
 mod dialect;
 mod domains;
 mod error;
@@ -69,6 +70,7 @@ pub use accounts::AccountRow;
 pub use address::{from_key, to_key};
 pub use administrators::{Grant, GrantedRight};
 pub use credentials::{ChangedAt, Claimed, FormerKey, StoredVerifier};
+pub use devices::{ClaimedTokens, Device, Slot, StoredToken, UserAgent};
 pub use domains::Domain;
 pub use error::{Cause, Error, OpenError, Result, Undecided};
 pub use heartbeat::{ClockDoubt, Heartbeat, Renewed};
@@ -108,6 +110,7 @@ pub fn statements() -> Vec<String> {
         archives::OF_A_RESTORE,
         blocks::STATEMENTS,
         credentials::STATEMENTS,
+        devices::STATEMENTS,
         last_available::STATEMENTS,
         domains::STATEMENTS,
         heartbeat::STATEMENTS,
@@ -254,6 +257,8 @@ mod tests {
             "DELETE FROM former_credentials WHERE account = $1 AND generation NOT IN",
             "one, likewise",
         ),
+        ("DELETE FROM tokens WHERE account = $1 AND device = $2", "three"),
+        ("DELETE FROM devices WHERE account = $1 RETURNING", "limits.devices_per_account"),
         ("WHERE account = $1 AND until_at IS NULL", "an account has one open interval at most"),
         ("UPDATE archives SET confirmed = v.column2 FROM (VALUES", "those that are given"),
         ("DELETE FROM peers WHERE (archive, id) IN (VALUES", "likewise, as many as rows went"),

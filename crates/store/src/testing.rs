@@ -8,7 +8,10 @@ use tempfile::TempDir;
 
 use crate::log_reader::Asked;
 use crate::scratch::Scratch;
-use crate::{Direction, Location, NewMessage, NewRow, RepeatKey, Store, StoredVerifier, Tx};
+use crate::{
+    Direction, Location, NewMessage, NewRow, RepeatKey, Slot, Store, StoredToken, StoredVerifier,
+    Tx, UserAgent,
+};
 
 /// Where the store of a test is: a folder, or with `WHOELSE_TEST_ON=postgres` a schema.
 pub(crate) struct Dir {
@@ -105,6 +108,23 @@ pub(crate) fn verifier(mechanism: &str, byte: u8) -> StoredVerifier {
         stored_key: vec![byte; 20],
         server_key: vec![byte + 1; 20],
     }
+}
+
+/// Returns a new token of the password of [`account`], given at this time.
+pub(crate) fn token(token: &str, given_at: i64) -> StoredToken {
+    StoredToken {
+        slot: Slot::New,
+        token: token.into(),
+        mechanism: "HT-SHA-256-NONE".into(),
+        generation: 1,
+        given_at,
+        count: -1,
+    }
+}
+
+/// Returns what a device calls itself.
+pub(crate) fn user_agent(id: &str) -> UserAgent {
+    UserAgent { id: id.into(), software: "AwesomeXMPP".into(), name: "a phone".into() }
 }
 
 /// Returns a message between two accounts, which are named by a letter and a number and have the

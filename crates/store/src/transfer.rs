@@ -35,8 +35,8 @@ impl Store {
     /// Writes a snapshot of everything into a new file, which only its owner can read. Returns how
     /// many rows that were. Writers are not held up.
     ///
-    /// The file has the whole content of the database: messages, and the keys by which passwords
-    /// are checked.
+    /// The file has the content of the database: messages, and the keys by which passwords are
+    /// checked. It does not have the tokens of devices, which are keys in clear.
     ///
     /// # Errors
     /// When this fails there is no file. One that was there before is left alone.
@@ -54,7 +54,8 @@ impl Store {
         written
     }
 
-    /// Replaces everything in the store by what was put aside. Returns how many rows that were.
+    /// Replaces everything in the store by what was put aside. Returns how many rows that were. No
+    /// device has a token any more.
     ///
     /// The archives go on with numbers that they have not given since the backup was made.
     ///
@@ -69,6 +70,9 @@ impl Store {
             clear(tx.conn()?, table).await?;
         }
         let rows = fill(tx.conn()?, &tables, &mut source).await?;
+        for table in tables.iter().rev().filter(|table| !table.in_backups) {
+            clear(tx.conn()?, table).await?;
+        }
         archives::leap(tx.conn()?).await?;
         tx.forget_known();
         // This time belongs to the old content: even time is now that of the source. The next start
@@ -221,7 +225,11 @@ async fn write_all(
         writer.table(table)?;
         let (mut rows, mut last) = (0, None);
         loop {
-            let mut page = source.page(table, last.as_ref()).await?;
+            // The table is named all the same: the tables of a backup are those of its schema.
+            let mut page = match table.in_backups {
+                true => source.page(table, last.as_ref()).await?,
+                false => Vec::new(),
+            };
             for row in &page {
                 writer.row(row)?;
             }

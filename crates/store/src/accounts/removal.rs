@@ -8,8 +8,8 @@ use sqlx::{Executor, Row};
 
 use crate::scratch::Scratch;
 use crate::testing::{
-    Dir, account, for_recipient_alone, fresh, fresh_file, message, place, remove_wholly, verifier,
-    with_origin,
+    Dir, account, for_recipient_alone, fresh, fresh_file, message, place, remove_wholly, token,
+    user_agent, verifier, with_origin,
 };
 use crate::{Appended, DataKey, DataLimit, Location, Query, RosterRow, Store, schema, transfer};
 
@@ -52,6 +52,8 @@ async fn fill(store: &Store) -> i64 {
     tx.change_credentials(bob, &[verifier("SCRAM-SHA-1", 2)], at).await.unwrap();
     tx.block(bob, "mal@far.example").await.unwrap();
     tx.grant_right(bob, 5, 9).await.unwrap();
+    tx.add_device(bob, &user_agent("phone"), (5, 5), 9).await.unwrap();
+    tx.put_token(bob, "phone", &token("a", 5)).await.unwrap();
     tx.remember_place(bob, "192.0.2.1", 5).await.unwrap();
     tx.came_online(bob, 5).await.unwrap();
     tx.departed(bob, 6, "gone fishing").await.unwrap();
@@ -238,7 +240,7 @@ async fn a_name_is_free_when_nobody_has_it_in_a_roster_and_what_is_new_under_it_
 }
 
 /// The tables whose rows go with the account in one transaction, and why these are few.
-const FEW_OF_AN_ACCOUNT: [(&str, &str); 8] = [
+const FEW_OF_AN_ACCOUNT: [(&str, &str); 9] = [
     ("administrators", "one"),
     ("credentials", "one for each way to log in"),
     ("blocks", "limits.blocks"),
@@ -247,6 +249,7 @@ const FEW_OF_AN_ACCOUNT: [(&str, &str); 8] = [
     ("account_data", "what `put_account_data` is told"),
     ("archives", "one"),
     ("former_credentials", "two for each way to log in"),
+    ("devices", "limits.devices_per_account, and three tokens of each"),
 ];
 
 #[tokio::test]

@@ -18,6 +18,10 @@ const TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table' \
 /// the order in which they were made. A row in a backup has this order, so it must not change.
 const COLUMNS: &str = "SELECT name, type, pk FROM pragma_table_info($1) ORDER BY pk = 0, pk, cid";
 
+/// The tables that are in no backup, because they hold keys in clear: whoever finds an old backup must
+/// not get in by it, and a restore must not let in what was put out since.
+const NOT_IN_BACKUPS: [&str; 2] = ["devices", "tokens"];
+
 /// How many rows are in memory at once: many, or few if a row can be large.
 const MANY: usize = 2000;
 const FEW: usize = 100;
@@ -43,6 +47,8 @@ pub(crate) struct Table {
     /// The condition for rows that are not copied, because they are about this database and not its
     /// content.
     pub except: Option<&'static str>,
+    /// Whether a backup has its rows.
+    pub in_backups: bool,
 }
 
 /// Returns the tables of this version of the schema.
@@ -73,7 +79,8 @@ async fn read(version: i64) -> Result<Vec<Table>, Refusal> {
         // These count how often this database was opened (see `postgres`), and note when its schema
         // first ran.
         let except = (name == "numbers").then_some("name IN ('opened', 'upgraded')");
-        tables.push(Table { name, columns, key, page, except });
+        let in_backups = !NOT_IN_BACKUPS.contains(&name.as_str());
+        tables.push(Table { name, columns, key, page, except, in_backups });
     }
     conn.close().await?;
     Ok(tables)

@@ -6,7 +6,7 @@ use std::fs;
 use super::*;
 use crate::Location;
 use crate::scratch::{Scratch, old_backup, old_file};
-use crate::testing::{Dir, account, message, place, verifier, with_origin};
+use crate::testing::{Dir, account, message, place, token, user_agent, verifier, with_origin};
 
 /// Puts something into every table.
 async fn populate(store: &Store) {
@@ -17,6 +17,8 @@ async fn populate(store: &Store) {
     tx.change_credentials(bob, &[verifier("SCRAM-SHA-1", 7)], at).await.unwrap();
     tx.block(bob, "mal@far.example").await.unwrap();
     tx.grant_right(bob, 5, 9).await.unwrap();
+    tx.add_device(bob, &user_agent("phone"), (5, 5), 9).await.unwrap();
+    tx.put_token(bob, "phone", &token("a key in clear", 5)).await.unwrap();
     tx.remember_place(bob, "192.0.2.1", 5).await.unwrap();
     let throttle = crate::Throttle { failures: 2, since: 1, blocked_until: 0 };
     tx.throttle_save("bob 192.0.2.1", throttle).await.unwrap();
@@ -63,10 +65,13 @@ async fn populate(store: &Store) {
 
 /// Returns everything that is in a store.
 async fn all(store: &Store) -> Vec<Vec<Value>> {
-    let tables = tables(schema::KNOWN).await.unwrap();
-    let mut source = Source::Database(store.snapshot(&tables).await.unwrap());
+    rows(store, &tables(schema::KNOWN).await.unwrap()).await
+}
+
+async fn rows(store: &Store, tables: &[Table]) -> Vec<Vec<Value>> {
+    let mut source = Source::Database(store.snapshot(tables).await.unwrap());
     let mut all = Vec::new();
-    for table in &tables {
+    for table in tables {
         let mut last: Option<Vec<Value>> = None;
         loop {
             let page = source.page(table, last.as_ref()).await.unwrap();
@@ -84,16 +89,17 @@ async fn folded(store: &Store) -> Vec<Vec<Value>> {
     content(store).await
 }
 
-/// Returns everything that is in a store, but how high the numbers of archives are: after a restore
-/// they go on later.
+/// Returns everything that a backup of a store has, but how high the numbers of archives are: after a
+/// restore they go on later.
 async fn content(store: &Store) -> Vec<Vec<Value>> {
-    let tables = tables(schema::KNOWN).await.unwrap();
+    let mut tables = tables(schema::KNOWN).await.unwrap();
+    tables.retain(|table| table.in_backups);
     let archives = tables.iter().find(|table| table.name == "archives").unwrap();
     let highest = archives.columns.iter().position(|(name, _)| name == "highest").unwrap();
     let width = archives.columns.len();
     let mut source = Source::Database(store.snapshot(&tables).await.unwrap());
     let of_archives = source.page(archives, None).await.unwrap();
-    let mut all = all(store).await;
+    let mut all = rows(store, &tables).await;
     for row in all.iter_mut().filter(|row| row.len() == width && of_archives.contains(row)) {
         row.remove(highest);
     }
@@ -245,6 +251,25 @@ async fn a_backup_of_any_kind_of_database_is_restored_into_any_other() {
             assert_eq!(content(&other).await, before);
             assert!(other.find_account(1, "zoe").await.unwrap().is_none());
         }
+    }
+}
+
+#[tokio::test]
+async fn a_backup_has_no_token_and_a_restore_leaves_none() {
+    for (dir, _scratch, there) in places() {
+        let store = Store::open(&there).await.unwrap();
+        populate(&store).await;
+        let file = dir.path().join("backup");
+        store.backup(&file).await.unwrap();
+        let written = fs::read(&file).unwrap();
+        let has = |text: &str| written.windows(text.len()).any(|part| part == text.as_bytes());
+        assert!(has("gone fishing") && !has("a key in clear") && !has("AwesomeXMPP"));
+
+        restore(&store, &file).await.unwrap();
+
+        let claimed = store.tokens(1, "bob", "phone").await.unwrap().unwrap();
+        assert!(claimed.tokens.is_empty());
+        assert!(!store.has_device(claimed.account, "phone").await.unwrap());
     }
 }
 
