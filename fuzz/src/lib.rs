@@ -8,6 +8,7 @@ pub mod alone;
 pub mod bosh;
 pub mod choices;
 pub mod configuration;
+pub mod hashed_token;
 pub mod house;
 pub mod jid;
 pub mod pair;
@@ -41,6 +42,7 @@ pub const ALL: &[Target] = &[
     Target { name: "payload", run: payload::typed },
     Target { name: "scram", run: scram::messages },
     Target { name: "sasl2", run: sasl2::elements },
+    Target { name: "hashed-token", run: hashed_token::messages },
     Target { name: "stream-server", run: stream::accepting },
     Target { name: "stream-client", run: stream::connecting },
     Target { name: "stream-pair", run: pair::tampered },

@@ -56,7 +56,8 @@ impl Node {
         }
         let hash = match mechanism {
             Mechanism::Scram { hash, .. } => hash,
-            Mechanism::Plain | Mechanism::External => Hash::Sha256,
+            // The two others need none.
+            Mechanism::Plain | Mechanism::External | Mechanism::HashedToken(_) => Hash::Sha256,
         };
         match self.verifier(account, hash).await {
             // This password was just wrong under the same mechanism with or without channel

@@ -16,6 +16,7 @@ pub mod features;
 pub mod framing;
 mod header;
 pub mod hex;
+pub mod ht;
 mod messages;
 pub mod plain;
 mod pump;

@@ -1,6 +1,7 @@
 //! RFC 6120, 6, SASL: mechanisms by name, reasons for a refusal, and the elements that carry them, in
 //! this profile and in that of XEP-0388.
 
+use crate::ht::Binding;
 use crate::scram::Hash;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use std::fmt;
@@ -20,11 +21,14 @@ pub enum Mechanism {
     Plain,
     /// EXTERNAL (RFC 4422, Appendix A): the transport already knows the user.
     External,
+    /// HT-SHA-256-… (draft-schmaus-kitten-sasl-ht): a token is proved, which XEP-0484 gives to a
+    /// device.
+    HashedToken(Binding),
 }
 
 impl Mechanism {
-    /// All mechanisms, in the order of preference. Channel binding counts more than the hash: it
-    /// shows that nobody sits in between.
+    /// All mechanisms but those of tokens, in the order of preference. Channel binding counts more than
+    /// the hash: it shows that nobody sits in between.
     pub const ALL: [Mechanism; 8] = [
         Mechanism::Scram { hash: Hash::Sha512, plus: true },
         Mechanism::Scram { hash: Hash::Sha256, plus: true },
@@ -34,6 +38,13 @@ impl Mechanism {
         Mechanism::Scram { hash: Hash::Sha1, plus: false },
         Mechanism::Plain,
         Mechanism::External,
+    ];
+    /// The mechanisms of tokens, in the order of preference. They are offered beside the others, and
+    /// only to whoever can have a token (XEP-0484).
+    pub const OF_TOKENS: [Mechanism; 3] = [
+        Mechanism::HashedToken(Binding::Exporter),
+        Mechanism::HashedToken(Binding::EndPoint),
+        Mechanism::HashedToken(Binding::None),
     ];
 
     /// The registered name.
@@ -47,25 +58,34 @@ impl Mechanism {
             Mechanism::Scram { hash: Hash::Sha512, plus: true } => "SCRAM-SHA-512-PLUS",
             Mechanism::Plain => "PLAIN",
             Mechanism::External => "EXTERNAL",
+            Mechanism::HashedToken(Binding::Exporter) => "HT-SHA-256-EXPR",
+            Mechanism::HashedToken(Binding::EndPoint) => "HT-SHA-256-ENDP",
+            Mechanism::HashedToken(Binding::None) => "HT-SHA-256-NONE",
         }
     }
 
     /// The mechanism of a registered name.
     pub fn from_name(name: &str) -> Option<Mechanism> {
-        Mechanism::ALL.into_iter().find(|mechanism| mechanism.name() == name)
+        let mut known = Mechanism::ALL.into_iter().chain(Mechanism::OF_TOKENS);
+        known.find(|mechanism| mechanism.name() == name)
     }
 
-    /// Returns the same mechanism without channel binding.
+    /// Returns the same mechanism without channel binding. A token is for one mechanism, so its
+    /// mechanisms are three.
     pub fn unbound(self) -> Mechanism {
         match self {
             Mechanism::Scram { hash, .. } => Mechanism::Scram { hash, plus: false },
-            Mechanism::Plain | Mechanism::External => self,
+            Mechanism::Plain | Mechanism::External | Mechanism::HashedToken(_) => self,
         }
     }
 
     /// Whether it is bound to the channel.
     pub fn is_bound(self) -> bool {
-        matches!(self, Mechanism::Scram { plus: true, .. })
+        match self {
+            Mechanism::Scram { plus, .. } => plus,
+            Mechanism::HashedToken(binding) => binding != Binding::None,
+            Mechanism::Plain | Mechanism::External => false,
+        }
     }
 }
 
@@ -262,10 +282,10 @@ mod tests {
 
     #[test]
     fn every_name_leads_back_to_its_mechanism() {
-        for mechanism in Mechanism::ALL {
+        for mechanism in Mechanism::ALL.into_iter().chain(Mechanism::OF_TOKENS) {
             assert_eq!(Mechanism::from_name(mechanism.name()), Some(mechanism));
         }
-        for unknown in ["", "plain", "SCRAM-SHA-384", "ANONYMOUS", "SCRAM-SHA-1-PLUS-PLUS"] {
+        for unknown in ["", "plain", "SCRAM-SHA-384", "ANONYMOUS", "HT-SHA-256-UNIQ"] {
             assert_eq!(Mechanism::from_name(unknown), None);
         }
     }

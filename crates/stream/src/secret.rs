@@ -61,9 +61,7 @@ impl Password {
 
 impl Drop for Password {
     fn drop(&mut self) {
-        self.0.fill(0);
-        // This keeps the compiler from removing the overwriting.
-        std::hint::black_box(&self.0);
+        overwrite(&mut self.0);
     }
 }
 
@@ -71,6 +69,13 @@ impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Password(…)")
     }
+}
+
+/// Overwrites a secret that is about to be dropped.
+pub(crate) fn overwrite(secret: &mut [u8]) {
+    secret.fill(0);
+    // This keeps the compiler from removing the overwriting.
+    std::hint::black_box(secret);
 }
 
 /// Whether two secrets are equal, in a time that depends on their lengths only.

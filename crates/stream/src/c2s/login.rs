@@ -82,6 +82,8 @@ impl Machine {
             }
             Mechanism::Plain => self.encrypted || trusted,
             Mechanism::External => trusted,
+            // Of these there is a list of its own.
+            Mechanism::HashedToken(_) => false,
         });
         offered
     }
@@ -221,6 +223,7 @@ impl Machine {
                 Err(crate::plain::Malformed) => self.refuse(Condition::MalformedRequest),
             },
             Mechanism::External => self.external(data),
+            Mechanism::HashedToken(_) => self.refuse(Condition::InvalidMechanism),
         }
     }
 

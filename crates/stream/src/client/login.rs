@@ -103,6 +103,8 @@ impl Machine {
                 }
                 (plain::write(localpart, &password), Login::Told { mechanism })
             }
+            // A password is none.
+            Mechanism::HashedToken(_) => return Err(Denied::NoMechanism),
         };
         self.auth(mechanism, &data);
         self.state = State::Login(login);
