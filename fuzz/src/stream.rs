@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use whoelse_stream::c2s::{self, LookupAnswer, RegisterAnswer, Registration, Step};
+use whoelse_stream::ht::Token;
 use whoelse_stream::sasl::{Condition as Sasl, Refusal};
 use whoelse_stream::scram::{Hash, Verifier};
 use whoelse_stream::{ChannelBindings, Framing, Password, Transport, client};
@@ -49,12 +50,13 @@ const FROM_CLIENT: &[&str] = &[
     "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>AGJvYgBwZW5jaWw=</initial-response><resume xmlns='urn:xmpp:sm:3' previd='&lt;&apos;' h='1'/><bind xmlns='urn:xmpp:bind:0'/></authenticate>",
     "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='SCRAM-SHA-1'><initial-response>biwsbj1ib2Iscj1hYmM=</initial-response><user-agent id='d4565fa7-4d72-4749-b3d3-740edbf87770'/></authenticate>",
     "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'/>",
+    "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='HT-SHA-256-NONE'><initial-response>Ym9iAAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f</initial-response><user-agent id='d4565fa7-4d72-4749-b3d3-740edbf87770'/><bind xmlns='urn:xmpp:bind:0'/><fast xmlns='urn:xmpp:fast:0' count='1'/><request-token xmlns='urn:xmpp:fast:0' mechanism='HT-SHA-256-NONE'/></authenticate>",
     "<response xmlns='urn:xmpp:sasl:2'>AGJvYgBwZW5jaWw=</response>",
     "<abort xmlns='urn:xmpp:sasl:2'/>",
 ];
 
 /// The place of the first `<authenticate/>` among them, and the place after the last.
-const AUTHENTICATE: std::ops::Range<usize> = 29..33;
+const AUTHENTICATE: std::ops::Range<usize> = 29..34;
 
 const FROM_SERVER: &[&str] = &[
     "<stream:stream from='a.example' id='x' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
@@ -321,6 +323,17 @@ pub fn accepting(data: &[u8]) {
                 Step::AuthFailed { .. } | Step::FormerPassword { .. } => {
                     let refusal = Refusal::new(Sasl::NotAuthorized).with_text("\u{7}<&'\"]]>");
                     machine.failed(&refusal);
+                }
+                Step::Token(login) => {
+                    assert!(safe && !logged_in);
+                    let token = Token::fresh();
+                    // Nobody has one, whoever the driver lets in.
+                    assert!(!login.proof.is_by(&token));
+                    logged_in = choices.once_in(2);
+                    match logged_in {
+                        true => machine.token_accepted(login.proof.respond(&token)),
+                        false => machine.failed(&Refusal::new(Sasl::CredentialsExpired)),
+                    }
                 }
                 Step::AuthSucceeded => {
                     assert!(safe);

@@ -15,6 +15,7 @@ pub mod play;
 pub mod reference;
 pub mod scene;
 pub mod signatures;
+mod tokens;
 pub mod tree;
 mod websocket;
 pub mod world;

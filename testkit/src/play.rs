@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use crate::actor::Actor;
 use crate::pattern::{self, Names};
 use crate::scene::{Act, Cast, Expected, Goal, Login, Scene, Server, Step, Verb};
+use crate::tokens;
 use crate::tree::Heard;
 use crate::world::{self, Kind, World};
 
@@ -125,13 +126,13 @@ impl Play {
             Verb::Sends(text, times) => {
                 for n in 1..=*times {
                     self.names.insert("n".to_owned(), n.to_string());
-                    let text = pattern::fill(text, &self.names);
+                    let text = self.filled(name, text)?;
                     self.connected(name)?.send(text.as_bytes());
                 }
                 self.names.remove("n");
             }
             Verb::SendsAndBreaks(text) => {
-                let text = pattern::fill(text, &self.names);
+                let text = self.filled(name, text)?;
                 self.connected(name)?.send_and_break(text.as_bytes());
             }
             Verb::SendsBytes(bytes) => self.connected(name)?.send(bytes),
@@ -172,6 +173,13 @@ impl Play {
             }
         }
         Ok(())
+    }
+
+    /// Fills in what stands for something else in what an actor sends.
+    fn filled(&mut self, name: &str, text: &str) -> Result<String, String> {
+        let channel = self.connected(name)?.line.as_ref().map(|line| line.channel.clone());
+        let text = tokens::fill(text, &self.names, &channel.unwrap_or_default())?;
+        Ok(pattern::fill(&text, &self.names))
     }
 
     fn connected(&mut self, name: &str) -> Result<&mut Actor, String> {

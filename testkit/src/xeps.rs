@@ -15,6 +15,7 @@ const BELOW: &[(u16, &str, &str)] = &[
     (440, "1.0.0", "`stream`: channel bindings named"),
     (474, "0.5.0", "`stream`: both ends compare what was offered"),
     (478, "0.2.0", "`stream`: limits before and after login"),
+    (484, "0.2.0", "`stream`, `core`: devices log in by a token"),
 ];
 
 /// The titles of XEPs.
@@ -50,6 +51,7 @@ const TITLES: &[(u16, &str)] = &[
     (440, "SASL Channel-Binding Type Capability"),
     (474, "SASL SCRAM Downgrade Protection"),
     (478, "Stream Limits Advertisement"),
+    (484, "Fast Authentication Streamlining Tokens"),
 ];
 
 /// The beginning of the page.

@@ -11,7 +11,7 @@ use whoelse_xmpp::{BareJid, Outgoing};
 use crate::ahead_of_log::AheadOfLog;
 use crate::clock::{Steady, Time};
 use crate::mailbox::Mailbox;
-use crate::principal::{Identity, Principal, Proved, Rights};
+use crate::principal::{Identity, Principal, Proof, Proved, Rights};
 use crate::rewriting;
 use crate::session::{Due, PushRefused, Queued, Session, Shares};
 use crate::session_list::SessionList;
@@ -306,7 +306,8 @@ impl Principal {
     /// The principal of an account as it is now, for a caller that authenticates by something other
     /// than a password.
     pub fn of(account: &Account, rights: Rights) -> Principal {
-        Principal { identity: Identity::Account(account.proved()), rights }
+        let identity = Identity::Account(account.proved());
+        Principal { identity, rights, proof: Proof::Password, device: None }
     }
 }
 

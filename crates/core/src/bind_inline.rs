@@ -19,9 +19,6 @@ const TAG: usize = 64;
 /// The bytes of the stable part of a resource.
 const LENGTH: usize = 12;
 
-/// In the slot of a session whose client has said which installation it is.
-struct OfDevice(UserAgentId);
-
 impl Node {
     /// Begins a session. What its client wants of it is not begun yet: see [`Node::begin_in`].
     ///
@@ -29,26 +26,21 @@ impl Node {
     pub async fn bind_inline(
         self: &Arc<Node>,
         principal: &Principal,
-        device: Option<UserAgentId>,
         wish: &Bind,
     ) -> Result<Hold, StanzaError> {
         let Some(proved) = principal.account() else {
             return Err(StanzaError::new(Condition::NotAllowed));
         };
         let account = self.account_as(proved).await?;
-        if let Some(device) = device {
+        if let Some(device) = principal.device {
             for old in account.sessions() {
-                if old.slots.look(|of: &OfDevice| of.0 == device) == Some(true) {
+                if old.device() == Some(device) {
                     self.replace(&old).await;
                 }
             }
         }
-        let resource = self.resource(proved, device, wish.tag.as_deref());
-        let hold = self.bind(principal, Some(&resource)).await?;
-        if let Some(device) = device {
-            hold.session.slots.put(Arc::new(OfDevice(device)));
-        }
-        Ok(hold)
+        let resource = self.resource(proved, principal.device, wish.tag.as_deref());
+        self.bind(principal, Some(&resource)).await
     }
 
     /// Begins in a new session what its client asks for. Returns what `<bound/>` is to contain.

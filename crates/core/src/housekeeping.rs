@@ -6,6 +6,7 @@ use std::time::Duration;
 use whoelse_store::Whose;
 
 use crate::clock::Time;
+use crate::devices::UNUSED_DEVICE;
 use crate::keeper::{PIECE, Touches};
 use crate::known_networks::KNOWN_NETWORK;
 use crate::names::REMOVED_NAME;
@@ -75,6 +76,8 @@ async fn purge(node: &Node, now: Time) -> Result<(), whoelse_store::Error> {
     keeper.in_pieces(move |tx, most| Box::pin(tx.purge_removed_names(names, most))).await?;
     let former = before(verifiers::FORMER_PASSWORD);
     keeper.in_pieces(move |tx, most| Box::pin(tx.purge_former_credentials(former, most))).await?;
+    let unused = before(UNUSED_DEVICE);
+    keeper.in_pieces(move |tx, most| Box::pin(tx.purge_devices(unused, most))).await?;
     keeper.in_pieces(move |tx, most| Box::pin(tx.throttle_purge(now.0, most))).await
 }
 

@@ -24,6 +24,7 @@ pub mod clock;
 pub mod counters;
 pub mod delivery;
 mod detached;
+pub mod devices;
 mod heartbeat;
 pub mod hosts;
 mod housekeeping;

@@ -4,6 +4,7 @@
 //! Known and unknown names take the same path and the same time (security row 14).
 //! [`crate::verifiers`] has what is stored of a password.
 
+pub mod by_token;
 mod written;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use whoelse_store::{Claimed, FormerKey as StoredFormer, Throttle};
 use whoelse_stream::c2s::{LookupAnswer, RegisterAnswer, RegisterRequest};
 use whoelse_stream::sasl::{Condition as SaslCondition, Mechanism, Refusal};
+use whoelse_stream::sasl2::UserAgentId;
 use whoelse_stream::scram::{FormerKey, Hash, Verifier};
 use whoelse_stream::secret::Password;
 use whoelse_xmpp::{BareJid, Condition, ErrorType, StanzaError};
@@ -27,7 +29,7 @@ use crate::login_throttle::{Begun, Blocked, Who};
 use crate::names::{name, taken};
 use crate::network::Network;
 use crate::node::Node;
-use crate::principal::{Identity, Principal, Proved, Rights};
+use crate::principal::{Identity, Principal, Proof, Proved, Rights};
 use crate::session::Session;
 use crate::settings::Registration;
 use crate::to_the_end::to_the_end;
@@ -192,6 +194,17 @@ impl Node {
         compared: bool,
         network: Network,
     ) -> Refusal {
+        self.count_failure(attempt, account, (compared, "wrong password"), network).await
+    }
+
+    /// Counts a failed try; `what` was wrong.
+    async fn count_failure(
+        self: &Arc<Node>,
+        attempt: &mut LoginAttempt,
+        account: &BareJid,
+        (compared, what): (bool, &str),
+        network: Network,
+    ) -> Refusal {
         let key = self.key_of(account.as_str());
         if let Err(refusal) = self.let_late(attempt, &key, account, network).await {
             return refusal;
@@ -199,7 +212,7 @@ impl Node {
         tracing::info!(%account, %network, "login_refused");
         let refusal = Refusal::new(SaslCondition::NotAuthorized);
         let Some(reservation) = attempt.failed(&key, compared) else {
-            return refusal.with_text("wrong password");
+            return refusal.with_text(what);
         };
         let now = self.even_moment();
         let (until, changed) = reservation.fail(self.settings().block_duration, now.steady);
@@ -211,13 +224,12 @@ impl Node {
         match until {
             Some(until) => refusal
                 .with_text(format!(
-                    "wrong password; that was the third in a row, so {} is blocked from here for \
-                     {} s",
+                    "{what}; that was the third in a row, so {} is blocked from here for {} s",
                     name(account),
                     seconds(until, now.steady)
                 ))
                 .and_close(),
-            None => refusal.with_text("wrong password"),
+            None => refusal.with_text(what),
         }
     }
 
@@ -255,23 +267,26 @@ impl Node {
         })
     }
 
-    /// Ends a successful try. Returns the principal; `rights` are the rights of the way in. Call it
-    /// before the client is told.
+    /// Ends a successful try. Returns the principal; `rights` are the rights of the way in, `device`
+    /// is what the client has told of itself. Call it before the client is told.
     pub async fn login_succeeded(
         self: &Arc<Node>,
         attempt: LoginAttempt,
+        device: Option<UserAgentId>,
         rights: Rights,
         network: Network,
     ) -> Result<Principal, Refusal> {
-        let proved = self.password_proved(attempt, network).await?;
+        let proved = self.password_proved(attempt, device, network).await?;
         tracing::info!(account = %proved.address, %network, "login");
-        Ok(Principal { identity: Identity::Account(proved), rights })
+        let identity = Identity::Account(proved);
+        Ok(Principal { identity, rights, proof: Proof::Password, device })
     }
 
     /// Ends a try whose password was right, at a login or in a session. Returns what was proved.
     async fn password_proved(
         self: &Arc<Node>,
         mut attempt: LoginAttempt,
+        device: Option<UserAgentId>,
         network: Network,
     ) -> Result<Proved, Refusal> {
         let Some(proved) = attempt.proved() else {
@@ -296,7 +311,7 @@ impl Node {
             self.save_counts(forgiven).await;
             return Err(refuse_disabled());
         }
-        self.arrived(&account, network, forgiven);
+        self.arrived(self.recent_login(&account, network, forgiven, device));
         Ok(proved)
     }
 
@@ -335,7 +350,7 @@ impl Node {
         let is_right = verifier.is_same(&derived) & genuine;
         let is_former = former.iter().position(|former| former.is_of(&derived));
         let (outcome, refusal) = match (is_right, is_former) {
-            (true, _) => match self.password_proved(attempt, network).await {
+            (true, _) => match self.password_proved(attempt, session.device(), network).await {
                 Ok(proved) if account.is_as(&proved) => ("ok", None),
                 // The name belongs to another account by now.
                 Ok(_) => ("refused", Some(Refusal::new(SaslCondition::NotAuthorized))),

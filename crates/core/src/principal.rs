@@ -5,6 +5,7 @@
 //! [`Principal`] is an account by its number, which no other account has had or will have, with the
 //! generation of the password that was proved. `docs/design/principal.md` says more.
 
+use whoelse_stream::sasl2::UserAgentId;
 use whoelse_xmpp::BareJid;
 
 /// An authenticated identity with its rights.
@@ -14,6 +15,24 @@ pub struct Principal {
     pub identity: Identity,
     /// The rights that the way in gives.
     pub rights: Rights,
+    /// By what the identity was proved.
+    pub proof: Proof,
+    /// The client's installation, if it has said which one it is.
+    pub device: Option<UserAgentId>,
+}
+
+/// By what an identity was proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// The password, just now; or the system vouches for it.
+    Password,
+    /// A token that the device was given. A person has typed nothing, so the account cannot be changed
+    /// by it.
+    Token {
+        /// When the token was given by which the device comes next time, in even time: so it can be
+        /// put out by taking that back. `None`: it has given up its token with this login.
+        kept: Option<i64>,
+    },
 }
 
 /// An identity.
@@ -51,7 +70,8 @@ pub enum Rights {
 impl Principal {
     /// The principal of the server itself, which only the admin socket can be.
     pub fn server() -> Principal {
-        Principal { identity: Identity::Server, rights: Rights::Operator }
+        let (rights, proof) = (Rights::Operator, Proof::Password);
+        Principal { identity: Identity::Server, rights, proof, device: None }
     }
 
     /// The account, if the identity is one.

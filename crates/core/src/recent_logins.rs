@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use whoelse_stream::sasl2::UserAgentId;
 
 use crate::account::Account;
 use crate::clock::Time;
@@ -16,6 +17,7 @@ use crate::network::Network;
 const ROOM: usize = 10_000;
 
 /// A successful login.
+#[derive(Clone)]
 pub(crate) struct RecentLogin {
     /// Whose.
     pub account: Arc<Account>,
@@ -25,6 +27,8 @@ pub(crate) struct RecentLogin {
     pub at: Time,
     /// The counts that wrong tries before it may have left in the store.
     pub forgiven: Vec<Scope>,
+    /// Of which device, if it has told.
+    pub device: Option<UserAgentId>,
 }
 
 /// The logins that are not written yet.

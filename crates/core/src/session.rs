@@ -36,6 +36,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
+use whoelse_stream::sasl2::UserAgentId;
 use whoelse_xmpp::{BareJid, FullJid, Jid, Outgoing, StreamError};
 
 use crate::account::Account;
@@ -43,7 +44,7 @@ use crate::ahead_of_log::AheadOfLog;
 use crate::clock::{Moment, Steady, Time};
 use crate::ledger::Payer;
 use crate::network::Network;
-use crate::principal::{Principal, Rights};
+use crate::principal::{Principal, Proof, Rights};
 use crate::rewriting;
 use crate::settings::Limits;
 use crate::slots::Slots;
@@ -91,7 +92,8 @@ pub struct Session {
     last_activity: AtomicI64,
     /// When the last byte was read; a [`Steady`].
     last_heard: AtomicI64,
-    /// When the password was last proved, by a login or in the session; a [`Steady`].
+    /// When the password was last proved, by a login or in the session; a [`Steady`], far in the past
+    /// if it never was.
     proved_at: AtomicI64,
     /// How often bytes were read.
     reads: AtomicU64,
@@ -135,6 +137,8 @@ struct State {
     person: Person,
     /// Who pays for what it does; nobody, if it is the server's or came over the admin socket.
     payer: Option<Payer>,
+    /// The client's installation, if it has said which one it is. In a box, since many sessions have none.
+    device: Option<Box<UserAgentId>>,
 }
 
 impl Session {
@@ -156,7 +160,10 @@ impl Session {
             available: AtomicBool::new(false),
             last_activity: AtomicI64::new(now.steady.0),
             last_heard: AtomicI64::new(now.steady.0),
-            proved_at: AtomicI64::new(now.steady.0),
+            proved_at: AtomicI64::new(match principal.proof {
+                Proof::Password => now.steady.0,
+                Proof::Token { .. } => i64::MIN,
+            }),
             reads: AtomicU64::new(0),
             probed: AtomicBool::new(false),
             slots: Slots::default(),
@@ -175,6 +182,7 @@ impl Session {
                 counting: Counting::default(),
                 person: Person::default(),
                 payer: None,
+                device: principal.device.map(Box::new),
             }),
             wake: Notify::new(),
             settled: Notify::new(),
@@ -235,6 +243,21 @@ impl Session {
     /// Notes that its password was proved just now.
     pub(crate) fn note_proved(&self, now: Steady) {
         self.proved_at.store(now.0, Ordering::Release);
+    }
+
+    /// Notes who has resumed it. Whoever came by a token has not proved the password, whatever was
+    /// proved before.
+    pub(crate) fn note_principal(&self, principal: &Principal, now: Steady) {
+        self.lock().device = principal.device.map(Box::new);
+        match principal.proof {
+            Proof::Password => self.note_proved(now),
+            Proof::Token { .. } => self.note_proved(Steady(i64::MIN)),
+        }
+    }
+
+    /// The client's installation, if it has said which one it is.
+    pub fn device(&self) -> Option<UserAgentId> {
+        self.lock().device.as_deref().copied()
     }
 
     /// When its password was last proved.

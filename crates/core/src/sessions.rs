@@ -226,7 +226,7 @@ impl Node {
                 self.confirm(&session, confirmed);
                 let now = self.clock.steady();
                 session.heard(now);
-                session.note_proved(now);
+                session.note_principal(principal, now);
                 tracing::info!(
                     session = session.id,
                     account = session.jid.bare(),

@@ -167,6 +167,13 @@ crate::settings! {
             list("networks").like("[\"192.0.2.0/24\", \"2001:db8::/48\"]");
         /// Sessions of one account: more devices than a person has.
         sessions_per_account: usize = 20, count();
+        /// Devices of one account that may log in by a token, without its password. The one that was
+        /// unused for longest makes room for another: more devices than a person has.
+        devices_per_account: usize = 50, count().to(1_000);
+        /// How long a device may log in by its token (XEP-0484). One that comes back within half of it
+        /// is given another, so only devices that were away for this long need the password again.
+        token_life: Duration = Duration::from_secs(30 * 86_400),
+            duration().from(3600).to(365 * 86_400);
         /// Messages that may wait for one account; past it their senders are told that the mailbox
         /// is full, and so is a sender who has a quarter of it, and a stranger where strangers have
         /// half.

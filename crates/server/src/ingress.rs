@@ -42,6 +42,7 @@ use whoelse_core::settings::{Limits, Registration, Settings};
 use whoelse_core::{Node, Steady, Time};
 use whoelse_stream::Framing;
 use whoelse_stream::c2s as stream;
+use whoelse_stream::fast;
 use whoelse_stream::sasl2::Inline;
 use whoelse_stream::scram::Hash;
 use whoelse_xmpp::{StreamCondition, StreamError, ns};
@@ -475,7 +476,7 @@ impl Streams {
             let mut in_bind = node.wiring.offered_in_bind();
             in_bind.push(ns::SM);
             let bind = Some(in_bind.into_iter().map(str::to_owned).collect());
-            config.sasl2 = Some(Inline { resume: true, bind });
+            config.sasl2 = Some(Inline { resume: true, bind, fast: fast::names() });
             config.offers = node.wiring.offers(node);
             config.idle_seconds = idle_seconds;
             Arc::new(config)

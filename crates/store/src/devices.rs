@@ -16,7 +16,7 @@ const OF_NAME: &str = "SELECT a.id, a.generation, t.slot, t.token, t.mechanism, 
     t.given_at, t.count FROM accounts a \
     LEFT JOIN tokens t ON t.account = a.id AND t.device = $3 \
     WHERE a.domain = $1 AND a.localpart = $2";
-const HAS: &str = "SELECT 1 FROM devices WHERE account = $1 AND id = $2";
+const HAS: &str = "SELECT 1 FROM tokens WHERE account = $1 AND device = $2 AND given_at = $3";
 const LIST: &str = "SELECT d.number, d.id, d.software, d.name, d.made_at, d.used_at, \
     MAX(t.given_at) FROM devices d JOIN accounts a ON a.id = d.account \
     LEFT JOIN tokens t ON t.account = d.account AND t.device = d.id AND t.slot < 2 \
@@ -48,7 +48,9 @@ const ADD: &str = "INSERT INTO devices (account, id, number, software, name, mad
 const RENAME: &str = "UPDATE devices SET \
     software = CASE WHEN $3 = '' THEN software ELSE $3 END, \
     name = CASE WHEN $4 = '' THEN name ELSE $4 END WHERE account = $1 AND id = $2";
-const USE: &str = "UPDATE devices SET used_at = $3, at = $4 WHERE account = $1 AND id = $2";
+/// Logins are not written in the order in which they were made.
+const USE: &str = "UPDATE devices SET used_at = $3, at = $4 \
+    WHERE account = $1 AND id = $2 AND at < $4";
 const OF_NUMBER: &str = "SELECT id FROM devices WHERE account = $1 AND number = $2";
 const REMOVE: &str = "DELETE FROM devices WHERE account = $1 AND id = $2";
 const REMOVE_ALL: &str = "DELETE FROM devices WHERE account = $1 RETURNING id";
@@ -188,9 +190,10 @@ impl Store {
         Ok(Some(ClaimedTokens { account, generation, tokens: tokens.collect::<Result<_>>()? }))
     }
 
-    /// Returns whether a device is known.
-    pub async fn has_device(&self, account: i64, device: &str) -> Result<bool> {
-        let query = sqlx::query(HAS).bind(account).bind(device);
+    /// Returns whether a device has a token that was given at this even time, whatever its slot. What
+    /// a device was given before it was removed and made anew is not among them.
+    pub async fn has_token(&self, account: i64, device: &str, given_at: i64) -> Result<bool> {
+        let query = sqlx::query(HAS).bind(account).bind(device).bind(given_at);
         Ok(query.fetch_optional(&mut *self.reader().await?).await?.is_some())
     }
 
@@ -428,6 +431,7 @@ mod tests {
             tx.put_token(bob, id, &token(id, at)).await.unwrap();
         }
         tx.use_device(bob, "phone", (20, 20)).await.unwrap();
+        tx.use_device(bob, "phone", (19, 19)).await.unwrap();
         // One that is known already takes nobody's place, and keeps what it does not say again.
         let silent = UserAgent { software: String::new(), ..user_agent("desk") };
         tx.add_device(bob, &silent, (21, 21), 3).await.unwrap();
@@ -470,9 +474,10 @@ mod tests {
         assert_eq!(tx.purge_devices(12, 9).await.unwrap(), 1);
         tx.commit().await.unwrap();
 
-        assert!(store.has_device(bob, "desk").await.unwrap());
-        assert!(!store.has_device(bob, "phone").await.unwrap());
-        assert!(store.has_device(eve, "phone").await.unwrap());
+        assert!(store.has_token(bob, "desk", 12).await.unwrap());
+        assert!(!store.has_token(bob, "desk", 13).await.unwrap());
+        assert!(!store.has_token(bob, "phone", 10).await.unwrap());
+        assert_eq!(store.devices(eve).await.unwrap().len(), 1);
         assert_eq!(store.count_rows("tokens").await, 1);
     }
 

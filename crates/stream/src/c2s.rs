@@ -15,7 +15,7 @@ use crate::pump::{Next, Opened, Pump};
 use crate::sasl::{Mechanism, Profile, Refusal};
 use crate::sasl2::{Authenticate, Inline as OfferedInline};
 use crate::scram::Hash;
-use crate::{features, sm, token};
+use crate::{fast, features, sm, token};
 use compact_str::CompactString;
 use std::fmt;
 use std::mem;
@@ -75,7 +75,7 @@ pub struct Config {
 
 impl Config {
     /// Makes the configuration for one domain over STARTTLS, registration closed, every hash, SASL2
-    /// with resumption and binding, the usual limits.
+    /// with resumption, binding and tokens, the usual limits.
     pub fn new(domain: impl Into<String>) -> Config {
         Config {
             domains: vec![domain.into()],
@@ -84,7 +84,11 @@ impl Config {
             framing: Framing::Stream,
             registration: Registration::Closed,
             hashes: Hash::ALL.to_vec(),
-            sasl2: Some(OfferedInline { resume: true, bind: Some(Vec::new()) }),
+            sasl2: Some(OfferedInline {
+                resume: true,
+                bind: Some(Vec::new()),
+                fast: fast::names(),
+            }),
             offers: Vec::new(),
             before_login: Limits::BEFORE_LOGIN,
             after_login: Limits::AFTER_LOGIN,
@@ -397,13 +401,8 @@ impl Machine {
             Stage::Login => {
                 let limits = (&self.config.before_login, self.config.idle_seconds.0);
                 let (offered, bindings) = (self.offered(Profile::Rfc6120), self.bindings());
-                let sasl2 = self.offered(Profile::Sasl2);
-                let sasl2 = self
-                    .config
-                    .sasl2
-                    .as_ref()
-                    .filter(|_| !sasl2.is_empty())
-                    .map(|inline| (sasl2.as_slice(), inline));
+                let (others, inline) = (self.offered(Profile::Sasl2), self.offered_inline());
+                let sasl2 = inline.as_ref().map(|inline| (others.as_slice(), inline));
                 let features =
                     features::before_login(&offered, bindings, sasl2, self.registers(), limits);
                 (features, State::BeforeLogin)

@@ -215,7 +215,11 @@ mod tests {
     #[test]
     fn both_profiles_are_offered_beside_each_other() {
         let offered = [Mechanism::Plain];
-        let inline = Inline { resume: true, bind: Some(vec![ns::SM.to_owned()]) };
+        let inline = Inline {
+            resume: true,
+            bind: Some(vec![ns::SM.to_owned()]),
+            fast: vec!["HT-SHA-256-NONE".to_owned()],
+        };
 
         let sasl2 = Some((offered.as_slice(), &inline));
         let features = read(&before_login(&offered, [].into_iter(), sasl2, false, LIMITS));

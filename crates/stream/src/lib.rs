@@ -12,6 +12,7 @@ pub mod c2s;
 pub mod client;
 pub mod der;
 mod end_point;
+pub mod fast;
 pub mod features;
 pub mod framing;
 mod header;

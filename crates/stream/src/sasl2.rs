@@ -35,6 +35,9 @@ pub struct Inline {
     pub resume: bool,
     /// XEP-0386: a resource can be bound, and these features (by their namespaces) enabled in it.
     pub bind: Option<Vec<String>>,
+    /// XEP-0484: the names of the mechanisms by which a token can be used, known to us or not; none if
+    /// no tokens are given.
+    pub fast: Vec<String>,
 }
 
 impl Authentication {
@@ -64,9 +67,11 @@ impl Inline {
     fn read(features: &Stanza, inline: &Child) -> Inline {
         let inside = features.grandchildren(inline);
         let bind = inside.iter().find(|child| child.is("bind", ns::BIND2));
+        let fast = inside.iter().find(|child| child.is("fast", ns::FAST));
         Inline {
             resume: inside.iter().any(|child| child.is("sm", ns::SM)),
             bind: bind.map(|bind| bind_features(features, bind)),
+            fast: fast.map(|fast| token_mechanisms(features, fast)).unwrap_or_default(),
         }
     }
 
@@ -81,8 +86,21 @@ impl Inline {
             });
             inline = inline.child(Element::new("bind").xmlns(ns::BIND2).child(list));
         }
+        if !self.fast.is_empty() {
+            let list = Element::new("fast").xmlns(ns::FAST);
+            inline = inline.child(
+                self.fast.iter().fold(list, |list, name| list.text_child("mechanism", name)),
+            );
+        }
         inline
     }
+}
+
+/// Returns the mechanisms in the feature `<fast/>`.
+fn token_mechanisms(features: &Stanza, fast: &Child) -> Vec<String> {
+    let listed = features.grandchildren(fast).into_iter();
+    let listed = listed.filter(|child| child.is("mechanism", ns::FAST));
+    listed.map(|child| features.text_of(&child).into()).collect()
 }
 
 /// Returns the namespaces in the `<inline/>` of the feature `<bind/>`.

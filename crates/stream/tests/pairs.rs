@@ -188,7 +188,8 @@ impl Pair {
                 });
             }
             Step::Derive { password, verifier } => server.derived(&verifier.derive_like(&password)),
-            Step::AuthFailed { .. } | Step::FormerPassword { .. } => {
+            // Our client has no token yet.
+            Step::AuthFailed { .. } | Step::FormerPassword { .. } | Step::Token(_) => {
                 server.failed(&Refusal::new(Sasl::NotAuthorized))
             }
             Step::AuthSucceeded => server.succeeded(),

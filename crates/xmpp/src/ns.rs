@@ -98,6 +98,8 @@ pub const LAST: &str = "jabber:iq:last";
 pub const BIND2: &str = "urn:xmpp:bind:0";
 /// XEP-0388.
 pub const SASL2: &str = "urn:xmpp:sasl:2";
+/// XEP-0484.
+pub const FAST: &str = "urn:xmpp:fast:0";
 /// XEP-0440.
 pub const SASL_CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
 /// RFC 6121, 2: the roster.

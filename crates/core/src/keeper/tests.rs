@@ -959,7 +959,7 @@ async fn a_login_and_what_waits_come_while_archives_are_queried() {
     let network = Network::of([192, 0, 2, 1].into());
     let challenge = node.lookup(&mut attempt, &jid("bob"), scram, network).await;
     assert!(matches!(challenge, LookupAnswer::Verifier(_)), "{challenge:?}");
-    let bob = node.login_succeeded(attempt, Rights::Own, network).await.unwrap();
+    let bob = node.login_succeeded(attempt, None, Rights::Own, network).await.unwrap();
     let bob = node.bind(&bob, Some("desk")).await.unwrap();
     waits(says(&node, &bob, "<presence/>")).await;
     while matches!(bob.session.drain_state(), Drain::After { .. }) {

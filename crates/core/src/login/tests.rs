@@ -62,7 +62,8 @@ impl<'a> Connection<'a> {
         let plain = Mechanism::Plain;
         match self.node.lookup(&mut self.attempt, &jid("bob"), plain, self.network).await {
             LookupAnswer::Verifier(_) | LookupAnswer::Changed { .. } => {
-                let done = self.node.login_succeeded(self.attempt, Rights::Own, self.network).await;
+                let done =
+                    self.node.login_succeeded(self.attempt, None, Rights::Own, self.network).await;
                 done.map(|_| ()).map_err(|refusal| refusal.text.unwrap_or_default())
             }
             LookupAnswer::Refused(refusal) => Err(refusal.text.unwrap_or_default()),
@@ -124,7 +125,7 @@ async fn a_password_that_is_checked_in_a_session_counts_as_at_a_login() {
     let node = fresh(&Clock::manual(BEGIN)).await;
     let mut attempt = LoginAttempt::default();
     node.lookup(&mut attempt, &jid("bob"), Mechanism::Plain, network(1)).await;
-    let bob = node.login_succeeded(attempt, Rights::Own, network(1)).await.unwrap();
+    let bob = node.login_succeeded(attempt, None, Rights::Own, network(1)).await.unwrap();
     let session = node.bind(&bob, Some("desk")).await.unwrap().session;
     node.note_peer(&session, "", network(1));
     let account = node.account(&jid("bob")).await.unwrap().unwrap();
@@ -298,7 +299,7 @@ async fn a_late_proof_takes_its_turn_once_more_and_is_told_nothing_before() {
     blocked(&node).await;
 
     let told = node.login_failed(&mut wrong.attempt, &jid("bob"), true, network(1)).await;
-    let refused = node.login_succeeded(right.attempt, Rights::Own, network(1)).await;
+    let refused = node.login_succeeded(right.attempt, None, Rights::Own, network(1)).await;
 
     assert_eq!(refused, Err(told.clone()));
     assert_eq!(Err(told.text.unwrap()), left(4));
@@ -306,7 +307,7 @@ async fn a_late_proof_takes_its_turn_once_more_and_is_told_nothing_before() {
     let late = silent(&node, 2).await;
     pass(&clock, 6);
     assert_eq!(
-        node.login_succeeded(late.attempt, Rights::Own, network(2)).await.map(|_| ()),
+        node.login_succeeded(late.attempt, None, Rights::Own, network(2)).await.map(|_| ()),
         Ok(())
     );
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use whoelse_store::{Error, Tx};
+use whoelse_stream::sasl2::UserAgentId;
 
 use crate::account::Account;
 use crate::keeper::{PIECE, Touches};
@@ -22,26 +23,33 @@ use crate::recent_logins::{RecentLogin, Waiting};
 const WAIT: Duration = Duration::from_secs(1);
 /// The most that wait, logins and counts of failed ones; when reached, they are written at once.
 const MOST: usize = 1_000;
-/// The most rows of a login: its counts, its network, its account.
-const ROWS: usize = 4;
 /// The most logins that are written in one commit, and counts of failed ones.
-const TOGETHER: usize = PIECE as usize / ROWS;
+const TOGETHER: usize = PIECE as usize / RecentLogin::ROWS;
 
 impl Node {
-    /// Notes a login. `forgiven` are the counts that wrong tries before it may have left in the
-    /// store.
-    pub(crate) fn arrived(
-        self: &Arc<Node>,
+    /// Returns a login of this moment. `forgiven` are the counts that wrong tries before it may have
+    /// left in the store; `device`, what the client has told of itself.
+    pub(super) fn recent_login(
+        &self,
         account: &Arc<Account>,
         network: Network,
         forgiven: Vec<Scope>,
-    ) {
-        let at = self.clock.now();
-        account.note_active(at);
-        let until = self.clock.steady().after(KNOWN_NETWORK);
-        self.known_networks.note(account.id, network, until);
-        let login = RecentLogin { account: account.clone(), network, at, forgiven };
+        device: Option<UserAgentId>,
+    ) -> RecentLogin {
+        RecentLogin { account: account.clone(), network, at: self.clock.now(), forgiven, device }
+    }
+
+    /// Notes a login, to be written down with others.
+    pub(super) fn arrived(self: &Arc<Node>, login: RecentLogin) {
+        self.note_arrival(&login);
         self.write_soon(|waiting| waiting.logins.push(login));
+    }
+
+    /// Notes a login that is written down already.
+    pub(super) fn note_arrival(&self, login: &RecentLogin) {
+        login.account.note_active(login.at);
+        let until = self.clock.steady().after(KNOWN_NETWORK);
+        self.known_networks.note(login.account.id, login.network, until);
     }
 
     /// Notes that failed logins have changed these counts.
@@ -77,7 +85,7 @@ impl Node {
 
     async fn write(self: &Arc<Node>, waiting: Waiting) {
         let Waiting { logins, failed } = waiting;
-        let rows = Touches::AtMost((ROWS * logins.len() + failed.len()) as u64);
+        let rows = Touches::AtMost((RecentLogin::ROWS * logins.len() + failed.len()) as u64);
         let node = self.clone();
         let written = self.keeper.change(rows, move |tx| {
             Box::pin(async move {
@@ -97,7 +105,10 @@ impl Node {
 }
 
 impl RecentLogin {
-    async fn write(&self, node: &Node, tx: &mut Tx) -> Result<(), Error> {
+    /// The most rows that are written of one: its counts, its network, its device, its account.
+    pub(super) const ROWS: usize = 5;
+
+    pub(super) async fn write(&self, node: &Node, tx: &mut Tx) -> Result<(), Error> {
         // The account's rows are gone; the other logins must not fail because of it.
         if self.account.is_removed() {
             return Ok(());
@@ -107,6 +118,9 @@ impl RecentLogin {
         // value read earlier would be old.
         let now = node.even_time();
         tx.remember_place(self.account.id, &self.network.to_string(), now.0).await?;
+        if let Some(device) = self.device {
+            tx.use_device(self.account.id, &device.to_string(), (self.at.0, now.0)).await?;
+        }
         tx.touch_account(self.account.id, self.at.0).await
     }
 }
@@ -144,7 +158,7 @@ mod tests {
         let network = Network::of("192.0.2.1".parse().unwrap());
         assert!(!node.is_known_network(network));
 
-        node.arrived(&alice, network, Vec::new());
+        node.arrived(node.recent_login(&alice, network, Vec::new(), None));
         assert!(node.is_known_network(network));
         node.write_arrivals().await;
         node.stop().await;
@@ -173,7 +187,7 @@ mod tests {
         let many = 3 * MOST as u32;
         for n in 0..many {
             let network = Network::of(std::net::Ipv4Addr::from_bits(0xc000_0200 + n).into());
-            node.arrived(&alice, network, Vec::new());
+            node.arrived(node.recent_login(&alice, network, Vec::new(), None));
             if n % 100 == 0 {
                 tokio::task::yield_now().await;
             }
@@ -207,7 +221,7 @@ mod tests {
         let alice = node.account(&alice).await.unwrap().unwrap();
         let network = Network::of("192.0.2.1".parse().unwrap());
 
-        node.arrived(&alice, network, Vec::new());
+        node.arrived(node.recent_login(&alice, network, Vec::new(), None));
         assert!(node.vouch_for_clock(Voucher::Operator).await.unwrap());
         node.write_arrivals().await;
 

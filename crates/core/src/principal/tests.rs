@@ -62,7 +62,7 @@ async fn challenged(node: &Arc<Node>) -> LoginAttempt {
 
 /// Sends the right proof.
 async fn proved(node: &Arc<Node>, attempt: LoginAttempt) -> Result<Principal, Refusal> {
-    node.login_succeeded(attempt, Rights::Own, network()).await
+    node.login_succeeded(attempt, None, Rights::Own, network()).await
 }
 
 async fn logged_in(node: &Arc<Node>) -> Principal {
@@ -129,7 +129,7 @@ async fn a_login_without_a_session_yet_gets_none_of_another_account_or_by_an_old
 
         let refused = node.bind(&principal, Some("desk")).await.unwrap_err();
         assert_eq!(refused.condition, Condition::NotAuthorized, "{between:?}");
-        let inline = node.bind_inline(&principal, None, &Bind::default()).await;
+        let inline = node.bind_inline(&principal, &Bind::default()).await;
         assert_eq!(inline.unwrap_err().condition, Condition::NotAuthorized, "{between:?}");
         nobody_is_in(&node, between).await;
     }

@@ -279,6 +279,7 @@ impl Driver {
             | Step::Lookup { .. }
             | Step::Derive { .. }
             | Step::AuthFailed { .. }
+            | Step::Token(_)
             | Step::FormerPassword { .. }
             | Step::AuthSucceeded
             | Step::External { .. }

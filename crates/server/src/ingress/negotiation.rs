@@ -7,11 +7,14 @@ use crate::byte_stream::Io;
 use std::io;
 use std::sync::Arc;
 use whoelse_core::audit::Deed;
+use whoelse_core::login::by_token::LetIn;
 use whoelse_core::login_attempt::LoginAttempt;
-use whoelse_core::principal::{Principal, Rights};
+use whoelse_core::principal::{Principal, Proof, Rights};
+use whoelse_core::session::Session;
 use whoelse_core::sessions::Hold;
 use whoelse_core::{Node, Steady};
 use whoelse_stream::c2s::{LookupAnswer, Machine, Step};
+use whoelse_stream::fast::{Given, TokenLogin};
 use whoelse_stream::sasl::{Condition as SaslCondition, Mechanism, Refusal};
 use whoelse_stream::sasl2;
 use whoelse_stream::scram::Hash;
@@ -35,6 +38,8 @@ struct Negotiation {
     has_turn: bool,
     /// The session, from the moment at which it is bound or resumed until it is handed over.
     hold: Option<Hold>,
+    /// The token for the client's next login, after a login by one.
+    given: Option<Given>,
     /// The password being checked, if its account may lack a verifier that can be made from it.
     told: Option<Password>,
 }
@@ -173,6 +178,7 @@ impl Negotiation {
             has_turn: false,
             hold: None,
             told: None,
+            given: None,
         }
     }
 
@@ -316,10 +322,12 @@ impl Negotiation {
                 let refusal = node.login_outdated(attempt, &account, which, network).await;
                 machine.failed(&refusal);
             }
+            Step::Token(login) => self.by_token(&node, machine, &login).await,
             Step::AuthSucceeded => {
                 let attempt = std::mem::take(&mut self.attempt);
+                let device = machine.authenticate().and_then(|it| it.user_agent.as_ref()?.id);
                 let (rights, network) = (self.rights(), self.peer.network);
-                match node.login_succeeded(attempt, rights, network).await {
+                match node.login_succeeded(attempt, device, rights, network).await {
                     Ok(principal) => {
                         self.count_login("ok");
                         machine.succeeded();
@@ -342,7 +350,10 @@ impl Negotiation {
             Step::Bind { resource } => self.bind(&node, machine, resource).await,
             Step::Resume { previd, h } => return self.resume(&node, machine, &previd, h).await,
             Step::BindInline(wish) => return self.bind_inline(&node, machine, wish).await,
-            Step::Complete => machine.completed(&[]),
+            Step::Complete => {
+                let given = self.give_token(&node, machine).await;
+                machine.completed(&given.map(|given| given.encode()).unwrap_or_default());
+            }
             Step::Open => match self.hold.take() {
                 Some(hold) => return Some(Outcome::Open(hold)),
                 None => return Some(Outcome::Over("internal error")),
@@ -358,6 +369,39 @@ impl Negotiation {
             }
         }
         None
+    }
+
+    /// XEP-0484: a login by a token.
+    async fn by_token(&mut self, node: &Arc<Node>, machine: &mut Machine, login: &TokenLogin) {
+        self.mechanism = login.mechanism.name();
+        let agent = machine.authenticate().and_then(|request| request.user_agent.clone());
+        let (agent, wanted) = (agent.unwrap_or_default(), machine.requested_token());
+        let way = (self.rights(), self.peer.network);
+        match node.login_by_token(&mut self.attempt, login, &agent, wanted, way).await {
+            Ok(LetIn { principal, answer, given }) => {
+                self.count_login("ok");
+                (self.principal, self.given) = (Some(principal), given);
+                machine.token_accepted(answer);
+            }
+            Err(refusal) => {
+                self.count_login(match refusal.condition {
+                    SaslCondition::NotAuthorized => "wrong",
+                    SaslCondition::CredentialsExpired => "former",
+                    _ => "blocked",
+                });
+                machine.failed(&refusal);
+            }
+        }
+    }
+
+    /// XEP-0484: returns the token for the client's next login, if it asks for one or it is time.
+    async fn give_token(&mut self, node: &Arc<Node>, machine: &Machine) -> Option<Given> {
+        let principal = self.principal.as_ref()?;
+        if matches!(principal.proof, Proof::Token { .. }) {
+            return self.given.take();
+        }
+        let (request, wanted) = (machine.authenticate()?, machine.requested_token()?);
+        node.give_token(principal, request.user_agent.as_ref()?, wanted).await
     }
 
     /// Returns the rights that this ingress gives.
@@ -416,13 +460,30 @@ impl Negotiation {
             Ok(principal) => node.bind(principal, resource.as_deref()).await,
             Err(error) => Err(error),
         };
-        match bound {
-            Ok(hold) => {
-                machine.bound(&hold.session.jid);
-                self.hold = Some(hold);
-            }
+        match self.take_place(node, bound).await {
+            Ok(session) => machine.bound(&session.jid),
             Err(error) => machine.bind_refused(&error),
         }
+    }
+
+    /// Keeps a session that has begun or was resumed, unless the client's token was taken back
+    /// meanwhile (XEP-0484).
+    async fn take_place(
+        &mut self,
+        node: &Arc<Node>,
+        begun: Result<Hold, StanzaError>,
+    ) -> Result<Arc<Session>, StanzaError> {
+        let hold = begun?;
+        let session = hold.session.clone();
+        // Kept before anything is waited for, or nobody would give it up if that is cut short.
+        self.hold = Some(hold);
+        if let Some(principal) = &self.principal
+            && let Err(error) = node.keep_place(principal, &session).await
+        {
+            self.hold = None;
+            return Err(error);
+        }
+        Ok(session)
     }
 
     /// Waits until it is the account's turn to begin or resume a session. Returns whose it is.
@@ -443,17 +504,12 @@ impl Negotiation {
         machine: &mut Machine,
         wish: sasl2::Bind,
     ) -> Option<Outcome> {
-        let user_agent = machine.authenticate().and_then(|it| it.user_agent.as_ref());
-        let device = user_agent.and_then(|user_agent| user_agent.id);
         let bound = match self.turn_to_begin(node).await {
-            Ok(principal) => node.bind_inline(principal, device, &wish).await,
+            Ok(principal) => node.bind_inline(principal, &wish).await,
             Err(error) => Err(error),
         };
-        match bound {
-            Ok(hold) => {
-                let session = hold.session.clone();
-                // Kept before anything is waited for, or nobody would give it up if that is cut short.
-                self.hold = Some(hold);
+        match self.take_place(node, bound).await {
+            Ok(session) => {
                 let inside = node.begin_in(&session, &wish.features).await;
                 machine.bound_inline(&session.jid, &inside);
                 None
@@ -497,10 +553,10 @@ impl Negotiation {
             Err(_) => Err((None, StanzaError::new(Condition::ItemNotFound))),
         };
         match resumed {
-            Ok((hold, handled)) => {
-                machine.resumed(handled);
-                self.hold = Some(hold);
-            }
+            Ok((hold, handled)) => match self.take_place(node, Ok(hold)).await {
+                Ok(_) => machine.resumed(handled),
+                Err(_) => machine.resume_failed(Some(handled), Condition::ItemNotFound),
+            },
             Err((handled, error)) => machine.resume_failed(handled, error.condition),
         }
         None

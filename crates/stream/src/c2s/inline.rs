@@ -21,7 +21,7 @@ pub(super) struct Inline {
 /// What the success will contain, as far as that is known.
 struct SoFar {
     /// The mechanism's last message.
-    proof: Option<String>,
+    proof: Option<Vec<u8>>,
     /// The children of other specifications, encoded.
     others: Vec<u8>,
     opened: Opened,
@@ -47,7 +47,7 @@ enum Awaits {
 
 impl Machine {
     /// Goes on with a login that was proved.
-    pub(super) fn begin_inline(&mut self, proof: Option<String>) -> State {
+    pub(super) fn begin_inline(&mut self, proof: Option<Vec<u8>>) -> State {
         let so_far = SoFar { proof, others: Vec::new(), opened: Opened::Nothing };
         let request = self.authenticate.as_deref_mut();
         let (resume, bind) = request.map_or((None, None), |it| (it.resume.take(), it.bind.take()));
@@ -124,7 +124,7 @@ impl Machine {
             Opened::Nothing | Opened::Resumed => self.address.as_deref(),
         };
         if let Some(who) = who {
-            let success = sasl2::success(proof.as_deref().map(str::as_bytes), who, others);
+            let success = sasl2::success(proof.as_deref(), who, others);
             self.pump.say(&success);
         }
         (self.authenticate, self.from) = (None, None);

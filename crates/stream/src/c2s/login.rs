@@ -6,6 +6,8 @@
 //! A known and an unknown name take the same steps with the same messages, whatever the mechanism
 //! (security row 14).
 
+mod by_token;
+
 use super::{LookupAnswer, Machine, Stage, State, Step, TRIES, Transport};
 use crate::plain::Plain;
 use crate::sasl::{self, Condition, Mechanism, Profile, Refusal};
@@ -35,8 +37,10 @@ pub(super) enum Login {
     External,
     /// The driver's text for the failure comes next.
     Failing,
+    /// The driver's answer about a token comes next.
+    Checking { account: BareJid },
     /// The driver's consent comes next; then this is sent with the success.
-    Succeeding { account: BareJid, proof: Option<String> },
+    Succeeding { account: BareJid, proof: Option<Vec<u8>> },
 }
 
 /// What the client has sent before its verifier is looked up.
@@ -97,7 +101,14 @@ impl Machine {
     /// Whether a login may use a mechanism: it must have been offered on this very stream; that we
     /// know it is not enough (row 17).
     fn may_use(&self, mechanism: Mechanism) -> bool {
-        self.offered(self.profile).contains(&mechanism)
+        match mechanism {
+            Mechanism::HashedToken(_) => {
+                self.is_by_token() && self.offered_tokens().any(|it| it == mechanism)
+            }
+            Mechanism::Scram { .. } | Mechanism::Plain | Mechanism::External => {
+                self.offered(self.profile).contains(&mechanism)
+            }
+        }
     }
 
     /// XEP-0440: the types of channel binding offered on this stream in its present state.
@@ -180,6 +191,7 @@ impl Machine {
             login @ (Login::LookingUp { .. }
             | Login::Deriving { .. }
             | Login::External
+            | Login::Checking { .. }
             | Login::Failing
             | Login::Succeeding { .. }) => State::Login(login),
         }
@@ -192,6 +204,10 @@ impl Machine {
         self.mechanism = Some(mechanism);
         match data {
             Some(data) => self.first_message(mechanism, &data),
+            // XEP-0484, 3.1: it is one message, which comes at once.
+            None if matches!(mechanism, Mechanism::HashedToken(_)) => {
+                self.refuse(Condition::MalformedRequest)
+            }
             None => {
                 self.pump.say(&self.profile.element("challenge", None).finish());
                 State::Login(Login::Chosen(mechanism))
@@ -223,7 +239,7 @@ impl Machine {
                 Err(crate::plain::Malformed) => self.refuse(Condition::MalformedRequest),
             },
             Mechanism::External => self.external(data),
-            Mechanism::HashedToken(_) => self.refuse(Condition::InvalidMechanism),
+            Mechanism::HashedToken(binding) => self.token(binding, data),
         }
     }
 
@@ -236,24 +252,31 @@ impl Machine {
         claim: Option<Claim>,
         mechanism: Mechanism,
     ) -> State {
+        let account = match self.claimed(name, authzid) {
+            Ok(account) => account,
+            Err(condition) => return self.refuse(condition),
+        };
+        let Some(claim) = claim else { return self.not_proved(account, false) };
+        self.pump.step(Step::Lookup { account: account.clone(), mechanism });
+        State::Login(Login::LookingUp { account, claim })
+    }
+
+    /// Returns the address that a client claims by a name and an authzid.
+    fn claimed(&self, name: &str, authzid: Option<&str>) -> Result<BareJid, Condition> {
         // A malformed name can be nobody's; to say so reveals nothing about which names exist.
         let domain = self.domain.as_deref().unwrap_or_default();
-        let Ok(account) = BareJid::new(Some(name), domain) else {
-            return self.refuse(Condition::NotAuthorized);
-        };
+        let account = BareJid::new(Some(name), domain).map_err(|_| Condition::NotAuthorized)?;
         // The authzid must be the whole bare address of the same account (security rows 15 and 18).
         if let Some(authzid) = authzid
             && BareJid::parse(authzid).as_ref() != Ok(&account)
         {
-            return self.refuse(Condition::InvalidAuthzid);
+            return Err(Condition::InvalidAuthzid);
         }
         // XEP-0388, 2.3: nor may the stream have been opened in the name of somebody else.
         if self.profile == Profile::Sasl2 && self.from.as_ref().is_some_and(|it| **it != account) {
-            return self.refuse(Condition::InvalidAuthzid);
+            return Err(Condition::InvalidAuthzid);
         }
-        let Some(claim) = claim else { return self.not_proved(account, false) };
-        self.pump.step(Step::Lookup { account: account.clone(), mechanism });
-        State::Login(Login::LookingUp { account, claim })
+        Ok(account)
     }
 
     fn external(&mut self, data: &[u8]) -> State {
@@ -325,6 +348,7 @@ impl Machine {
     }
 
     fn proved(&mut self, account: BareJid, proof: Option<String>) -> State {
+        let proof = proof.map(String::into_bytes);
         self.pump.step(Step::AuthSucceeded);
         State::Login(Login::Succeeding { account, proof })
     }
@@ -339,9 +363,10 @@ impl Machine {
         State::Login(Login::Failing)
     }
 
-    /// Answers [`Step::AuthFailed`] and [`Step::FormerPassword`].
+    /// Answers [`Step::AuthFailed`] and [`Step::FormerPassword`], and [`Step::Token`] with a refusal.
     pub fn failed(&mut self, refusal: &Refusal) {
-        if self.take_login(|login| matches!(login, Login::Failing)).is_some() {
+        let fits = |login: &Login| matches!(login, Login::Failing | Login::Checking { .. });
+        if self.take_login(fits).is_some() {
             self.state = self.refuse_login(refusal, State::BeforeLogin);
         }
     }
@@ -372,12 +397,11 @@ impl Machine {
         }
     }
 
-    fn succeed(&mut self, address: BareJid, proof: Option<String>) {
+    fn succeed(&mut self, address: BareJid, proof: Option<Vec<u8>>) {
         self.address = Some(address);
         match self.profile {
             Profile::Rfc6120 => {
-                let proof = proof.as_deref().map(str::as_bytes);
-                self.pump.say(&self.profile.element("success", proof).finish());
+                self.pump.say(&self.profile.element("success", proof.as_deref()).finish());
                 self.restart(Stage::Bind);
             }
             Profile::Sasl2 => self.state = self.begin_inline(proof),

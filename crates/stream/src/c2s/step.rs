@@ -1,5 +1,6 @@
 //! The steps of the accepting machine: what it tells and asks its driver, and the answers.
 
+use crate::fast::TokenLogin;
 use crate::pump::Opened;
 use crate::sasl::{Mechanism, Refusal};
 use crate::sasl2;
@@ -22,6 +23,11 @@ pub enum Step {
         /// The mechanism. For SCRAM the verifier must have its hash; for PLAIN, any will do.
         mechanism: Mechanism,
     },
+    /// XEP-0484: somebody shows to have a token of a device. Count the try, and answer with
+    /// [`Machine::token_accepted`](super::Machine::token_accepted), or with
+    /// [`Machine::failed`](super::Machine::failed). What else the client says of itself is in
+    /// [`Machine::authenticate`](super::Machine::authenticate).
+    Token(Box<TokenLogin>),
     /// Derive from this password with this verifier's parameters, where blocking is allowed
     /// ([`Verifier::derive_like`]), and answer with
     /// [`Machine::derived`](super::Machine::derived).

@@ -19,6 +19,7 @@ mod inline;
 mod login;
 mod registration;
 mod security;
+mod token;
 mod websocket;
 
 thread_local! {
@@ -226,6 +227,9 @@ fn name(step: &Step) -> Option<String> {
         Step::StartTls => "starttls".into(),
         Step::Lookup { account, mechanism } => {
             format!("lookup {} {}", name_of(account), mechanism.name())
+        }
+        Step::Token(login) => {
+            format!("token {} {}", name_of(&login.account), login.mechanism.name())
         }
         Step::Derive { .. } => "derive".into(),
         Step::AuthFailed { account, compared: true } => format!("failed {}", name_of(account)),

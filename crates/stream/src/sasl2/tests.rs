@@ -203,7 +203,11 @@ fn a_success_of_nobody_is_none() {
 
 #[test]
 fn the_feature_is_read_as_it_was_written() {
-    let inline = Inline { resume: true, bind: Some(vec![ns::CARBONS.into(), ns::SM.into()]) };
+    let inline = Inline {
+        resume: true,
+        bind: Some(vec![ns::CARBONS.into(), ns::SM.into()]),
+        fast: vec!["HT-SHA-256-ENDP".into(), "HT-SHA-256-NONE".into()],
+    };
     let written = Authentication::element(&[Mechanism::Plain], &inline);
     let features = Element::new("stream:features").child(written).finish();
     assert_eq!(
@@ -211,6 +215,8 @@ fn the_feature_is_read_as_it_was_written() {
         "<stream:features><authentication xmlns='urn:xmpp:sasl:2'><mechanism>PLAIN</mechanism>\
          <inline><sm xmlns='urn:xmpp:sm:3'/><bind xmlns='urn:xmpp:bind:0'><inline>\
          <feature var='urn:xmpp:carbons:2'/><feature var='urn:xmpp:sm:3'/></inline></bind>\
+         <fast xmlns='urn:xmpp:fast:0'><mechanism>HT-SHA-256-ENDP</mechanism>\
+         <mechanism>HT-SHA-256-NONE</mechanism></fast>\
          </inline></authentication></stream:features>"
     );
 

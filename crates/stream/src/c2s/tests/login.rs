@@ -317,7 +317,9 @@ fn tls_is_not_started_twice() {
 #[test]
 fn mechanisms_are_offered_as_the_channel_allows() {
     let offered = |world: World| -> Vec<String> {
-        let parts = world.said.split("<mechanism>").skip(1);
+        // Those of tokens are a list of their own.
+        let said = world.said.split("<inline>").next().unwrap();
+        let parts = said.split("<mechanism>").skip(1);
         let all = parts.map(|part| part.split('<').next().unwrap().to_owned());
         let mut all: Vec<String> = all.collect();
         if world.said.contains("urn:xmpp:sasl:2") {
