@@ -33,6 +33,8 @@ const NETWORKS: &str = "urn:whoelse:commands:0#list-blocked-networks";
 const GRANT: &str = "urn:whoelse:commands:0#grant-administrator";
 const REVOKE: &str = "urn:whoelse:commands:0#revoke-administrator";
 const ADMINISTRATORS: &str = "urn:whoelse:commands:0#list-administrators";
+const LIST_DEVICES: &str = "urn:whoelse:commands:0#list-devices";
+const REVOKE_DEVICES: &str = "urn:whoelse:commands:0#revoke-devices";
 const RELOAD: &str = "urn:whoelse:commands:0#reload";
 const CLOCK: &str = "urn:whoelse:commands:0#clock";
 const BACKUP: &str = "urn:whoelse:commands:0#backup";
@@ -168,6 +170,19 @@ pub async fn end_sessions(
     note(&run(link, END, &[("accountjids", &who)]).await?)
 }
 
+/// Logs out the device of an account with this number, or all of its devices: their tokens are taken
+/// back, and their sessions end.
+pub async fn revoke_devices(
+    link: &mut Link,
+    account: &BareJid,
+    device: Option<u32>,
+) -> Result<String, RequestError> {
+    let device = device.map(|number| number.to_string());
+    let mut fields = vec![("accountjid", account.as_str())];
+    fields.extend(device.as_deref().map(|number| ("device", number)));
+    note(&run(link, REVOKE_DEVICES, &fields).await?)
+}
+
 /// Sends a message from the server itself to everybody who is online.
 pub async fn announce(link: &mut Link, text: &str) -> Result<String, RequestError> {
     note(&run(link, ANNOUNCE, &[("announcement", text)]).await?)
@@ -278,6 +293,27 @@ pub struct SessionRow {
     pub since: SystemTime,
     /// When its user last did something.
     pub last_active: Option<SystemTime>,
+}
+
+/// A device that logs in by a token, as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its number, unique for the account.
+    pub number: u32,
+    /// The program, as it calls itself.
+    pub software: String,
+    /// What it runs on, as it says.
+    pub name: String,
+    /// When it was given its first token.
+    pub since: SystemTime,
+    /// When it logged in last.
+    pub last_login: SystemTime,
+}
+
+/// Returns the devices that log in to an account by a token, by number.
+pub async fn list_devices(link: &mut Link, account: &BareJid) -> Result<Vec<Device>, RequestError> {
+    let answer = run(link, LIST_DEVICES, &[("accountjid", account.as_str())]).await?;
+    read_rows(&answer, read_device)
 }
 
 /// Returns all accounts, in the server's order.
@@ -393,6 +429,17 @@ fn read_session(row: &Row) -> Result<SessionRow, RequestError> {
         state: row.cell("state").unwrap_or_default().to_owned(),
         since: row.time("since")?.ok_or(RequestError::Unreadable)?,
         last_active: row.time("last-active")?,
+    })
+}
+
+fn read_device(row: &Row) -> Result<Device, RequestError> {
+    let number = row.cell("device").and_then(|text| text.parse().ok());
+    Ok(Device {
+        number: number.ok_or(RequestError::Unreadable)?,
+        software: row.cell("software").unwrap_or_default().to_owned(),
+        name: row.cell("name").unwrap_or_default().to_owned(),
+        since: row.time("since")?.ok_or(RequestError::Unreadable)?,
+        last_login: row.time("last-login")?.ok_or(RequestError::Unreadable)?,
     })
 }
 

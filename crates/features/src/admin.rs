@@ -9,6 +9,7 @@ mod accounts;
 mod announce;
 mod blocks;
 mod clock;
+mod devices;
 mod domain;
 mod figures;
 mod listening;
@@ -53,6 +54,8 @@ pub const FEATURE: Feature = Feature {
         w.command(&figures::REGISTERED);
         w.command(&figures::DISABLED);
         w.command(&figures::ONLINE);
+        w.command(&devices::LIST);
+        w.command(&devices::REVOKE);
         w.command(&announce::ANNOUNCE);
         w.command(&blocks::BLOCK);
         w.command(&blocks::UNBLOCK);

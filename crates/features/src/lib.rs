@@ -20,6 +20,7 @@ pub mod carbons;
 pub mod client_state;
 pub mod commands;
 pub mod contact_addresses;
+pub mod devices;
 pub mod discovery;
 pub mod forgeries;
 mod form;
@@ -62,6 +63,7 @@ pub const ALL: &[Feature] = &[
     hints::FEATURE,
     private_storage::FEATURE,
     registration::FEATURE,
+    devices::FEATURE,
     commands::FEATURE,
     ping_command::FEATURE,
     whoelse::FEATURE,

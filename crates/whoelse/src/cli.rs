@@ -297,12 +297,31 @@ pub enum UserAction {
         /// Only the session with this resource, as `whoelse sessions` lists it.
         resource: Option<String>,
     },
+    /// List the devices that log in to it without its password, or log them out.
+    #[command(allow_negative_numbers = true)]
+    Devices(Devices),
     /// List all accounts: online, blocked and until when, last active; and blocked networks.
     List {
         /// Print one JSON object a line (docs/scripting.md).
         #[arg(long)]
         json: bool,
     },
+}
+
+/// `whoelse user devices`.
+#[derive(Debug, Args)]
+pub struct Devices {
+    /// Whose.
+    pub name: String,
+    /// Log out the device with this number, as it is listed.
+    #[arg(long, value_name = "NUMBER", conflicts_with = "revoke_all")]
+    pub revoke: Option<u32>,
+    /// Log out all of them.
+    #[arg(long)]
+    pub revoke_all: bool,
+    /// Print one JSON object a line (docs/scripting.md).
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `whoelse admin`.

@@ -1,5 +1,7 @@
-//! `whoelse user add|passwd|remove|block|unblock|kick|list`: manages the accounts of a running
+//! `whoelse user add|passwd|remove|block|unblock|kick|devices|list`: manages the accounts of a running
 //! server (XEP-0133 and docs/protocol.md).
+
+mod devices;
 
 use std::net::IpAddr;
 
@@ -63,6 +65,7 @@ pub async fn run(options: cli::User) -> Result<(), Fault> {
             })
             .await
         }
+        UserAction::Devices(options) => devices::run(running, &options).await,
         UserAction::List { json } => list(running, json).await,
     }
 }

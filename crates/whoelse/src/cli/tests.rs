@@ -84,7 +84,10 @@ fn what_is_missing_is_named() {
             "say what to do: server, client, send, announce, user, admin, sessions, domain, doctor, \
              clock, reload, config, backup, restore, store, completions, manual",
         ),
-        ("whoelse user", "say what to do: add, passwd, remove, block, unblock, kick, list"),
+        (
+            "whoelse user",
+            "say what to do: add, passwd, remove, block, unblock, kick, devices, list",
+        ),
         ("whoelse admin", "say what to do: grant, revoke, list"),
         ("whoelse domain", "say what to do: rename (`whoelse domain --help` tells more)"),
         ("whoelse user add", "<NAME> is missing"),
