@@ -105,6 +105,16 @@ impl KnownNetworks {
     }
 }
 
+impl KnownNetworks {
+    /// Whether an account has logged in from there lately, as far as that is remembered here: the
+    /// latest logins, which may not be stored yet, are.
+    pub fn is_of(&self, account: i64, network: Network, now: Steady) -> bool {
+        let known = self.known.lock();
+        let login = known.logins.get(&(account, network)).and_then(|nth| known.in_order.get(nth));
+        login.is_some_and(|login| login.until > now)
+    }
+}
+
 impl Known {
     fn forget(&mut self, nth: Nth) {
         let Some(Login { account, network, .. }) = self.in_order.remove(&nth) else { return };

@@ -182,7 +182,8 @@ impl Node {
         let since = self.even_time().before(KNOWN_NETWORK);
         let known = self.store.known_networks_since(account, since.0).await?;
         let is_known = known.contains(&network.to_string());
-        Ok(is_known || self.recent_logins.include(account, network))
+        let now = self.clock.steady();
+        Ok(is_known || self.known_networks.is_of(account, network, now))
     }
 
     /// Ends a failed try. Returns the error to send, and whether it was the last try on this

@@ -57,12 +57,6 @@ impl Waiting {
 }
 
 impl RecentLogins {
-    /// Whether an account has logged in from a network and this is not written yet.
-    pub fn include(&self, account: i64, network: Network) -> bool {
-        let waiting = self.waiting.lock();
-        waiting.logins.iter().any(|it| it.account.id == account && it.network == network)
-    }
-
     /// Adds something, unless too much waits. Returns how much waited before and waits now.
     pub fn add(&self, add: impl FnOnce(&mut Waiting)) -> (usize, usize) {
         let mut waiting = self.waiting.lock();

@@ -175,6 +175,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_network_is_known_for_an_account_while_its_login_is_being_written() {
+        let store = Store::open(&Location::Memory).await.unwrap();
+        let (clock, domain) = (Clock::manual(EARLIEST), Some("a.example"));
+        let node = Node::start(Settings::default(), clock, store, &[], domain).await.unwrap();
+        let alice = BareJid::parse("alice@a.example").unwrap();
+        node.create_account(&alice, Password::new("a long secret").unwrap()).await.unwrap();
+        let account = node.account(&alice).await.unwrap().unwrap();
+        let [here, elsewhere] =
+            ["192.0.2.1", "192.0.2.2"].map(|ip| Network::of(ip.parse().unwrap()));
+
+        node.arrived(node.recent_login(&account, here, Vec::new(), None));
+        // Neither does it wait any more, nor is it stored.
+        drop(node.recent_logins.take(9));
+
+        assert!(node.is_known_for(&alice, here).await.unwrap());
+        assert!(!node.is_known_for(&alice, elsewhere).await.unwrap());
+        node.stop().await;
+    }
+
+    #[tokio::test]
     async fn however_many_log_in_while_the_lane_is_held_up_one_bounded_write_stands_before_it() {
         let store = Store::open(&Location::Memory).await.unwrap();
         let (clock, domain) = (Clock::manual(EARLIEST), Some("a.example"));
