@@ -334,7 +334,7 @@ impl Negotiation {
                         if let Some(password) = self.told.take() {
                             node.complete_verifiers(&principal, password);
                         }
-                        self.principal = Some(principal);
+                        (self.principal, self.has_turn) = (Some(principal), false);
                     }
                     Err(refusal) => {
                         self.count_login("refused");
