@@ -53,6 +53,7 @@ pub fn tampered(data: &[u8]) {
         transport: Transport::Tls,
         never_plain: true,
         want_sm: false,
+        sasl2: choices.once_in(2).then(client::Sasl2::default),
         ..client::Config::new("a.example")
     };
     let mut client = client::Machine::new(config, Some(ours));
@@ -125,6 +126,7 @@ fn serve(server: &mut c2s::Machine, step: Step) {
             server.lookup(LookupAnswer::Verifier(verifier.expect("of every hash").clone()));
         }
         Step::AuthSucceeded => server.succeeded(),
+        Step::Complete => server.completed(b""),
         Step::AuthFailed { .. } | Step::FormerPassword { .. } => {
             server.failed(&Refusal::new(Condition::NotAuthorized))
         }

@@ -10,7 +10,7 @@ use std::path::Path;
 use whoelse_server::Server;
 use whoelse_store::{Location, Store, StoredVerifier};
 use whoelse_stream::client::{Config, Step};
-use whoelse_stream::sasl::Mechanism;
+use whoelse_stream::sasl::{Mechanism, Profile};
 use whoelse_stream::scram::{Hash, Verifier};
 
 /// A data directory with one account, as the first release left it.
@@ -39,11 +39,16 @@ async fn connect(server: &Server) -> Client {
     Client::connect(server.addresses()[0], Config::new("localhost")).await
 }
 
+/// Whether SCRAM-SHA-512 is offered: in all its forms, or in none.
 fn offers(client: &Client) -> bool {
-    let offers =
-        |plus| client.machine.features().offers(Mechanism::Scram { hash: Hash::Sha512, plus });
-    assert_eq!(offers(true), offers(false));
-    offers(true)
+    let features = client.machine.features();
+    let forms = [true, false].map(|plus| {
+        let mechanism = Mechanism::Scram { hash: Hash::Sha512, plus };
+        [Profile::Rfc6120, Profile::Sasl2].map(|profile| features.offers(mechanism, profile))
+    });
+    let first = forms[0][0];
+    assert!(forms.into_iter().flatten().all(|offered| offered == first));
+    first
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

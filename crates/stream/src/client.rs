@@ -1,4 +1,4 @@
-//! RFC 6120, the connecting end: from our first byte to an open session.
+//! RFC 6120 and XEP-0388, the connecting end: from our first byte to an open session.
 //!
 //! [`Machine`] takes bytes with [`Machine::push`], and returns [`Step`]s with [`Machine::poll`] and
 //! bytes to write with [`Machine::take_output`]. It continues by itself up to [`Step::Ready`];
@@ -10,12 +10,14 @@ use crate::features::Features;
 use crate::header::{self, Attributes};
 use crate::pump::{Next, Opened, Pump};
 use crate::sasl::Mechanism;
+use crate::sasl2::{Bind, UserAgent};
 use crate::sm;
 use crate::transport::Transport;
 use std::fmt;
 use std::mem;
-use whoelse_xmpp::{Frame, FullJid, Limits, Stanza, StreamError, StreamHeader, ns};
+use whoelse_xmpp::{BareJid, Frame, FullJid, Limits, Stanza, StreamError, StreamHeader, ns};
 
+mod inline;
 mod login;
 mod register;
 mod session;
@@ -47,8 +49,24 @@ pub struct Config {
     pub resume: Option<Resumption>,
     /// Whether to enable stream management after binding.
     pub want_sm: bool,
+    /// How to log in by SASL2 (XEP-0388), where the server offers it over TLS; `None` for the profile
+    /// of RFC 6120 alone.
+    pub sasl2: Option<Sasl2>,
+    /// Who is going to log in, if that is known already; an encrypted stream is opened in this name.
+    pub from: Option<BareJid>,
     /// The limits of an element of the server.
     pub limits: Limits,
+}
+
+/// What a client says of itself in a login by SASL2, and what it wants along with it.
+#[derive(Debug, Clone, Default)]
+pub struct Sasl2 {
+    /// This installation.
+    pub user_agent: UserAgent,
+    /// XEP-0386: what to bind along with the login. Where the server does not offer each of its
+    /// features there, and where this is `None`, a resource is bound after the login. Stream management
+    /// is not among them: [`Config::want_sm`] asks for it.
+    pub bind: Option<Bind>,
 }
 
 impl Config {
@@ -64,6 +82,8 @@ impl Config {
             resource: None,
             resume: None,
             want_sm: true,
+            sasl2: None,
+            from: None,
             limits: Limits::FROM_SERVER,
         }
     }
@@ -106,6 +126,8 @@ enum State {
     Resuming(String),
     /// Its answer to a request to count stanzas.
     Enabling(FullJid),
+    /// The features of the stream in which a session was bound along with the login.
+    Bound(inline::Bound),
     /// Stanzas.
     Open,
     /// Nothing any more: the stream is over.
@@ -286,7 +308,11 @@ impl Machine {
     /// Writes a header and waits for the server's.
     fn start(&mut self, stage: Stage) {
         self.pump.restart();
+        // RFC 6120, 4.7.1: in clear it would tell whoever listens who is here.
+        let is_encrypted = stage != Stage::Tls && self.config.transport != Transport::Trusted;
+        let from = self.config.from.as_ref().filter(|_| is_encrypted);
         let attributes = Attributes {
+            from: from.map(|from| from.as_str()),
             to: Some(self.config.domain.as_str()).filter(|domain| !domain.is_empty()),
             lang: &self.config.lang,
             ..Attributes::default()
@@ -334,6 +360,7 @@ impl Machine {
             State::Features(stage) => self.offered(&element, stage),
             State::Proceed => self.proceed(&element),
             State::Login(login) => self.during_login(&element, login),
+            State::Bound(bound) => self.bound_features(&element, bound),
             State::Registering(asked) => self.during_registration(&element, asked),
             State::Binding(id) => self.during_binding(element, id),
             State::Resuming(previd) => self.during_resumption(&element, previd),

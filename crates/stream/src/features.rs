@@ -1,6 +1,6 @@
 //! RFC 6120, 4.3.2, stream features: what a server offers at each stage, and how a client reads it.
 
-use crate::sasl::Mechanism;
+use crate::sasl::{Mechanism, Profile};
 use crate::sasl2::{Authentication, Inline};
 use crate::scram::downgrade::Offer;
 use compact_str::CompactString;
@@ -130,16 +130,24 @@ impl Features {
         }
     }
 
-    /// XEP-0474: the text that is compared with the hash that the server signs.
-    pub fn offer(&self) -> Offer {
-        let types = self.channel_bindings.as_deref();
-        let types = types.map(|types| types.iter().map(String::as_str));
-        Offer::new(self.mechanisms.iter().map(String::as_str), types)
+    /// Returns the names of the mechanisms that are offered in a profile.
+    pub fn mechanisms_of(&self, profile: Profile) -> &[String] {
+        match profile {
+            Profile::Rfc6120 => &self.mechanisms,
+            Profile::Sasl2 => self.sasl2.as_ref().map_or(&[], |sasl2| &sasl2.mechanisms),
+        }
     }
 
-    /// Whether a mechanism is offered.
-    pub fn offers(&self, mechanism: Mechanism) -> bool {
-        self.mechanisms.iter().any(|name| name == mechanism.name())
+    /// XEP-0474: the text that is compared with the hash that the server signs in a profile.
+    pub fn offer(&self, profile: Profile) -> Offer {
+        let types = self.channel_bindings.as_deref();
+        let types = types.map(|types| types.iter().map(String::as_str));
+        Offer::new(self.mechanisms_of(profile).iter().map(String::as_str), types)
+    }
+
+    /// Whether a mechanism is offered in a profile.
+    pub fn offers(&self, mechanism: Mechanism, profile: Profile) -> bool {
+        self.mechanisms_of(profile).iter().any(|name| name == mechanism.name())
     }
 }
 
@@ -200,7 +208,8 @@ mod tests {
         assert_eq!(features.mechanisms, ["SCRAM-SHA-1-PLUS", "PLAIN"]);
         assert_eq!(features.channel_bindings, Some(vec!["tls-exporter".to_owned()]));
         assert!(features.register && !features.bind && !features.starttls);
-        assert!(features.offers(Mechanism::Plain) && !features.offers(Mechanism::External));
+        let older = |mechanism| features.offers(mechanism, Profile::Rfc6120);
+        assert!(older(Mechanism::Plain) && !older(Mechanism::External));
     }
 
     #[test]
@@ -224,7 +233,9 @@ mod tests {
         let sasl2 = Some((offered.as_slice(), &inline));
         let features = read(&before_login(&offered, [].into_iter(), sasl2, false, LIMITS));
 
-        assert_eq!(features.mechanisms, ["PLAIN"]);
+        for profile in [Profile::Rfc6120, Profile::Sasl2] {
+            assert_eq!(features.mechanisms_of(profile), ["PLAIN"]);
+        }
         assert_eq!(features.sasl2.unwrap().inline, inline);
     }
 

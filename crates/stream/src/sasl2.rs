@@ -351,6 +351,11 @@ impl Bind {
     }
 }
 
+/// Returns the children of an element, each as it would stand alone.
+pub(crate) fn parts(element: &Stanza) -> impl Iterator<Item = Stanza> + '_ {
+    element.children().iter().filter_map(|child| alone(element, child).ok())
+}
+
 /// Returns a child as an element of its own.
 fn alone(element: &Stanza, child: &Child) -> Result<Stanza, Condition> {
     let alone = element.alone(std::slice::from_ref(child), CHILD);

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use whoelse_stream::c2s::{self, LookupAnswer, RegisterAnswer, RegisterRequest, Registration};
 use whoelse_stream::client::{self, Opening, Probe, Resumption};
 use whoelse_stream::sasl::{Condition as Sasl, Refusal};
+use whoelse_stream::sasl2::{Bind, Inline, UserAgent, UserAgentId};
 use whoelse_stream::scram::{Hash, ScramError, Verifier};
 use whoelse_stream::sm::{self, Handled, Sent};
 use whoelse_stream::{ChannelBindings, Password, Transport};
-use whoelse_xmpp::{BareJid, Condition, StanzaError};
+use whoelse_xmpp::{BareJid, Condition, StanzaError, ns};
 
 const DOMAIN: &str = "a.example";
 
@@ -21,6 +22,23 @@ fn password(text: &str) -> Password {
 
 fn channel() -> ChannelBindings {
     ChannelBindings { exporter: Some([7; 32]), server_end_point: Some(vec![8; 32]) }
+}
+
+/// The ways in which a client logs in: by RFC 6120, by SASL2 with binding after it, and with Bind 2.
+fn ways() -> [client::Config; 3] {
+    let user_agent = UserAgent { id: Some(UserAgentId::fresh()), ..UserAgent::default() };
+    let bind = Bind { tag: Some("whoelse".into()), features: Vec::new() };
+    let way = |sasl2| client::Config { sasl2, ..client::Config::new(DOMAIN) };
+    [
+        way(None),
+        way(Some(client::Sasl2 { user_agent: user_agent.clone(), bind: None })),
+        way(Some(client::Sasl2 { user_agent, bind: Some(bind) })),
+    ]
+}
+
+/// What a server offers to do along with a login.
+fn inline() -> Inline {
+    Inline { resume: true, bind: Some(vec![ns::SM.to_owned()]), ..Inline::default() }
 }
 
 /// What the server remembers beyond a connection.
@@ -85,6 +103,8 @@ struct Pair {
     to_server: Vec<u8>,
     to_client: Vec<u8>,
     asked: Vec<String>,
+    /// What the client has said, in all.
+    said: String,
     /// Somebody in between, who takes these texts out of what the server says.
     taken_out: Vec<&'static str>,
 }
@@ -110,6 +130,7 @@ impl Pair {
         let server = c2s::Config {
             transport: config.transport,
             registration: Registration::Open,
+            sasl2: Some(inline()),
             ..c2s::Config::new(DOMAIN)
         };
         let tls = |bindings: &ChannelBindings| {
@@ -126,6 +147,7 @@ impl Pair {
             to_server: Vec::new(),
             to_client: Vec::new(),
             asked: Vec::new(),
+            said: String::new(),
             taken_out: Vec::new(),
         }
     }
@@ -141,6 +163,7 @@ impl Pair {
         loop {
             self.to_server.extend(self.client.take_output());
             let up = std::mem::take(&mut self.to_server);
+            self.said.push_str(&String::from_utf8_lossy(&up));
             for piece in up.chunks(self.piece) {
                 assert!(self.server.wants_bytes() || self.server.is_over());
                 self.server.push(piece);
@@ -243,9 +266,22 @@ impl Pair {
             Step::Stanza(stanza) => self.session.hear(&stanza),
             Step::Closed => server.close(None),
             Step::Open | Step::Error(_) => {}
-            Step::BindInline(_) | Step::Complete | Step::Sm(_) | Step::Element(_) => {
-                panic!("{step:?}")
+            Step::BindInline(Bind { tag, features }) => {
+                let bare = server.address().unwrap().clone();
+                let jid = bare.with_resource(&format!("{}/made-up", tag.unwrap())).unwrap();
+                let mut inside = Vec::new();
+                if let [Some(Ok(sm::Element::Enable { resume, .. }))] =
+                    features.iter().map(sm::Element::read).collect::<Vec<_>>()[..]
+                {
+                    self.session = Counted::default();
+                    let enabled =
+                        sm::Enabled { id: Some("s1".into()), resume, ..sm::Enabled::default() };
+                    inside = sm::Element::Enabled(enabled).encode();
+                }
+                server.bound_inline(&jid, &inside);
             }
+            Step::Complete => server.completed(b""),
+            Step::Sm(_) | Step::Element(_) => panic!("{step:?}"),
         }
     }
 }
@@ -271,20 +307,23 @@ fn bound_as<'a>(steps: &[client::Step], asked: &'a [String]) -> (String, &'a str
 
 #[test]
 fn a_login_from_the_first_byte_in_pieces_of_any_size() {
-    for piece in [1, 2, 3, 5, 7, 16, 61, 1 << 20] {
-        let config =
-            client::Config { resource: Some("desk".into()), ..client::Config::new(DOMAIN) };
-        let mut pair = Pair::with(Memory::with("bob", "pencil"), config, piece);
-        let steps = pair.run();
-        assert!(matches!(&steps[..], [client::Step::Ready(features)] if features.register));
+    let resources = ["desk", "desk", "whoelse/made-up"];
+    for (way, resource) in ways().into_iter().zip(resources) {
+        for piece in [1, 2, 3, 5, 7, 16, 61, 1 << 20] {
+            let config = client::Config { resource: Some("desk".into()), ..way.clone() };
+            let mut pair = Pair::with(Memory::with("bob", "pencil"), config, piece);
+            let steps = pair.run();
+            assert!(matches!(&steps[..], [client::Step::Ready(features)] if features.register));
 
-        pair.client.login("bob", password("pencil")).unwrap();
-        let steps = pair.run();
+            pair.client.login("bob", password("pencil")).unwrap();
+            let steps = pair.run();
 
-        assert_eq!(bound(&steps), "bob@a.example/desk");
-        assert_eq!(pair.asked, ["SCRAM-SHA-512-PLUS"]);
-        assert!(pair.client.proved_channel());
-        assert!(pair.server.is_open());
+            assert_eq!(bound(&steps), format!("bob@a.example/{resource}"));
+            assert!(matches!(opened(&steps), Opening::Bound { sm: Some(sm), .. } if sm.resume));
+            assert_eq!(pair.asked, ["SCRAM-SHA-512-PLUS"]);
+            assert!(pair.client.proved_channel());
+            assert!(pair.server.is_open());
+        }
     }
 }
 
@@ -314,15 +353,17 @@ fn every_mechanism_logs_in() {
         (Ends { client: none(), server: none() }, "SCRAM-SHA-512"),
     ] {
         for transport in [Transport::StartTls, Transport::Tls] {
-            let config = client::Config { transport, ..client::Config::new(DOMAIN) };
-            let memory = Memory::with("bob", "pencil");
-            let mut pair = Pair::over(memory, config, 1 << 20, ends.clone());
-            pair.run();
-            pair.client.login("bob", password("pencil")).unwrap();
+            for way in ways() {
+                let config = client::Config { transport, ..way };
+                let memory = Memory::with("bob", "pencil");
+                let mut pair = Pair::over(memory, config, 1 << 20, ends.clone());
+                pair.run();
+                pair.client.login("bob", password("pencil")).unwrap();
 
-            assert_eq!(bound(&pair.run()), "bob@a.example/made-up");
-            assert_eq!(pair.asked, [expected]);
-            assert_eq!(pair.client.proved_channel(), expected.ends_with("-PLUS"));
+                assert!(bound(&pair.run()).ends_with("made-up"));
+                assert_eq!(pair.asked, [expected]);
+                assert_eq!(pair.client.proved_channel(), expected.ends_with("-PLUS"));
+            }
         }
     }
 }
@@ -364,9 +405,9 @@ fn the_weaker_mechanisms_log_in_where_there_is_nothing_better() {
 }
 
 /// Somebody in between takes these texts out, and the client tries to log in.
-fn stripped(taken_out: &[&'static str], ends: Ends) -> Pair {
+fn stripped(way: client::Config, taken_out: &[&'static str], ends: Ends) -> Pair {
     let memory = Memory::with("bob", "pencil");
-    let mut pair = Pair::over(memory, client::Config::new(DOMAIN), 1 << 20, ends);
+    let mut pair = Pair::over(memory, way, 1 << 20, ends);
     pair.taken_out = taken_out.to_vec();
     pair.run();
     pair.client.trust_channel();
@@ -386,8 +427,10 @@ fn whoever_takes_a_mechanism_out_is_noticed_by_the_client() {
         (&[SHA_1], &both),
         (&["<mechanism>PLAIN</mechanism>"], &both),
     ] {
-        let mut pair = stripped(taken_out, ends.clone());
-        gives_up(&mut pair, taken_out);
+        for way in ways() {
+            let mut pair = stripped(way, taken_out, ends.clone());
+            gives_up(&mut pair, taken_out);
+        }
     }
 }
 
@@ -412,23 +455,28 @@ fn whoever_takes_a_type_of_channel_binding_out_is_noticed_by_the_client() {
         "<channel-binding type='tls-server-end-point'/>",
     );
     for taken_out in [&[exporter][..], &[end_point], &[exporter, end_point], &[BINDINGS]] {
-        let mut pair = stripped(taken_out, Ends { client: channel(), server: channel() });
-        gives_up(&mut pair, taken_out);
+        for way in ways() {
+            let ends = Ends { client: channel(), server: channel() };
+            let mut pair = stripped(way, taken_out, ends);
+            gives_up(&mut pair, taken_out);
+        }
     }
 }
 
 #[test]
 fn whoever_leaves_nothing_but_plain_gets_no_password_that_was_safe_before() {
     let all = [SHA_512_PLUS, SHA_256_PLUS, SHA_1_PLUS, SHA_512, SHA_256, SHA_1, BINDINGS];
-    let memory = Memory::with("bob", "pencil");
-    let config = client::Config { never_plain: true, ..client::Config::new(DOMAIN) };
-    let mut pair = Pair::with(memory, config, 1 << 20);
-    pair.taken_out = all.to_vec();
-    pair.run();
-    pair.client.trust_channel();
+    for way in ways() {
+        let memory = Memory::with("bob", "pencil");
+        let config = client::Config { never_plain: true, ..way };
+        let mut pair = Pair::with(memory, config, 1 << 20);
+        pair.taken_out = all.to_vec();
+        pair.run();
+        pair.client.trust_channel();
 
-    assert_eq!(pair.client.login("bob", password("pencil")), Err(client::Denied::OnlyPlain));
-    assert!(pair.client.take_output().is_empty());
+        assert_eq!(pair.client.login("bob", password("pencil")), Err(client::Denied::OnlyPlain));
+        assert!(pair.client.take_output().is_empty());
+    }
 }
 
 #[test]
@@ -467,32 +515,164 @@ fn whoever_hides_starttls_gets_nothing_in_clear() {
 fn a_login_over_two_channels_with_somebody_in_between_fails() {
     let theirs = ChannelBindings { exporter: Some([9; 32]), server_end_point: Some(vec![9; 32]) };
     let ends = Ends { client: theirs, server: channel() };
-    let mut pair =
-        Pair::over(Memory::with("bob", "pencil"), client::Config::new(DOMAIN), 1 << 20, ends);
-    pair.run();
+    for way in ways() {
+        let mut pair = Pair::over(Memory::with("bob", "pencil"), way, 1 << 20, ends.clone());
+        pair.run();
 
-    pair.client.login("bob", password("pencil")).unwrap();
-    let steps = pair.run();
+        pair.client.login("bob", password("pencil")).unwrap();
+        let steps = pair.run();
 
-    assert!(
-        matches!(&steps[..], [client::Step::AuthFailed(r)] if r.condition == Sasl::NotAuthorized)
-    );
-    assert!(!pair.client.proved_channel());
+        let is_refused = |r: &Refusal| r.condition == Sasl::NotAuthorized;
+        assert!(matches!(&steps[..], [client::Step::AuthFailed(r)] if is_refused(r)));
+        assert!(!pair.client.proved_channel());
+    }
 }
 
 #[test]
 fn three_wrong_passwords_and_then_the_right_one() {
-    let mut pair = Pair::new(Memory::with("bob", "pencil"));
-    pair.run();
+    for way in ways() {
+        let mut pair = Pair::with(Memory::with("bob", "pencil"), way, 1 << 20);
+        pair.run();
 
-    for wrong in ["pencils", "Pencil", "p"] {
-        pair.client.login("bob", password(wrong)).unwrap();
-        let steps = pair.run();
-        assert!(matches!(&steps[..], [client::Step::AuthFailed(_)]), "{steps:?}");
+        for wrong in ["pencils", "Pencil", "p"] {
+            pair.client.login("bob", password(wrong)).unwrap();
+            let steps = pair.run();
+            assert!(matches!(&steps[..], [client::Step::AuthFailed(_)]), "{steps:?}");
+        }
+
+        pair.client.login("Bob", password("pencil")).unwrap();
+        assert!(bound(&pair.run()).starts_with("bob@a.example/"));
     }
+}
 
-    pair.client.login("Bob", password("pencil")).unwrap();
-    assert_eq!(bound(&pair.run()), "bob@a.example/made-up");
+/// Logs in by SASL2 and Bind 2 with a server that offers this, and returns how it went.
+fn offered(inline: Option<Inline>, config: client::Config) -> (Pair, Vec<client::Step>) {
+    let mut pair = Pair::with(Memory::with("bob", "pencil"), config, 1 << 20);
+    let config = c2s::Config { sasl2: inline, ..c2s::Config::new(DOMAIN) };
+    pair.server = c2s::Machine::new(Arc::new(config), None);
+    pair.run();
+    pair.client.login("bob", password("pencil")).unwrap();
+    let steps = pair.run();
+    (pair, steps)
+}
+
+#[test]
+fn what_a_server_does_not_do_along_with_a_login_is_done_after_it() {
+    let [_, _, way] = ways();
+    let counted = |opening: &Opening| matches!(opening, Opening::Bound { sm: Some(_), .. });
+    for (inline, resource, asks_to_bind, asks_to_count) in [
+        (Some(inline()), "whoelse/made-up", false, false),
+        (Some(Inline { bind: Some(vec![]), ..inline() }), "whoelse/made-up", false, true),
+        (Some(Inline { bind: None, ..inline() }), "made-up", true, true),
+        (Some(Inline::default()), "made-up", true, true),
+        (None, "made-up", true, true),
+    ] {
+        let (pair, steps) = offered(inline.clone(), way.clone());
+
+        assert_eq!(bound(&steps), format!("bob@a.example/{resource}"), "{inline:?}");
+        assert!(counted(opened(&steps)), "{inline:?}");
+        let (_, after) = pair.said.rsplit_once("</response>").unwrap();
+        assert_eq!(after.contains("<iq "), asks_to_bind, "{after}");
+        assert_eq!(after.contains("<enable "), asks_to_count, "{after}");
+        assert_eq!(pair.said.contains("<auth "), inline.is_none());
+        // The stream goes on, unless it is of RFC 6120.
+        assert_eq!(after.contains("<stream:stream"), inline.is_none());
+    }
+}
+
+#[test]
+fn a_feature_that_cannot_be_had_while_binding_keeps_the_client_from_it() {
+    let [_, _, way] = ways();
+    let mut sasl2 = way.sasl2.clone().unwrap();
+    let wish = whoelse_xmpp::Stanza::parse("<wish xmlns='urn:x:1'/>").unwrap();
+    sasl2.bind.as_mut().unwrap().features.push(wish);
+    let config = client::Config { sasl2: Some(sasl2), ..way };
+
+    let (pair, steps) = offered(Some(inline()), config.clone());
+    assert_eq!(bound(&steps), "bob@a.example/made-up");
+    assert!(!pair.said.contains("urn:x:1"));
+
+    let knows = vec![ns::SM.to_owned(), "urn:x:1".to_owned()];
+    let (pair, steps) = offered(Some(Inline { bind: Some(knows), ..inline() }), config);
+    assert_eq!(bound(&steps), "bob@a.example/whoelse/made-up");
+    assert!(pair.said.contains("<wish xmlns='urn:x:1'/><enable "), "{}", pair.said);
+}
+
+/// Logs in to resume the session `s1`, which the server may have.
+fn resumes(way: client::Config, has: bool) -> (Pair, Vec<client::Step>) {
+    let mut memory = Memory::with("bob", "pencil");
+    if has {
+        let mut session = Counted::default();
+        session.say("missed");
+        memory.sessions.insert("s1".into(), session);
+    }
+    let resume = Some(Resumption { previd: "s1".into(), h: 0 });
+    let mut pair = Pair::with(memory, client::Config { resume, ..way }, 1 << 20);
+    pair.run();
+    pair.client.login("bob", password("pencil")).unwrap();
+    let steps = pair.run();
+    (pair, steps)
+}
+
+#[test]
+fn a_session_is_resumed_in_every_way_and_what_it_missed_follows() {
+    for way in ways() {
+        let (pair, steps) = resumes(way, true);
+
+        let [client::Step::Open(Opening::Resumed { h: 0 }), client::Step::Stanza(missed)] =
+            &steps[..]
+        else {
+            panic!("{steps:?}")
+        };
+        assert_eq!(missed.child_text("body", ns::CLIENT).unwrap(), "missed");
+        assert!(pair.server.is_open() && !pair.said.contains("<iq "));
+    }
+}
+
+#[test]
+fn where_the_session_is_gone_a_new_one_is_begun_in_every_way() {
+    for way in ways() {
+        let (pair, steps) = resumes(way, false);
+
+        assert!(matches!(&steps[..], [client::Step::NotResumed { h: None }, _]), "{steps:?}");
+        assert!(bound(&steps).starts_with("bob@a.example/"));
+        assert_eq!(pair.said.matches("<resume ").count(), 1);
+    }
+}
+
+#[test]
+fn a_wrong_password_takes_no_session_away() {
+    for way in ways() {
+        let mut memory = Memory::with("bob", "pencil");
+        memory.sessions.insert("s1".into(), Counted::default());
+        let resume = Some(Resumption { previd: "s1".into(), h: 0 });
+        let mut pair = Pair::with(memory, client::Config { resume, ..way }, 1 << 20);
+        pair.run();
+
+        pair.client.login("bob", password("wrong")).unwrap();
+        assert!(matches!(&pair.run()[..], [client::Step::AuthFailed(_)]));
+        pair.client.login("bob", password("pencil")).unwrap();
+
+        assert!(matches!(opened(&pair.run()), Opening::Resumed { .. }));
+    }
+}
+
+#[test]
+fn a_stream_is_opened_in_a_name_only_where_nobody_listens() {
+    let from = BareJid::parse("bob@a.example").unwrap();
+    for way in ways() {
+        let config = client::Config { from: Some(from.clone()), ..way };
+        let mut pair = Pair::with(Memory::with("bob", "pencil"), config, 1 << 20);
+        pair.run();
+        pair.client.login("bob", password("pencil")).unwrap();
+        pair.run();
+
+        let mut headers = pair.said.split("<stream:stream").skip(1);
+        let names =
+            |header: &str| header.split('>').next().unwrap().contains(" from='bob@a.example'");
+        assert!(!names(headers.next().unwrap()), "in clear");
+        assert!(headers.all(names));
+    }
 }
 
 #[test]

@@ -1,35 +1,49 @@
-//! RFC 6120, 6, the connecting end of a login: it uses the best mechanism, and does not believe a
-//! success without a proof.
+//! RFC 6120, 6, and XEP-0388, the connecting end of a login: it uses the best mechanism, and does not
+//! believe a success without a proof.
+//!
+//! As at the accepting end, it is one exchange in two profiles. They differ in how a message is wrapped,
+//! and in what follows a success ([`super::inline`]).
 
 use super::{Denied, Machine, Reason, Stage, State, Step, Trust};
 use crate::binding::ChannelBindings;
 use crate::features::Features;
 use crate::plain;
 use crate::sasl::{self, Mechanism, Profile, Refusal};
+use crate::sasl2::Success;
 use crate::scram::ScramError;
 use crate::scram::client::{Binding, Proved, Started};
 use crate::secret::Password;
-use whoelse_xmpp::{Stanza, ns};
+use crate::transport::Transport;
+use whoelse_xmpp::Stanza;
 
-/// The state of a login.
-pub(super) enum Login {
-    /// SCRAM: the server's salt and nonce come next.
-    Started { exchange: Started, mechanism: Mechanism },
-    /// SCRAM: the server's proof comes next.
-    Responded { exchange: Proved, mechanism: Mechanism },
-    /// Only the server's verdict comes next.
-    Told { mechanism: Mechanism },
+/// A login under way.
+pub(super) struct Login {
+    profile: Profile,
+    mechanism: Mechanism,
+    exchange: Exchange,
 }
 
-/// Returns the best mechanism on offer, and what it says about channel binding (XEP-0440, 3).
+/// What comes next in it.
+enum Exchange {
+    /// SCRAM: the server's salt and nonce.
+    Started(Started),
+    /// SCRAM: the server's proof.
+    Responded(Proved),
+    /// Only the server's verdict.
+    Told,
+}
+
+/// Returns the best mechanism on offer in a profile, and what it says about channel binding (XEP-0440,
+/// 3).
 ///
 /// PLAIN is used only over a channel that may carry a password.
 pub fn choose(
     features: &Features,
+    profile: Profile,
     channel: &ChannelBindings,
     plain: Plain,
 ) -> Result<(Mechanism, Binding), Denied> {
-    let offered = |mechanism: &&Mechanism| features.offers(**mechanism);
+    let offered = |mechanism: &&Mechanism| features.offers(**mechanism, profile);
     let bound = Mechanism::ALL.iter().filter(|mechanism| mechanism.is_bound()).find(offered);
     let listed = features.channel_bindings.as_deref();
     let lists = |type_: &str| listed.is_none_or(|types| types.iter().any(|t| t == type_));
@@ -54,7 +68,7 @@ pub fn choose(
     if let Some(best) = Mechanism::ALL.iter().filter(scram).find(offered) {
         return Ok((*best, binding));
     }
-    match (features.offers(Mechanism::Plain), plain) {
+    match (features.offers(Mechanism::Plain, profile), plain) {
         (false, _) => Err(Denied::NoMechanism),
         // With PLAIN, nobody signs the list of mechanisms.
         (true, _) if binding == Binding::NoneInCommon => Err(Denied::Downgrade),
@@ -89,25 +103,24 @@ impl Machine {
             (false, Trust::Whole) => Plain::Allowed,
             (false, Trust::Registration | Trust::None) => Plain::Untrusted,
         };
-        let (mechanism, binding) = choose(&self.features, &self.channel, plain)?;
-        let (data, login) = match mechanism {
+        let (profile, mechanism, binding) = self.choose(plain)?;
+        let (data, exchange) = match mechanism {
             Mechanism::Scram { hash, .. } => {
-                let offer = self.features.offer();
+                let offer = self.features.offer(profile);
                 let (exchange, message) = Started::new(hash, localpart, password, &binding, offer)
                     .map_err(|_| Denied::BadName)?;
-                (message.into_bytes(), Login::Started { exchange, mechanism })
+                (message.into_bytes(), Exchange::Started(exchange))
             }
             Mechanism::Plain | Mechanism::External => {
                 if localpart.is_empty() || localpart.contains('\0') {
                     return Err(Denied::BadName);
                 }
-                (plain::write(localpart, &password), Login::Told { mechanism })
+                (plain::write(localpart, &password), Exchange::Told)
             }
             // A password is none.
             Mechanism::HashedToken(_) => return Err(Denied::NoMechanism),
         };
-        self.auth(mechanism, &data);
-        self.state = State::Login(login);
+        self.begin(Login { profile, mechanism, exchange }, &data);
         Ok(())
     }
 
@@ -117,68 +130,127 @@ impl Machine {
         if !self.is_ready() {
             return Err(Denied::NotReady);
         }
-        if !self.features.offers(Mechanism::External) {
+        let (profile, mechanism) = (Profile::Rfc6120, Mechanism::External);
+        if !self.features.offers(mechanism, profile) {
             return Err(Denied::NoMechanism);
         }
-        self.auth(Mechanism::External, authzid.unwrap_or_default().as_bytes());
-        self.state = State::Login(Login::Told { mechanism: Mechanism::External });
+        let login = Login { profile, mechanism, exchange: Exchange::Told };
+        self.begin(login, authzid.unwrap_or_default().as_bytes());
         Ok(())
     }
 
-    fn auth(&mut self, mechanism: Mechanism, data: &[u8]) {
-        let auth = Profile::Rfc6120.element("auth", None).attr("mechanism", mechanism.name());
-        self.pump.say(&sasl::with_data(auth, Some(data)).finish());
+    /// Chooses a profile and its best mechanism: SASL2 if both do as well.
+    fn choose(&self, plain: Plain) -> Result<(Profile, Mechanism, Binding), Denied> {
+        let choose = |profile| {
+            let chosen = choose(&self.features, profile, &self.channel, plain);
+            chosen.map(|(mechanism, binding)| (profile, mechanism, binding))
+        };
+        let older = choose(Profile::Rfc6120);
+        if !self.speaks_sasl2() {
+            return older;
+        }
+        match (choose(Profile::Sasl2), older) {
+            (Err(Denied::NoMechanism), older) => older,
+            // A list that is shorter than the other one was perhaps cut.
+            (Ok((_, Mechanism::Plain, _)), Ok(older)) => Ok(older),
+            (newer, _) => newer,
+        }
+    }
+
+    /// Whether SASL2 is wanted and offered. XEP-0388, 4: over TLS alone.
+    fn speaks_sasl2(&self) -> bool {
+        let is_encrypted = self.config.transport != Transport::Trusted;
+        is_encrypted && self.config.sasl2.is_some() && self.features.sasl2.is_some()
+    }
+
+    fn begin(&mut self, login: Login, data: &[u8]) {
+        match login.profile {
+            Profile::Rfc6120 => {
+                let auth = login.profile.element("auth", None);
+                let auth = auth.attr("mechanism", login.mechanism.name());
+                self.pump.say(&sasl::with_data(auth, Some(data)).finish());
+            }
+            Profile::Sasl2 => self.authenticate(login.mechanism, data),
+        }
+        self.state = State::Login(login);
     }
 
     pub(super) fn during_login(&mut self, element: &Stanza, login: Login) -> State {
-        if element.ns() != ns::SASL {
+        let Login { profile, mechanism, exchange } = login;
+        if Profile::of(element.ns()) != Some(profile) {
             return self.give_up(Reason::Unexpected);
         }
         if element.name() == "failure" {
             self.pump.step(Step::AuthFailed(Refusal::read(element)));
             return State::Ready;
         }
-        let Ok(data) = Profile::Rfc6120.data(element) else {
+        let Ok(message) = Message::read(element, profile) else {
             return self.give_up(Reason::Scram(ScramError::Malformed));
         };
-        let data = data.unwrap_or_default();
-        match (element.name(), login) {
-            ("challenge", Login::Started { exchange, mechanism }) => {
-                match exchange.respond(&data) {
-                    Ok((exchange, message)) => {
-                        self.respond(message.as_bytes());
-                        State::Login(Login::Responded { exchange, mechanism })
-                    }
-                    Err(error) => self.give_up(Reason::Scram(error)),
+        let data = message.data;
+        match (element.name(), exchange) {
+            ("challenge", Exchange::Started(exchange)) => match exchange.respond(&data) {
+                Ok((exchange, response)) => {
+                    self.respond(profile, response.as_bytes());
+                    let exchange = Exchange::Responded(exchange);
+                    State::Login(Login { profile, mechanism, exchange })
                 }
-            }
-            ("challenge", Login::Responded { exchange, mechanism }) => match exchange.verify(&data)
-            {
+                Err(error) => self.give_up(Reason::Scram(error)),
+            },
+            ("challenge", Exchange::Responded(exchange)) => match exchange.verify(&data) {
                 // RFC 6120, 6.3.10: a server may send its proof before it confirms the login.
                 Ok(()) => {
-                    self.respond(b"");
-                    State::Login(Login::Told { mechanism })
+                    self.respond(profile, b"");
+                    State::Login(Login { profile, mechanism, exchange: Exchange::Told })
                 }
                 Err(error) => self.give_up(Reason::Scram(error)),
             },
-            ("success", Login::Responded { exchange, mechanism }) => match exchange.verify(&data) {
-                Ok(()) => self.logged_in(mechanism),
+            ("success", Exchange::Responded(exchange)) => match exchange.verify(&data) {
+                Ok(()) => self.logged_in(mechanism, message.success),
                 Err(error) => self.give_up(Reason::Scram(error)),
             },
-            ("success", Login::Told { mechanism }) => self.logged_in(mechanism),
-            ("success", Login::Started { .. }) => self.give_up(Reason::Unproved),
+            ("success", Exchange::Told) => self.logged_in(mechanism, message.success),
+            ("success", Exchange::Started(_)) => self.give_up(Reason::Unproved),
             _ => self.give_up(Reason::Unexpected),
         }
     }
 
-    fn respond(&mut self, data: &[u8]) {
+    fn respond(&mut self, profile: Profile, data: &[u8]) {
         let data = (!data.is_empty()).then_some(data);
-        self.pump.say(&Profile::Rfc6120.element("response", data).finish());
+        self.pump.say(&profile.element("response", data).finish());
     }
 
-    fn logged_in(&mut self, mechanism: Mechanism) -> State {
+    fn logged_in(&mut self, mechanism: Mechanism, success: Option<Success>) -> State {
         self.mechanism = Some(mechanism);
-        self.start(Stage::Bind);
-        State::Header(Stage::Bind)
+        match success {
+            Some(success) => self.succeeded_inline(success),
+            None => {
+                self.start(Stage::Bind);
+                State::Header(Stage::Bind)
+            }
+        }
     }
 }
+
+/// What the server says in a login.
+struct Message {
+    /// The mechanism's message.
+    data: Vec<u8>,
+    /// What else a success of SASL2 says.
+    success: Option<Success>,
+}
+
+impl Message {
+    fn read(element: &Stanza, profile: Profile) -> Result<Message, Malformed> {
+        if (profile, element.name()) != (Profile::Sasl2, "success") {
+            let data = profile.data(element).map_err(|_| Malformed)?;
+            return Ok(Message { data: data.unwrap_or_default(), success: None });
+        }
+        let mut success = Success::read(element).ok_or(Malformed)?;
+        let data = success.additional_data.take().unwrap_or_default();
+        Ok(Message { data, success: Some(success) })
+    }
+}
+
+/// The error that a message cannot be read.
+struct Malformed;

@@ -68,7 +68,7 @@ impl Machine {
         }
     }
 
-    fn enable(&mut self, jid: FullJid) -> State {
+    pub(super) fn enable(&mut self, jid: FullJid) -> State {
         if !self.config.want_sm || !self.features.sm {
             return self.opened(Opening::Bound { jid, sm: None });
         }
@@ -102,7 +102,7 @@ impl Machine {
         }
     }
 
-    fn opened(&mut self, opening: Opening) -> State {
+    pub(super) fn opened(&mut self, opening: Opening) -> State {
         self.pump.step(Step::Open(opening));
         State::Open
     }

@@ -204,14 +204,18 @@ fn the_best_mechanism_is_chosen_and_bound() {
         // There is no type in common: the server must prove its list.
         (offer(ALL, Some(&["tls-unique"])), channel(), (bare(Hash::Sha512), Binding::NoneInCommon)),
     ] {
-        assert_eq!(choose(&features, &channel, Plain::Allowed), Ok(expected), "{features:?}");
+        assert_eq!(
+            choose(&features, Profile::Rfc6120, &channel, Plain::Allowed),
+            Ok(expected),
+            "{features:?}"
+        );
     }
 }
 
 #[test]
 fn plain_is_only_for_a_trusted_channel_of_a_server_that_never_knew_better() {
     let only_plain = offer(&["PLAIN", "X-UNKNOWN"], None);
-    let choose = |features: &Features, plain| choose(features, &channel(), plain);
+    let choose = |features: &Features, plain| choose(features, Profile::Rfc6120, &channel(), plain);
 
     assert_eq!(choose(&only_plain, Plain::Allowed).unwrap().0, Mechanism::Plain);
     assert_eq!(choose(&only_plain, Plain::Untrusted), Err(Denied::Untrusted));
@@ -231,7 +235,7 @@ fn an_offer_somebody_has_weakened_is_refused() {
         (&["PLAIN", "SCRAM-SHA-1-PLUS"], &[]),
     ] {
         let features = offer(names, Some(bindings));
-        let chosen = choose(&features, &channel(), Plain::Allowed);
+        let chosen = choose(&features, Profile::Rfc6120, &channel(), Plain::Allowed);
         assert_eq!(chosen, Err(Denied::Downgrade), "{bindings:?}");
     }
 }
@@ -512,4 +516,122 @@ fn a_server_that_has_forgotten_how_to_resume_binds_a_new_session() {
 
     assert!(matches!(&steps[..], [Step::NotResumed { h: None }]));
     assert!(said(&mut machine).contains("<bind "));
+}
+
+/// The features of a server that speaks SASL2 alone, with these wishes granted.
+fn sasl2_features(inline: &str) -> String {
+    format!(
+        "<stream:features><authentication xmlns='urn:xmpp:sasl:2'><mechanism>PLAIN</mechanism>\
+         <inline>{inline}</inline></authentication></stream:features>"
+    )
+}
+
+const RESUME_INLINE: &str = "<sm xmlns='urn:xmpp:sm:3'/>";
+const BIND_INLINE: &str = "<bind xmlns='urn:xmpp:bind:0'><inline><feature var='urn:xmpp:sm:3'/>\
+                           </inline></bind>";
+
+/// Logs in by SASL2, to resume `abc` or to bind, and hears this.
+fn answered(answer: &str) -> (Machine, Vec<Step>) {
+    let config = Config {
+        transport: Transport::Tls,
+        trust_channel: true,
+        resume: Some(Resumption { previd: "abc".into(), h: 3 }),
+        sasl2: Some(Sasl2 { bind: Some(Bind::default()), ..Sasl2::default() }),
+        ..Config::new("a.example")
+    };
+    let mut machine = Machine::new(config, None);
+    let features = sasl2_features(&format!("{RESUME_INLINE}{BIND_INLINE}"));
+    send(&mut machine, &format!("{HEADER}{features}"));
+    said(&mut machine);
+    machine.login("bob", password()).unwrap();
+    assert_eq!(
+        said(&mut machine),
+        "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'>\
+         <initial-response>AGJvYgBwZW5jaWw=</initial-response><user-agent/>\
+         <resume xmlns='urn:xmpp:sm:3' h='3' previd='abc'/><bind xmlns='urn:xmpp:bind:0'>\
+         <enable xmlns='urn:xmpp:sm:3' resume='true'/></bind></authenticate>"
+    );
+    let steps = send(&mut machine, answer);
+    (machine, steps)
+}
+
+fn success(who: &str, others: &str) -> String {
+    format!(
+        "<success xmlns='urn:xmpp:sasl:2'><authorization-identifier>{who}\
+         </authorization-identifier>{others}</success>"
+    )
+}
+
+const FULL: &str = "bob@a.example/x";
+const NO_SM: &str = "<failed xmlns='urn:xmpp:sm:3' h='7'/>";
+const EMPTY: &str = "<stream:features/>";
+
+#[test]
+fn what_became_of_the_wishes_of_a_login_is_in_its_success() {
+    let bound =
+        format!("{NO_SM}<bound xmlns='urn:xmpp:bind:0'><enabled xmlns='urn:xmpp:sm:3'/></bound>");
+    let (_, steps) = answered(&format!("{}{EMPTY}<presence/>", success(FULL, &bound)));
+    assert!(matches!(
+        &steps[..],
+        [
+            Step::NotResumed { h: Some(7) },
+            Step::Open(Opening::Bound { sm: Some(_), .. }),
+            Step::Stanza(_)
+        ]
+    ));
+
+    let uncounted = format!("{NO_SM}<bound xmlns='urn:xmpp:bind:0'>{NO_SM}</bound>");
+    let (_, steps) = answered(&format!("{}{EMPTY}", success(FULL, &uncounted)));
+    assert!(matches!(&steps[..], [_, Step::Open(Opening::Bound { sm: None, .. })]));
+
+    // A server that says nothing about the resumption has not resumed.
+    let (mut machine, steps) = answered(&format!("{}{BIND}", success("bob@a.example", "")));
+    assert!(matches!(&steps[..], [Step::NotResumed { h: None }]));
+    assert!(said(&mut machine).contains("<bind "));
+}
+
+#[test]
+fn a_success_that_is_none_of_what_was_asked_for_ends_the_stream() {
+    let other = "<resumed xmlns='urn:xmpp:sm:3' previd='abd' h='0'/>";
+    let bound = "<bound xmlns='urn:xmpp:bind:0'/>";
+    for answer in [
+        success("bob@a.example", other),
+        success("bob@a.example", bound),
+        format!("{}<presence/>", success(FULL, bound)),
+        format!("{}<presence/>", success("bob@a.example", NO_SM)),
+        "<continue xmlns='urn:xmpp:sasl:2'/>".to_owned(),
+        "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>".to_owned(),
+    ] {
+        let (_, steps) = answered(&answer);
+        assert_eq!(gave_up(&steps), Some(Reason::Unexpected), "{answer}");
+    }
+    let (_, steps) = answered("<success xmlns='urn:xmpp:sasl:2'/>");
+    assert_eq!(gave_up(&steps), Some(Reason::Scram(ScramError::Malformed)));
+}
+
+#[test]
+fn sasl2_is_left_to_whoever_does_not_ask_for_it() {
+    let config = Config { transport: Transport::Tls, ..Config::new("a.example") };
+    let mut machine = Machine::new(config, None);
+    machine.trust_channel();
+    send(&mut machine, &format!("{HEADER}{}", sasl2_features("")));
+
+    assert_eq!(machine.login("bob", password()), Err(Denied::NoMechanism));
+}
+
+#[test]
+fn a_password_is_told_in_neither_profile_where_it_can_be_proved_in_one() {
+    let config = Config { transport: Transport::Tls, ..Config::new("a.example") };
+    let config = Config { sasl2: Some(Sasl2::default()), trust_channel: true, ..config };
+    let mut machine = Machine::new(config, None);
+    let older = mechanisms(&["SCRAM-SHA-1", "PLAIN"]);
+    let newer =
+        sasl2_features("").replace("<stream:features>", "").replace("</stream:features>", "");
+    let both = older.replace("</stream:features>", &format!("{newer}</stream:features>"));
+    send(&mut machine, &format!("{HEADER}{both}"));
+    said(&mut machine);
+
+    machine.login("bob", password()).unwrap();
+
+    assert!(said(&mut machine).starts_with("<auth "));
 }

@@ -1,0 +1,123 @@
+//! XEP-0388, 2.6.1, the connecting end: what a client asks for along with its login, and what has become
+//! of it. The outcome is the same as that of the steps of RFC 6120, one after the other.
+
+use super::{Machine, Opening, Reason, Stage, State, Step};
+use crate::features::Features;
+use crate::sasl::Mechanism;
+use crate::sasl2::{Authenticate, Bind, Inline, Resume, Success, parts};
+use crate::sm;
+use whoelse_xmpp::{FullJid, Stanza, ns};
+
+/// A session that was bound along with a login. The features of its stream come next.
+pub(super) struct Bound {
+    jid: FullJid,
+    counting: Counting,
+}
+
+/// What has become of stream management.
+enum Counting {
+    /// It was asked for while binding, and granted or not.
+    Settled(Option<sm::Enabled>),
+    /// It was not asked for yet.
+    Open,
+}
+
+impl Machine {
+    /// Begins a login by SASL2, with everything that is wanted along with it.
+    pub(super) fn authenticate(&mut self, mechanism: Mechanism, data: &[u8]) {
+        let request = Authenticate {
+            mechanism: mechanism.name().to_owned(),
+            initial_response: Some(data.to_vec()),
+            user_agent: self.config.sasl2.as_ref().map(|sasl2| sasl2.user_agent.clone()),
+            resume: self.resume_inline(),
+            bind: self.bind_inline(),
+            others: Vec::new(),
+        };
+        self.pump.say(&request.encode());
+    }
+
+    fn resume_inline(&self) -> Option<Resume> {
+        let resume = self.config.resume.as_ref().filter(|_| self.offered_inline().resume)?;
+        Some(Resume { previd: resume.previd.clone(), h: resume.h })
+    }
+
+    fn bind_inline(&self) -> Option<Bind> {
+        let mut bind = self.config.sasl2.as_ref()?.bind.clone()?;
+        let inline = self.offered_inline();
+        let offered = inline.bind.as_deref()?;
+        if !bind.features.iter().all(|feature| is_among(offered, feature.ns())) {
+            return None;
+        }
+        if self.counts_inline() {
+            let enable = sm::Element::Enable { resume: true, max: None };
+            bind.features.extend(Stanza::parse(enable.encode()));
+        }
+        Some(bind)
+    }
+
+    /// Whether stream management is wanted, and can be asked for while binding.
+    fn counts_inline(&self) -> bool {
+        let inline = self.offered_inline();
+        let offered = inline.bind.as_deref().unwrap_or_default();
+        self.config.want_sm && is_among(offered, ns::SM)
+    }
+
+    fn offered_inline(&self) -> Inline {
+        self.features.sasl2.as_ref().map(|sasl2| sasl2.inline.clone()).unwrap_or_default()
+    }
+
+    /// Goes on after a proved success, with what it says about the wishes of the login.
+    pub(super) fn succeeded_inline(&mut self, success: Success) -> State {
+        if let Some(resume) = self.resume_inline() {
+            let answer = success.others.iter().find_map(sm::Element::read);
+            match answer {
+                Some(Ok(sm::Element::Resumed { previd, h })) if previd == resume.previd => {
+                    // XEP-0198, 9.2: no features follow.
+                    return self.opened(Opening::Resumed { h });
+                }
+                Some(Ok(sm::Element::Failed { h, .. })) => self.not_resumed(h),
+                None => self.not_resumed(None),
+                Some(_) => return self.give_up(Reason::Unexpected),
+            }
+        }
+        let Some(bound) = success.other("bound", ns::BIND2) else {
+            return State::Features(Stage::Bind);
+        };
+        let Ok(jid) = FullJid::parse(success.authorization_identifier.as_str()) else {
+            return self.give_up(Reason::Unexpected);
+        };
+        let counting = match self.counts_inline() {
+            true => Counting::Settled(parts(bound).find_map(|part| enabled(&part))),
+            false => Counting::Open,
+        };
+        State::Bound(Bound { jid, counting })
+    }
+
+    /// Reads the features after a success that has bound a session.
+    pub(super) fn bound_features(&mut self, element: &Stanza, bound: Bound) -> State {
+        if (element.name(), element.ns()) != ("features", ns::STREAM) {
+            return self.give_up(Reason::Unexpected);
+        }
+        self.features = Features::read(element);
+        match bound.counting {
+            Counting::Settled(sm) => self.opened(Opening::Bound { jid: bound.jid, sm }),
+            Counting::Open => self.enable(bound.jid),
+        }
+    }
+
+    fn not_resumed(&mut self, h: Option<u32>) {
+        self.config.resume = None;
+        self.pump.step(Step::NotResumed { h });
+    }
+}
+
+fn is_among(offered: &[String], namespace: &str) -> bool {
+    offered.iter().any(|it| it == namespace)
+}
+
+fn enabled(answer: &Stanza) -> Option<sm::Enabled> {
+    match sm::Element::read(answer) {
+        Some(Ok(sm::Element::Enabled(enabled))) => Some(enabled),
+        _ => None,
+    }
+}
