@@ -259,7 +259,9 @@ impl Actor {
                 Reached::Over(format!("{} {}", condition.name(), text.as_deref().unwrap_or("")))
             }
             Step::GaveUp(reason) => Reached::Over(reason.to_string()),
+            // No actor takes a token back by its machine.
             Step::StartTls
+            | Step::Proved
             | Step::Probed(_)
             | Step::Registered(_)
             | Step::Stanza(_)

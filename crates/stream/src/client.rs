@@ -10,13 +10,14 @@ use crate::features::Features;
 use crate::header::{self, Attributes};
 use crate::pump::{Next, Opened, Pump};
 use crate::sasl::Mechanism;
-use crate::sasl2::{Bind, UserAgent};
+use crate::sasl2::{Bind, UserAgent, UserAgentId};
 use crate::sm;
 use crate::transport::Transport;
 use std::fmt;
 use std::mem;
 use whoelse_xmpp::{BareJid, Frame, FullJid, Limits, Stanza, StreamError, StreamHeader, ns};
 
+mod by_token;
 mod inline;
 mod login;
 mod register;
@@ -25,6 +26,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 
+pub use by_token::HeldToken;
 pub use step::{Denied, Opening, Probe, Reason, Resumption, Step};
 
 /// The configuration of the machine.
@@ -100,6 +102,12 @@ pub struct Machine {
     features: Features,
     /// The mechanism of our login, after the server has confirmed it.
     mechanism: Option<Mechanism>,
+    /// Whether logins ask for a token.
+    wants_token: bool,
+    /// Whether a session is to follow the login.
+    wants_session: bool,
+    /// The token that the login was given.
+    given: Option<HeldToken>,
 }
 
 /// The state: what the machine waits for.
@@ -130,6 +138,8 @@ enum State {
     Bound(inline::Bound),
     /// Stanzas.
     Open,
+    /// Nothing: we are logged in, and no session was wanted.
+    Proved,
     /// Nothing any more: the stream is over.
     Over,
 }
@@ -180,6 +190,9 @@ impl Machine {
             state: State::Over,
             features: Features::default(),
             mechanism: None,
+            wants_token: false,
+            wants_session: true,
+            given: None,
         };
         machine.start(stage);
         machine
@@ -242,7 +255,7 @@ impl Machine {
     }
 
     /// Whether the login proved that the server at the other end of this channel holds our
-    /// verifier: its signature was right and bound to the channel. Then nobody sits in between,
+    /// verifier or token: its signature was right and bound to the channel. Then nobody sits in between,
     /// whatever the certificate says.
     pub fn proved_channel(&self) -> bool {
         self.mechanism.is_some_and(Mechanism::is_bound)
@@ -272,6 +285,14 @@ impl Machine {
     /// over this channel, but the password of an existing account is proved, never sent.
     pub fn trust_channel_to_register(&mut self) {
         self.trust = Trust::Registration;
+    }
+
+    /// Says in logins by SASL2 from now on that this is another installation than the configuration has
+    /// it: the one to which a token belongs.
+    pub fn set_installation(&mut self, id: UserAgentId) {
+        if let Some(sasl2) = &mut self.config.sasl2 {
+            sasl2.user_agent.id = Some(id);
+        }
     }
 
     /// Ends the stream from this side.
@@ -368,6 +389,8 @@ impl Machine {
             State::Open => self.open(element, State::Open),
             // Nothing was asked of the server, so it has nothing to say.
             State::Ready | State::Unbound => self.give_up(Reason::Unexpected),
+            // The features of a session that is not begun.
+            State::Proved => State::Proved,
             // No element comes before a header, and none is read during a handshake.
             state @ (State::Header(_) | State::Handshake | State::Over) => state,
         }

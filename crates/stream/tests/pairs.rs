@@ -6,8 +6,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use whoelse_stream::c2s::{self, LookupAnswer, RegisterAnswer, RegisterRequest, Registration};
-use whoelse_stream::client::{self, Opening, Probe, Resumption};
-use whoelse_stream::sasl::{Condition as Sasl, Refusal};
+use whoelse_stream::client::{self, HeldToken, Opening, Probe, Resumption};
+use whoelse_stream::fast::Given;
+use whoelse_stream::ht::{Binding, Token};
+use whoelse_stream::sasl::{Condition as Sasl, Mechanism, Refusal};
 use whoelse_stream::sasl2::{Bind, Inline, UserAgent, UserAgentId};
 use whoelse_stream::scram::{Hash, ScramError, Verifier};
 use whoelse_stream::sm::{self, Handled, Sent};
@@ -38,7 +40,8 @@ fn ways() -> [client::Config; 3] {
 
 /// What a server offers to do along with a login.
 fn inline() -> Inline {
-    Inline { resume: true, bind: Some(vec![ns::SM.to_owned()]), ..Inline::default() }
+    let tokens = Mechanism::OF_TOKENS.map(|mechanism| mechanism.name().to_owned());
+    Inline { resume: true, bind: Some(vec![ns::SM.to_owned()]), fast: tokens.to_vec() }
 }
 
 /// What the server remembers beyond a connection.
@@ -47,6 +50,10 @@ struct Memory {
     accounts: HashMap<String, Vec<Verifier>>,
     taken: Vec<String>,
     sessions: HashMap<String, Counted>,
+    /// The token of the one device, and its mechanism.
+    token: Option<(Token, Mechanism)>,
+    /// Whether the token is due to be replaced.
+    replaces: bool,
 }
 
 impl Memory {
@@ -211,8 +218,7 @@ impl Pair {
                 });
             }
             Step::Derive { password, verifier } => server.derived(&verifier.derive_like(&password)),
-            // Our client has no token yet.
-            Step::AuthFailed { .. } | Step::FormerPassword { .. } | Step::Token(_) => {
+            Step::AuthFailed { .. } | Step::FormerPassword { .. } => {
                 server.failed(&Refusal::new(Sasl::NotAuthorized))
             }
             Step::AuthSucceeded => server.succeeded(),
@@ -280,7 +286,27 @@ impl Pair {
                 }
                 server.bound_inline(&jid, &inside);
             }
-            Step::Complete => server.completed(b""),
+            Step::Token(login) => match &memory.token {
+                Some((token, mechanism))
+                    if *mechanism == login.mechanism && login.proof.is_by(token) =>
+                {
+                    let answer = login.proof.respond(token);
+                    if login.fast.invalidate {
+                        memory.token = None;
+                    }
+                    server.token_accepted(answer);
+                }
+                _ => server.failed(&Refusal::new(Sasl::CredentialsExpired)),
+            },
+            Step::Complete => {
+                let due = memory.token.as_ref().filter(|_| memory.replaces).map(|(_, it)| *it);
+                let given = server.requested_token().or(due).map(|mechanism| {
+                    let token = Token::fresh();
+                    memory.token = Some((token.clone(), mechanism));
+                    Given { token, expiry: String::new() }.encode()
+                });
+                server.completed(&given.unwrap_or_default());
+            }
             Step::Sm(_) | Step::Element(_) => panic!("{step:?}"),
         }
     }
@@ -654,6 +680,153 @@ fn a_wrong_password_takes_no_session_away() {
         pair.client.login("bob", password("pencil")).unwrap();
 
         assert!(matches!(opened(&pair.run()), Opening::Resumed { .. }));
+    }
+}
+
+/// Logs in by password, and asks for a token.
+fn remembered(way: client::Config) -> (HeldToken, Memory) {
+    let mut pair = Pair::with(Memory::with("bob", "pencil"), way, 1 << 20);
+    pair.run();
+    pair.client.trust_channel();
+    pair.client.want_token(true);
+    pair.client.login("bob", password("pencil")).unwrap();
+    bound(&pair.run());
+    let held = pair.client.take_token().unwrap();
+    assert!(pair.client.take_token().is_none());
+    pair.memory.taken.clear();
+    (held, pair.memory)
+}
+
+#[test]
+fn a_token_lets_in_where_it_was_asked_for_and_its_password_is_not_looked_at() {
+    for way in &ways()[1..] {
+        let (held, memory) = remembered(way.clone());
+        assert_eq!(held.mechanism, Mechanism::HashedToken(Binding::Exporter));
+
+        let mut pair = Pair::with(memory, way.clone(), 1 << 20);
+        pair.run();
+        pair.client.login_by_token("bob", &held).unwrap();
+
+        assert!(bound(&pair.run()).starts_with("bob@a.example/"));
+        assert!(pair.asked.is_empty() && pair.client.proved_channel());
+        assert!(pair.client.take_token().is_none());
+        assert!(!pair.said.contains("<request-token"));
+        assert!(!pair.said.contains(held.token.reveal()));
+    }
+}
+
+#[test]
+fn a_session_is_resumed_by_a_token() {
+    for way in &ways()[1..] {
+        let (held, mut memory) = remembered(way.clone());
+        memory.sessions.insert("s1".into(), Counted::default());
+        let resume = Some(Resumption { previd: "s1".into(), h: 0 });
+        let mut pair = Pair::with(memory, client::Config { resume, ..way.clone() }, 1 << 20);
+        pair.run();
+
+        pair.client.login_by_token("bob", &held).unwrap();
+
+        assert!(matches!(opened(&pair.run()), Opening::Resumed { h: 0 }));
+    }
+}
+
+#[test]
+fn the_next_token_comes_unasked_and_takes_the_place_of_the_one_before() {
+    let [_, way, _] = ways();
+    let (held, mut memory) = remembered(way.clone());
+    memory.replaces = true;
+    let mut pair = Pair::with(memory, way.clone(), 1 << 20);
+    pair.run();
+    pair.client.login_by_token("bob", &held).unwrap();
+    bound(&pair.run());
+    let next = pair.client.take_token().unwrap();
+    assert_eq!(next.mechanism, held.mechanism);
+
+    let mut memory = pair.memory;
+    memory.taken.clear();
+    let mut pair = Pair::with(memory, way, 1 << 20);
+    pair.run();
+    pair.client.login_by_token("bob", &held).unwrap();
+    assert!(matches!(&pair.run()[..], [client::Step::AuthFailed(_)]));
+    pair.client.login_by_token("bob", &next).unwrap();
+    bound(&pair.run());
+}
+
+#[test]
+fn after_a_token_that_is_no_good_a_password_is_asked_for_on_the_same_stream() {
+    let [_, way, _] = ways();
+    let (mut held, memory) = remembered(way.clone());
+    held.token = Token::fresh();
+    let mut pair = Pair::with(memory, way, 1 << 20);
+    pair.run();
+
+    pair.client.login_by_token("bob", &held).unwrap();
+    let steps = pair.run();
+    let is_expired = |it: &Refusal| it.condition == Sasl::CredentialsExpired;
+    assert!(matches!(&steps[..], [client::Step::AuthFailed(it)] if is_expired(it)));
+    pair.client.login("bob", password("pencil")).unwrap();
+
+    assert!(bound(&pair.run()).starts_with("bob@a.example/"));
+}
+
+#[test]
+fn a_token_is_taken_back_by_a_login_that_begins_nothing() {
+    for way in &ways()[1..] {
+        let (held, mut memory) = remembered(way.clone());
+        memory.sessions.insert("s1".into(), Counted::default());
+        let resume = Some(Resumption { previd: "s1".into(), h: 0 });
+        let config = client::Config { resume, ..way.clone() };
+        let mut pair = Pair::with(memory, config, 1 << 20);
+        pair.run();
+
+        pair.client.revoke_token("bob", &held).unwrap();
+
+        assert!(matches!(&pair.run()[..], [client::Step::Proved]));
+        assert!(pair.memory.token.is_none() && pair.memory.sessions.contains_key("s1"));
+        assert!(!pair.client.is_open() && !pair.client.is_over());
+    }
+}
+
+#[test]
+fn a_token_is_neither_asked_for_nor_used_where_somebody_could_take_it() {
+    let [older, way, _] = ways();
+    let (held, memory) = remembered(way.clone());
+    let unbound = HeldToken { mechanism: Mechanism::HashedToken(Binding::None), ..held.clone() };
+    let mut pair = Pair::with(memory, way, 1 << 20);
+    pair.run();
+
+    // Nobody vouches for the certificate.
+    pair.client.want_token(true);
+    assert!(!pair.client.gives_tokens());
+    assert_eq!(pair.client.login_by_token("bob", &unbound), Err(client::Denied::Untrusted));
+    assert!(pair.client.take_output().is_empty());
+    pair.client.login("bob", password("pencil")).unwrap();
+    bound(&pair.run());
+    assert!(!pair.said.contains("<request-token") && pair.client.take_token().is_none());
+
+    // SASL2 is not wanted.
+    let mut pair = Pair::new(Memory::default());
+    pair.run();
+    assert_eq!(pair.client.login_by_token("bob", &held), Err(client::Denied::NoMechanism));
+    let mut pair = Pair::with(Memory::default(), older, 1 << 20);
+    pair.run();
+    pair.client.trust_channel();
+    assert!(!pair.client.gives_tokens());
+    assert_eq!(pair.client.login_by_token("bob", &held), Err(client::Denied::NoMechanism));
+}
+
+#[test]
+fn over_a_certificate_known_by_sight_a_token_is_bound_to_it() {
+    let [_, way, _] = ways();
+    for (ends, gives) in [(channel(), true), (ChannelBindings::default(), false)] {
+        let memory = Memory::with("bob", "pencil");
+        let ends = Ends { client: ends.clone(), server: ends };
+        let mut pair = Pair::over(memory, way.clone(), 1 << 20, ends);
+        pair.run();
+        pair.client.trust_channel_to_register();
+        assert_eq!(pair.client.gives_tokens(), gives);
+        pair.client.trust_channel();
+        assert!(pair.client.gives_tokens());
     }
 }
 

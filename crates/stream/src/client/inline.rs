@@ -2,6 +2,7 @@
 //! of it. The outcome is the same as that of the steps of RFC 6120, one after the other.
 
 use super::{Machine, Opening, Reason, Stage, State, Step};
+use crate::fast::Fast;
 use crate::features::Features;
 use crate::sasl::Mechanism;
 use crate::sasl2::{Authenticate, Bind, Inline, Resume, Success, parts};
@@ -24,25 +25,27 @@ enum Counting {
 
 impl Machine {
     /// Begins a login by SASL2, with everything that is wanted along with it.
-    pub(super) fn authenticate(&mut self, mechanism: Mechanism, data: &[u8]) {
+    pub(super) fn authenticate(&mut self, mechanism: Mechanism, data: &[u8], fast: Option<Fast>) {
         let request = Authenticate {
             mechanism: mechanism.name().to_owned(),
             initial_response: Some(data.to_vec()),
             user_agent: self.config.sasl2.as_ref().map(|sasl2| sasl2.user_agent.clone()),
             resume: self.resume_inline(),
             bind: self.bind_inline(),
-            others: Vec::new(),
+            others: self.about_tokens(fast),
         };
         self.pump.say(&request.encode());
     }
 
     fn resume_inline(&self) -> Option<Resume> {
-        let resume = self.config.resume.as_ref().filter(|_| self.offered_inline().resume)?;
+        let wanted = self.wants_session && self.offered_inline().resume;
+        let resume = self.config.resume.as_ref().filter(|_| wanted)?;
         Some(Resume { previd: resume.previd.clone(), h: resume.h })
     }
 
     fn bind_inline(&self) -> Option<Bind> {
-        let mut bind = self.config.sasl2.as_ref()?.bind.clone()?;
+        let sasl2 = self.config.sasl2.as_ref().filter(|_| self.wants_session)?;
+        let mut bind = sasl2.bind.clone()?;
         let inline = self.offered_inline();
         let offered = inline.bind.as_deref()?;
         if !bind.features.iter().all(|feature| is_among(offered, feature.ns())) {
@@ -68,6 +71,10 @@ impl Machine {
 
     /// Goes on after a proved success, with what it says about the wishes of the login.
     pub(super) fn succeeded_inline(&mut self, success: Success) -> State {
+        if !self.wants_session {
+            self.pump.step(Step::Proved);
+            return State::Proved;
+        }
         if let Some(resume) = self.resume_inline() {
             let answer = success.others.iter().find_map(sm::Element::read);
             match answer {

@@ -6,7 +6,9 @@
 
 use super::{Denied, Machine, Reason, Stage, State, Step, Trust};
 use crate::binding::ChannelBindings;
+use crate::fast::Fast;
 use crate::features::Features;
+use crate::ht::{self, Token};
 use crate::plain;
 use crate::sasl::{self, Mechanism, Profile, Refusal};
 use crate::sasl2::Success;
@@ -18,17 +20,19 @@ use whoelse_xmpp::Stanza;
 
 /// A login under way.
 pub(super) struct Login {
-    profile: Profile,
-    mechanism: Mechanism,
-    exchange: Exchange,
+    pub(super) profile: Profile,
+    pub(super) mechanism: Mechanism,
+    pub(super) exchange: Exchange,
 }
 
 /// What comes next in it.
-enum Exchange {
+pub(super) enum Exchange {
     /// SCRAM: the server's salt and nonce.
     Started(Started),
     /// SCRAM: the server's proof.
     Responded(Proved),
+    /// A token: the server's proof that it has the same one, over the same channel.
+    Token { token: Token, channel: Vec<u8> },
     /// Only the server's verdict.
     Told,
 }
@@ -120,7 +124,7 @@ impl Machine {
             // A password is none.
             Mechanism::HashedToken(_) => return Err(Denied::NoMechanism),
         };
-        self.begin(Login { profile, mechanism, exchange }, &data);
+        self.begin(Login { profile, mechanism, exchange }, &data, None);
         Ok(())
     }
 
@@ -135,7 +139,7 @@ impl Machine {
             return Err(Denied::NoMechanism);
         }
         let login = Login { profile, mechanism, exchange: Exchange::Told };
-        self.begin(login, authzid.unwrap_or_default().as_bytes());
+        self.begin(login, authzid.unwrap_or_default().as_bytes(), None);
         Ok(())
     }
 
@@ -158,19 +162,19 @@ impl Machine {
     }
 
     /// Whether SASL2 is wanted and offered. XEP-0388, 4: over TLS alone.
-    fn speaks_sasl2(&self) -> bool {
+    pub(super) fn speaks_sasl2(&self) -> bool {
         let is_encrypted = self.config.transport != Transport::Trusted;
         is_encrypted && self.config.sasl2.is_some() && self.features.sasl2.is_some()
     }
 
-    fn begin(&mut self, login: Login, data: &[u8]) {
+    pub(super) fn begin(&mut self, login: Login, data: &[u8], fast: Option<Fast>) {
         match login.profile {
             Profile::Rfc6120 => {
                 let auth = login.profile.element("auth", None);
                 let auth = auth.attr("mechanism", login.mechanism.name());
                 self.pump.say(&sasl::with_data(auth, Some(data)).finish());
             }
-            Profile::Sasl2 => self.authenticate(login.mechanism, data),
+            Profile::Sasl2 => self.authenticate(login.mechanism, data, fast),
         }
         self.state = State::Login(login);
     }
@@ -209,6 +213,12 @@ impl Machine {
                 Ok(()) => self.logged_in(mechanism, message.success),
                 Err(error) => self.give_up(Reason::Scram(error)),
             },
+            ("success", Exchange::Token { token, channel }) => {
+                match ht::is_responder(&data, &token, &channel) {
+                    true => self.logged_in(mechanism, message.success),
+                    false => self.give_up(Reason::Unproved),
+                }
+            }
             ("success", Exchange::Told) => self.logged_in(mechanism, message.success),
             ("success", Exchange::Started(_)) => self.give_up(Reason::Unproved),
             _ => self.give_up(Reason::Unexpected),
@@ -223,7 +233,10 @@ impl Machine {
     fn logged_in(&mut self, mechanism: Mechanism, success: Option<Success>) -> State {
         self.mechanism = Some(mechanism);
         match success {
-            Some(success) => self.succeeded_inline(success),
+            Some(success) => {
+                self.keep_token(&success, mechanism);
+                self.succeeded_inline(success)
+            }
             None => {
                 self.start(Stage::Bind);
                 State::Header(Stage::Bind)

@@ -16,6 +16,8 @@ pub enum Step {
     StartTls,
     /// The channel is ready: log in, ask whether a name is known, or register.
     Ready(Features),
+    /// A login that was to begin no session has succeeded. End the stream.
+    Proved,
     /// The server refuses the login. Unless it closes the stream, another login may be tried.
     AuthFailed(Refusal),
     /// The server's answer about a name; the stream is ready again.

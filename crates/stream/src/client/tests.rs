@@ -635,3 +635,24 @@ fn a_password_is_told_in_neither_profile_where_it_can_be_proved_in_one() {
 
     assert!(said(&mut machine).starts_with("<auth "));
 }
+
+#[test]
+fn a_server_that_does_not_have_the_token_is_left() {
+    use crate::ht::{Binding, Token};
+    let config = Config { transport: Transport::Tls, ..Config::new("a.example") };
+    let config = Config { sasl2: Some(Sasl2::default()), ..config };
+    let tokens = "<fast xmlns='urn:xmpp:fast:0'><mechanism>HT-SHA-256-EXPR</mechanism></fast>";
+    let token = Token::fresh();
+    let held = HeldToken { token, mechanism: Mechanism::HashedToken(Binding::Exporter) };
+    for proof in ["", "<additional-data>AAAA</additional-data>"] {
+        let mut machine = Machine::new(config.clone(), Some(channel()));
+        send(&mut machine, &format!("{HEADER}{}", sasl2_features(tokens)));
+        machine.login_by_token("bob", &held).unwrap();
+        assert!(said(&mut machine).contains("<fast xmlns='urn:xmpp:fast:0'/></authenticate>"));
+
+        let steps = send(&mut machine, &success("bob@a.example", proof));
+
+        assert_eq!(gave_up(&steps), Some(Reason::Unproved), "{proof}");
+        assert!(!machine.proved_channel());
+    }
+}
