@@ -15,16 +15,18 @@ use whoelse_xmpp::{FullJid, Jid};
 
 mod lobby;
 mod obey;
+mod way_back;
 
 use crate::backoff::Backoff;
 use crate::client::{Client, Domain, Events};
 use crate::config::Config;
-use crate::connect::{Connector, IfChanged};
+use crate::connect::{Connector, IfChanged, Returning};
 use crate::ending::{self, StreamEnd};
+use crate::entry::Entry;
 use crate::error::{ConnectError, LoginError};
 use crate::events::{Ending, Event};
 use crate::kit::{Kit, Routing};
-use crate::login::{Entered, Entry, Opened, enter};
+use crate::login::{Entered, Opened, enter};
 use crate::order::Order;
 use crate::outlets::Outlets;
 use crate::proof::Proof;
@@ -33,6 +35,7 @@ use crate::session::{Pulse, Session};
 use crate::wire::{Broken, CLOSE_WITHIN, Received, Wire};
 use lobby::{Admitted, Fresh, Lobby};
 use obey::obey;
+use way_back::WayBack;
 
 /// Orders that wait for the task; a further caller waits.
 const ORDERS: usize = 64;
@@ -74,6 +77,7 @@ impl Client {
         let (tell_me, me) = watch::channel(None);
         let (tell_reached, reached) = watch::channel(None);
         let (tell_domain, domain) = watch::channel(Arc::from(config.domain.as_str()));
+        let (tell_remembered, remembered) = watch::channel(false);
         let (routing, listeners) = kit.into_parts();
         let proof = Proof::default();
         let actor = Actor {
@@ -81,12 +85,17 @@ impl Client {
             orders: ordered,
             outlets: Outlets::new(face, listeners),
             routing,
-            shown: Shown { me: tell_me, reached: tell_reached, domain: tell_domain },
+            shown: Shown {
+                me: tell_me,
+                reached: tell_reached,
+                domain: tell_domain,
+                remembered: tell_remembered,
+            },
             proof: proof.clone(),
             wanted: Arc::default(),
         };
         tokio::spawn(actor.run());
-        Client { orders, me, reached, domain: Domain::new(domain), proof }
+        Client { orders, me, reached, domain: Domain::new(domain), remembered, proof }
     }
 }
 
@@ -107,6 +116,7 @@ struct Shown {
     me: watch::Sender<Option<FullJid>>,
     reached: watch::Sender<Option<Reached>>,
     domain: watch::Sender<Arc<str>>,
+    remembered: watch::Sender<bool>,
 }
 
 /// Why the online or away state ended.
@@ -148,12 +158,14 @@ impl<T: From<Event>> Actor<T> {
 
     /// Keeps a session until it ends. Returns whether another login is possible.
     async fn keep(&mut self, admitted: Admitted) -> bool {
-        let Admitted { fresh: Fresh { mut wire, me, granted }, entry, reply } = admitted;
+        let Admitted { fresh: Fresh { mut wire, me, granted }, entry, place, reply } = admitted;
+        let mut way_back = WayBack { name: entry.name.clone(), place };
         let (config, routing) = (&self.lobby.connector.config, self.routing.clone());
         let mut session = Session::new(me.clone(), granted, config, routing, Instant::now());
         self.shown.me.send_replace(Some(me.clone()));
         self.shown.reached.send_replace(wire.reached().cloned());
-        self.proof.begin(entry.password.clone());
+        self.shown.remembered.send_replace(way_back.is_remembered());
+        self.proof.begin(entry.password());
         // Events are told before the login is answered, so the interface shows its welcome first.
         tell_untold(&self.outlets, &mut session).await;
         let _ = reply.send(Ok(me));
@@ -169,7 +181,7 @@ impl<T: From<Event>> Actor<T> {
             if let End::Lost = end {
                 backoff.connected_for(since.elapsed());
                 session.handle_loss();
-                match self.away(&mut session, &entry, &mut backoff).await {
+                match self.away(&mut session, &mut way_back, &mut backoff).await {
                     Ok(found) => {
                         wire = found;
                         continue;
@@ -184,10 +196,16 @@ impl<T: From<Event>> Actor<T> {
                 let within = if matches!(end, End::Over(_)) { AFTERWARDS } else { CLOSE_WITHIN };
                 wire.close(within).await;
             }
+            match &end {
+                End::Asked(_) => way_back.take_back(&self.lobby.connector).await,
+                End::Over(Ending::NewPassword | Ending::Revoked) => way_back.forget(),
+                _ => {}
+            }
             session.end(closed);
             self.lobby.connector.turn_back();
             self.proof.end();
             self.shown.me.send_replace(None);
+            self.shown.remembered.send_replace(false);
             let (ending, done) = match end {
                 End::Lost | End::Renamed(_) | End::Dropped => (None, None),
                 End::Over(ending) => (Some(ending), None),
@@ -272,10 +290,12 @@ impl<T: From<Event>> Actor<T> {
     async fn away(
         &mut self,
         session: &mut Session,
-        entry: &Entry,
+        way_back: &mut WayBack,
         backoff: &mut Backoff,
     ) -> Result<Wire, End> {
         let mut said_renamed = false;
+        // Whether the server takes tokens, as far as is known.
+        let mut tokens = true;
         loop {
             let wait = pause(backoff.next(), self.wanted.clone());
             self.serve(session, wait).await?;
@@ -283,10 +303,18 @@ impl<T: From<Event>> Actor<T> {
             let renamed = self.lobby.connector.is_following();
             let if_changed = if renamed { IfChanged::Prove } else { IfChanged::Refuse };
             let (connector, resume) = (self.lobby.connector.clone(), session.resumption());
-            let password = self.proof.password().unwrap_or_else(|| entry.password.clone());
-            let entry = Entry { name: entry.name.clone(), password };
+            let password = self.proof.password();
+            let Some(entry) = way_back.entry(password.clone(), tokens) else {
+                let no_way = ending::of_login(LoginError::NotRemembered);
+                return Err(no_way.map_or(End::Lost, End::Over));
+            };
             let attempt = attempt(connector, entry, if_changed, resume);
-            match self.serve(session, attempt).await? {
+            let mut attempted = self.serve(session, attempt).await?;
+            if let Ok(entered) = &mut attempted {
+                way_back.renew(entered.wire.take_token());
+                self.shown.remembered.send_replace(way_back.is_remembered());
+            }
+            match attempted {
                 Ok(Entered { wire, opened: Opened::Resumed { h } }) => {
                     self.shown.reached.send_replace(wire.reached().cloned());
                     match session.handle_resumed(h, Instant::now()) {
@@ -313,6 +341,16 @@ impl<T: From<Event>> Actor<T> {
                         return Err(End::Over(Ending::Untrusted(fault)));
                     }
                 }
+                // Without it there may still be a password.
+                Err(LoginError::TokenRefused { text }) => {
+                    way_back.forget();
+                    self.shown.remembered.send_replace(false);
+                    if password.is_none() {
+                        let ending = ending::of_login(LoginError::TokenRefused { text });
+                        return Err(ending.map_or(End::Lost, End::Over));
+                    }
+                }
+                Err(LoginError::NotRemembered) if tokens => tokens = false,
                 // The connection was lost while the password was being changed.
                 Err(LoginError::WrongPassword { .. } | LoginError::FormerPassword { .. })
                     if self.proof.try_next() => {}
@@ -391,7 +429,9 @@ async fn attempt(
     if_changed: IfChanged,
     resume: Option<Resumption>,
 ) -> Result<Entered, LoginError> {
-    let wire = connector.connect(if_changed, resume).await.map_err(LoginError::Connect)?;
+    let returning = Returning { who: connector.account(&entry.name), resume };
+    let connecting = connector.connect(if_changed, Some(&returning));
+    let wire = connecting.await.map_err(LoginError::Connect)?;
     let entered = timeout(LOGIN_WITHIN, enter(wire, &entry))
         .await
         .map_err(|_| LoginError::Connect(connector.timed_out()))?

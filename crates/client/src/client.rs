@@ -10,7 +10,7 @@ use whoelse_xmpp::{BareJid, FullJid, Outgoing};
 use crate::error::{ConnectError, LoginError, NotSent, RegisterError, RequestError};
 use crate::events::Event;
 use crate::kit::ListenerId;
-use crate::order::{Mine, Order};
+use crate::order::{Credentials, Mine, Order};
 use crate::pins::Fingerprint;
 use crate::proof::Proof;
 use crate::reached::Reached;
@@ -27,6 +27,7 @@ pub struct Client {
     pub(crate) me: watch::Receiver<Option<FullJid>>,
     pub(crate) reached: watch::Receiver<Option<Reached>>,
     pub(crate) domain: Domain,
+    pub(crate) remembered: watch::Receiver<bool>,
     pub(crate) proof: Proof,
 }
 
@@ -115,11 +116,45 @@ impl Client {
     /// and its certificate is valid or was accepted by its fingerprint.
     pub async fn login(&self, name: &str, password: Password) -> Result<FullJid, LoginError> {
         let name = name.to_owned();
-        let answer = self.order(|reply| Order::Login(name, password, reply)).await;
+        self.enter(Credentials { name, password: Some(password), remember: false }).await
+    }
+
+    /// Logs in, and remembers the login on this computer by a token, if that is possible
+    /// ([`Client::is_remembered`]).
+    pub async fn login_and_remember(
+        &self,
+        name: &str,
+        password: Password,
+    ) -> Result<FullJid, LoginError> {
+        let name = name.to_owned();
+        self.enter(Credentials { name, password: Some(password), remember: true }).await
+    }
+
+    /// Logs in with what is remembered of this name on this computer, if anything is.
+    pub async fn login_remembered(&self, name: &str) -> Result<FullJid, LoginError> {
+        let name = name.to_owned();
+        self.enter(Credentials { name, password: None, remember: false }).await
+    }
+
+    async fn enter(&self, credentials: Credentials) -> Result<FullJid, LoginError> {
+        let answer = self.order(|reply| Order::Login(credentials, reply)).await;
         answer.unwrap_or(Err(LoginError::Connect(ConnectError::Ended)))
     }
 
-    /// Ends the session and closes the connection after everything sent before has arrived.
+    /// Returns whether a login could be remembered on this computer: whether there is a state
+    /// directory, and the server gives tokens over a connection that is trusted.
+    pub async fn can_remember(&self) -> bool {
+        self.order(Order::CanRemember).await.unwrap_or(false)
+    }
+
+    /// Returns whether the present login is remembered on this computer.
+    pub fn is_remembered(&self) -> bool {
+        *self.remembered.borrow()
+    }
+
+    /// Ends the session and closes the connection after everything sent before has arrived. What is
+    /// remembered of the login on this computer is forgotten, and its token taken back; dropping every
+    /// handle ends the session and keeps it.
     pub async fn logout(&self) {
         let _ = self.order(Order::Logout).await;
     }

@@ -24,12 +24,15 @@ pub struct Config {
     pub name_servers: Option<Vec<SocketAddr>>,
     /// The authorities for certificates; by default the system's.
     pub authorities: Option<Tls>,
-    /// Where pinned certificates are kept; without it they are forgotten when the program ends.
+    /// Where pinned certificates and remembered logins are kept; without it certificates are forgotten
+    /// when the program ends, and no login is remembered.
     pub state: Option<PathBuf>,
     /// A certificate that the user has just accepted by its fingerprint.
     pub accepted: Option<Fingerprint>,
     /// The resource to ask for; otherwise the server chooses one.
     pub resource: Option<String>,
+    /// What the user calls this device; the server and the user's other devices are told.
+    pub device: Option<String>,
     /// Whether the fate of each message is reported ([`Event::Sent`](crate::Event::Sent)).
     pub verdicts: bool,
     /// Whether nothing that arrives counts as handled, since nobody reads it
@@ -64,6 +67,7 @@ impl Config {
             state: None,
             accepted: None,
             resource: None,
+            device: None,
             verdicts: false,
             unread: false,
         }

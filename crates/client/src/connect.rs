@@ -12,15 +12,17 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use whoelse_stream::client::{self, Resumption};
+use whoelse_stream::client::{self, Resumption, Sasl2};
+use whoelse_stream::sasl2::{UserAgent, UserAgentId};
 use whoelse_stream::{ChannelBindings, Transport};
-use whoelse_xmpp::in_words;
+use whoelse_xmpp::{BareJid, in_words};
 
 use crate::config::{Begin, Config};
 use crate::error::ConnectError;
 use crate::faults;
 use crate::pins::{Fingerprint, Pins};
 use crate::reached::Reached;
+use crate::remembered::{Place, Wanted};
 use crate::route::{self, Endpoint};
 use crate::stranger::{Expected, First};
 use crate::tls::{self, CertificateTrust, Seen, Standing, Tls};
@@ -31,6 +33,9 @@ const WITHIN: Duration = Duration::from_secs(20);
 /// The same time for each endpoint, if there are others to try.
 const WITHIN_EACH: Duration = Duration::from_secs(8);
 
+/// The name of this program, for people who look at a list of their devices.
+const SOFTWARE: &str = "whoelse";
+
 /// What to do if a pinned certificate has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IfChanged {
@@ -38,6 +43,13 @@ pub(crate) enum IfChanged {
     Refuse,
     /// Connect, but mark the channel as untrusted: for a login by SCRAM-PLUS and nothing else.
     Prove,
+}
+
+/// Who comes back, and to what.
+#[derive(Debug, Clone)]
+pub(crate) struct Returning {
+    pub(crate) who: Option<BareJid>,
+    pub(crate) resume: Option<Resumption>,
 }
 
 /// Makes connections. Cheap to clone.
@@ -52,6 +64,8 @@ pub(crate) struct Connector {
     tls: Tls,
     /// Held while the file is read or written.
     pins: Arc<Mutex<Pins>>,
+    /// This process, to servers that speak SASL2, unless a remembered login says otherwise.
+    installation: UserAgentId,
 }
 
 /// What was used before a rename.
@@ -69,7 +83,9 @@ impl Connector {
             None => Pins::in_memory(),
         };
         let tls = config.authorities.clone().unwrap_or_default();
-        Connector { config, at: None, before: None, tls, pins: Arc::new(Mutex::new(pins)) }
+        let pins = Arc::new(Mutex::new(pins));
+        let installation = UserAgentId::fresh();
+        Connector { config, at: None, before: None, tls, pins, installation }
     }
 
     /// Connects, encrypts and judges the certificate. Takes the first endpoint that gives a
@@ -77,10 +93,10 @@ impl Connector {
     pub(crate) async fn connect(
         &self,
         if_changed: IfChanged,
-        resume: Option<Resumption>,
+        returning: Option<&Returning>,
     ) -> Result<Wire, ConnectError> {
         if let Some(endpoint) = &self.at {
-            let tried = self.connect_to(endpoint, if_changed, resume.clone());
+            let tried = self.connect_to(endpoint, if_changed, returning);
             match timeout(WITHIN_EACH, tried).await {
                 Ok(Err(fault)) if fault.is_temporary() && !fault.is_passing() => {}
                 Ok(done) => return done,
@@ -91,8 +107,7 @@ impl Connector {
         let within = if endpoints.len() > 1 { WITHIN_EACH } else { WITHIN };
         let mut faults = Vec::new();
         for endpoint in &endpoints {
-            let tried =
-                timeout(within, self.connect_to(endpoint, if_changed, resume.clone())).await;
+            let tried = timeout(within, self.connect_to(endpoint, if_changed, returning)).await;
             let late = ConnectError::TimedOut { address: endpoint.address() };
             match tried.unwrap_or(Err(late)) {
                 Err(fault) => faults.push(fault),
@@ -113,7 +128,7 @@ impl Connector {
         &self,
         endpoint: &Endpoint,
         if_changed: IfChanged,
-        resume: Option<Resumption>,
+        returning: Option<&Returning>,
     ) -> Result<Wire, ConnectError> {
         let Config { domain, resource, .. } = &self.config;
         let transport = match endpoint.begin {
@@ -125,7 +140,9 @@ impl Connector {
         let stream = client::Config {
             transport,
             resource,
-            resume,
+            resume: returning.and_then(|it| it.resume.clone()),
+            from: returning.and_then(|it| it.who.clone()),
+            sasl2: Some(self.sasl2()),
             never_plain,
             ..client::Config::new(domain)
         };
@@ -278,6 +295,29 @@ impl Connector {
             // If nothing can be written, the next login is as safe as this one was.
             let _ = self.pins.lock().set_scram(&self.config.address());
         }
+    }
+
+    /// Returns what servers that speak SASL2 are told. A resource is bound after the login and not along
+    /// with it: Bind 2 leaves what waits to the archive, and this client is sent it.
+    fn sasl2(&self) -> Sasl2 {
+        let user_agent = UserAgent {
+            id: Some(self.installation),
+            software: Some(SOFTWARE.to_owned()),
+            device: self.config.device.clone(),
+        };
+        Sasl2 { user_agent, bind: None }
+    }
+
+    /// Returns the address of an account of this server.
+    pub(crate) fn account(&self, name: &str) -> Option<BareJid> {
+        BareJid::new(Some(name), &self.config.domain).ok()
+    }
+
+    /// Takes a place in which the login of this account is remembered, or can be. If nothing can be read
+    /// or written there, nothing is remembered.
+    pub(crate) fn place(&self, name: &str, wanted: Wanted) -> Option<Place> {
+        let (state, account) = (self.config.state.as_ref()?, self.account(name)?);
+        Place::take(state, &self.config.address(), &account, wanted).ok()?
     }
 
     /// Returns the error for a server that did not answer in time.

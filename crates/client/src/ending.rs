@@ -29,6 +29,9 @@ pub(crate) fn of(error: &StreamError) -> StreamEnd {
         StreamCondition::Reset if error.app == Some(("password-changed", ns::WHOELSE_ERRORS)) => {
             StreamEnd::Over(Ending::NewPassword)
         }
+        StreamCondition::Reset if error.app == Some(("device-revoked", ns::WHOELSE_ERRORS)) => {
+            StreamEnd::Over(Ending::Revoked)
+        }
         StreamCondition::Conflict => StreamEnd::Over(Ending::Replaced),
         StreamCondition::SystemShutdown => StreamEnd::ShuttingDown,
         StreamCondition::HostGone if renamed(error).is_some() => {
@@ -63,6 +66,10 @@ pub(crate) fn of_login(fault: LoginError) -> Option<Ending> {
             Some(Ending::Refused(text))
         }
         LoginError::FormerPassword { .. } => Some(Ending::NewPassword),
+        LoginError::TokenRefused { text: Some(text) } => Some(Ending::Refused(text)),
+        LoginError::TokenRefused { text: None } | LoginError::NotRemembered => {
+            said("this login is not remembered any more")
+        }
         LoginError::WrongPassword { text: None } => said("wrong password"),
         LoginError::AlreadyLoggedIn => Some(Ending::Replaced),
         LoginError::NotAName => said("the name is not known any more"),
@@ -101,6 +108,14 @@ mod tests {
         let changed = changed.with_app("password-changed", ns::WHOELSE_ERRORS);
 
         assert_eq!(of(&changed), StreamEnd::Over(Ending::NewPassword));
+    }
+
+    #[test]
+    fn a_device_that_was_logged_out_does_not_come_back_by_itself() {
+        let revoked = error(StreamCondition::Reset, None);
+        let revoked = revoked.with_app("device-revoked", ns::WHOELSE_ERRORS);
+
+        assert_eq!(of(&revoked), StreamEnd::Over(Ending::Revoked));
     }
 
     #[test]

@@ -138,6 +138,15 @@ pub enum LoginError {
         /// The server's text about it, which says when the password was changed.
         text: Option<String>,
     },
+    /// The login that is remembered on this computer is no good any more, and is forgotten. A
+    /// password lets in.
+    TokenRefused {
+        /// The server's text about it.
+        text: Option<String>,
+    },
+    /// No login of this name is remembered on this computer that could be used now. A password lets
+    /// in.
+    NotRemembered,
     /// The server refuses this account now; trying again at once does not help.
     Refused {
         /// Why, in the server's words.

@@ -120,6 +120,9 @@ pub enum Ending {
     Replaced,
     /// Somebody has changed the password elsewhere, and so ended all other sessions.
     NewPassword,
+    /// This device was logged out, by its owner elsewhere or by an administrator: its login is not
+    /// remembered any more.
+    Revoked,
     /// The server refused the login on reconnecting.
     Refused(String),
     /// The server ended it, in its own words.

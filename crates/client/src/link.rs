@@ -15,6 +15,7 @@ use whoelse_xmpp::{BareJid, FullJid, Jid, Kind, Stanza, ns};
 
 use crate::answer;
 use crate::disco::Capabilities;
+use crate::entry::Entry;
 use crate::error::{ConnectError, LoginError, RequestError, SendError};
 use crate::login::{Opened, open};
 use crate::message::{self, Incoming};
@@ -91,7 +92,9 @@ impl Link {
                 });
                 wire.login_external(whole.as_deref())
             }
-            Credentials::Password { name, password } => wire.login(&name, password),
+            Credentials::Password { name, password } => {
+                wire.login(&Entry::by_password(&name, password))
+            }
         }
         .map_err(|denied| LoginError::Refused { text: denied.to_string() })?;
         let entered = match open(wire).await {

@@ -6,22 +6,16 @@ use tokio::time::timeout;
 use whoelse_stream::client::{Denied, Opening, Step};
 use whoelse_stream::sasl::Condition as SaslCondition;
 use whoelse_stream::sm::Enabled;
-use whoelse_stream::{Features, Password, sasl::Refusal};
-use whoelse_xmpp::{Condition, FullJid, StanzaError};
+use whoelse_stream::{Features, sasl::Refusal};
+use whoelse_xmpp::{Condition, FullJid, StanzaError, StreamCondition, StreamError};
 
+use crate::entry::{By, Entry};
 use crate::error::{ConnectError, LoginError};
 use crate::session::Granted;
 use crate::wire::{CLOSE_WITHIN, Wire, no_connection};
 
 /// How soon after a refusal the end of the stream is taken to be part of it.
 const SAME_BREATH: Duration = Duration::from_millis(100);
-
-/// A name and a password.
-#[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    pub(crate) name: String,
-    pub(crate) password: Password,
-}
 
 /// A connection that has been logged in.
 #[derive(Debug)]
@@ -53,14 +47,22 @@ pub(crate) async fn enter(mut wire: Wire, entry: &Entry) -> Result<Entered, Refu
     if wire.untrusted().is_some() && !wire.can_be_proved() {
         return Err(Refused { fault: LoginError::NotOverThisChannel, wire: None });
     }
-    if let Err(denied) = wire.login(&entry.name, entry.password.clone()) {
-        let fault = match (denied, wire.only_met()) {
-            (Denied::Untrusted, Some(fingerprint)) => LoginError::OnlyPlain { fingerprint },
-            (denied, _) => denied_login(denied),
+    if let Err(denied) = wire.login(entry) {
+        let fault = match (denied, &entry.by, wire.only_met()) {
+            (Denied::Untrusted | Denied::NoMechanism, By::Token(_), _) => LoginError::NotRemembered,
+            (Denied::Untrusted, By::Password(_), Some(fingerprint)) => {
+                LoginError::OnlyPlain { fingerprint }
+            }
+            (denied, ..) => denied_login(denied),
         };
         return Err(Refused { fault, wire: Some(wire) });
     }
-    let entered = open(wire).await?;
+    let entered = match (open(wire).await, &entry.by) {
+        (Err(Refused { fault, wire }), By::Token(_)) => {
+            return Err(Refused { fault: of_token(fault), wire });
+        }
+        (entered, _) => entered?,
+    };
     match entered.wire.untrusted() {
         Some(fingerprint) if entered.wire.is_proved() => {
             entered.wire.close(CLOSE_WITHIN).await;
@@ -92,6 +94,8 @@ pub(crate) async fn open(mut wire: Wire) -> Result<Entered, Refused> {
                 return Err(Refused { fault, wire: (!ended).then_some(wire) });
             }
             Ok(Step::BindRefused(error)) => break refused_bind(&error),
+            // Under SASL2 this is how a login is refused for what is not about its credentials.
+            Ok(Step::Error(error)) => break ended_login(error),
             // No stanza may arrive before the session is announced; it is ignored.
             Ok(Step::Stanza(_) | Step::Sm(_) | Step::Element(_)) => {}
             other => break LoginError::Connect(no_connection(other)),
@@ -110,6 +114,27 @@ fn refused_login(refusal: Refusal, ended: bool) -> LoginError {
         }
         (_, Some(text)) => LoginError::Refused { text },
         (other, None) => LoginError::Refused { text: other.to_string() },
+    }
+}
+
+/// Returns the fault of a login whose stream has ended with an error.
+fn ended_login(error: StreamError) -> LoginError {
+    match (error.condition, &error.text) {
+        (StreamCondition::Conflict, _) => LoginError::AlreadyLoggedIn,
+        (StreamCondition::PolicyViolation, Some(text)) => {
+            LoginError::Refused { text: text.clone() }
+        }
+        _ => LoginError::Connect(no_connection(Ok(Step::Error(error)))),
+    }
+}
+
+/// A token that is refused is no password: there is nothing that could be typed better.
+fn of_token(fault: LoginError) -> LoginError {
+    match fault {
+        LoginError::WrongPassword { text } | LoginError::FormerPassword { text } => {
+            LoginError::TokenRefused { text }
+        }
+        fault => fault,
     }
 }
 
@@ -160,6 +185,27 @@ mod tests {
         assert!(matches!(refused_login(wrong, true), LoginError::Refused { .. }));
         let text = "blocked for 60 s".to_owned();
         assert_eq!(refused_login(blocked, false), LoginError::Refused { text });
+    }
+
+    #[test]
+    fn what_ends_the_stream_of_a_login_is_no_word_about_its_credentials() {
+        let ended =
+            |condition, text: &str| ended_login(StreamError::new(condition).with_text(text));
+        let conflict = ended(StreamCondition::Conflict, "bob is already logged in");
+        assert_eq!(of_token(conflict), LoginError::AlreadyLoggedIn);
+        let blocked = LoginError::Refused { text: "blocked for 60 s".to_owned() };
+        assert_eq!(of_token(ended(StreamCondition::PolicyViolation, "blocked for 60 s")), blocked);
+        let away = ended(StreamCondition::InternalServerError, "try again later");
+        let busy = ConnectError::Busy("try again later".to_owned());
+        assert_eq!(of_token(away), LoginError::Connect(busy));
+    }
+
+    #[test]
+    fn a_token_that_is_refused_is_told_from_a_password() {
+        for condition in [SaslCondition::NotAuthorized, SaslCondition::CredentialsExpired] {
+            let refused = refused_login(Refusal::new(condition), false);
+            assert_eq!(of_token(refused), LoginError::TokenRefused { text: None });
+        }
     }
 
     #[test]

@@ -20,7 +20,8 @@ pub(crate) enum Order {
     Trust(Fingerprint, oneshot::Sender<()>),
     Probe(String, oneshot::Sender<Result<Probe, RegisterError>>),
     Register(String, Password, oneshot::Sender<Result<(), RegisterError>>),
-    Login(String, Password, LoggedIn),
+    Login(Credentials, LoggedIn),
+    CanRemember(oneshot::Sender<bool>),
     Logout(oneshot::Sender<()>),
     Message { id: String, to: BareJid, text: String, reply: oneshot::Sender<Result<(), NotSent>> },
     Subscription(SubscriptionType, BareJid, oneshot::Sender<Result<(), NotSent>>),
@@ -31,6 +32,16 @@ pub(crate) enum Order {
     Request(Request, Reply),
     Settle(oneshot::Sender<()>),
     LeaveUnread(oneshot::Sender<()>),
+}
+
+/// What somebody logs in with.
+#[derive(Debug)]
+pub(crate) struct Credentials {
+    pub(crate) name: String,
+    /// `None` stands for what is remembered on this computer.
+    pub(crate) password: Option<Password>,
+    /// Whether to remember the login.
+    pub(crate) remember: bool,
 }
 
 /// The channel for the outcome of a login.

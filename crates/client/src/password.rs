@@ -1,7 +1,8 @@
 //! XEP-0077, 3.3, for a client: changes the password of the own account.
 //!
 //! This client requires the present password, so that somebody at an unattended terminal cannot take
-//! the account. The server is told it only if it asks for it, by the form of the XEP.
+//! the account. The server is told it only by the form of the XEP: if it asks for that, or if the session
+//! began by a token, so that only the server knows whether it is right.
 
 use whoelse_stream::Password;
 use whoelse_xmpp::write::Element;
@@ -23,15 +24,22 @@ pub async fn change(
 ) -> Result<(), PasswordError> {
     let me = client.me().ok_or(PasswordError::Request(RequestError::NotLoggedIn))?;
     let proof = client.proof();
-    proof.prepare(present, &new)?;
+    let is_known = proof.prepare(present, &new)?;
     let me = me.to_bare();
     let server = Jid::parse(me.domain()).ok();
     let ask = |query| Request { to: server.clone(), ..Request::set(query) };
     let plainly = Request { asks_back: Some(asks_for_present), ..ask(plainly(&me, &new)) };
-    let mut answer = client.request(plainly).await;
-    if answer.as_ref().is_ok_and(|answer| asks_for_present(&answer.iq)) {
-        answer = client.request(ask(by_form(&me, present, &new))).await;
-    }
+    let answer = match is_known {
+        true => client.request(plainly).await,
+        // After a login by a token only the server can compare the present password.
+        false => client.request(ask(by_form(&me, present, &new))).await,
+    };
+    let answer = match answer {
+        Ok(answer) if asks_for_present(&answer.iq) => {
+            client.request(ask(by_form(&me, present, &new))).await
+        }
+        answer => answer,
+    };
     match answer {
         Ok(_) => proof.settle(Some(new)),
         Err(RequestError::Refused(_) | RequestError::NotLoggedIn | RequestError::TooMany) => {

@@ -23,9 +23,6 @@ pub fn read(file: &Path) -> io::Result<Option<String>> {
 /// Writes a temporary file and renames it, so that no reader sees half of it, even after a power
 /// failure.
 pub fn replace(file: &Path, text: &str) -> io::Result<()> {
-    if let Some(directory) = file.parent() {
-        make_private(directory)?;
-    }
     let beside = file.with_extension(format!("{}.tmp", std::process::id()));
     let mut new = create_private(&beside)?;
     new.write_all(text.as_bytes())?;
@@ -46,13 +43,21 @@ pub fn make_private(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)
 }
 
+/// Opens an empty file for its owner alone, in a directory that is made if it is missing.
+pub(crate) fn create_private(file: &Path) -> io::Result<File> {
+    if let Some(directory) = file.parent() {
+        make_private(directory)?;
+    }
+    open_private(file)
+}
+
 #[cfg(unix)]
-fn create_private(file: &Path) -> io::Result<File> {
+fn open_private(file: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)
 }
 
 #[cfg(not(unix))]
-fn create_private(file: &Path) -> io::Result<File> {
+fn open_private(file: &Path) -> io::Result<File> {
     File::create(file)
 }

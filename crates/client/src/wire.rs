@@ -12,13 +12,15 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{sleep, timeout};
-use whoelse_stream::client::{self, Denied, Machine, Reason, Step};
-use whoelse_stream::sasl::Mechanism;
+use whoelse_stream::client::{self, Denied, HeldToken, Machine, Reason, Step};
+use whoelse_stream::sasl::{Mechanism, Profile};
+use whoelse_stream::sasl2::UserAgentId;
 use whoelse_stream::sm::Element as Sm;
 use whoelse_stream::{ChannelBindings, Features, Password, binding};
 use whoelse_xmpp::{Stanza, StreamCondition, StreamError};
 
 use crate::ending;
+use crate::entry::{By, Entry};
 use crate::error::{ConnectError, RegisterError};
 use crate::pins::Fingerprint;
 use crate::reached::Reached;
@@ -160,7 +162,10 @@ impl Wire {
         let features = self.features();
         let listed = features.channel_bindings.as_deref();
         self.binds
-            && features.mechanisms.iter().any(|name| name.ends_with("-PLUS"))
+            && [Profile::Rfc6120, Profile::Sasl2]
+                .iter()
+                .flat_map(|profile| features.mechanisms_of(*profile))
+                .any(|name| name.ends_with("-PLUS"))
             && listed.is_none_or(|types| types.iter().any(|type_| type_ == binding::EXPORTER))
     }
 
@@ -248,8 +253,36 @@ impl Wire {
     }
 
     /// Begins a login; [`Wire::step`] continues it.
-    pub(crate) fn login(&mut self, name: &str, password: Password) -> Result<(), Denied> {
-        self.machine.login(name, password)
+    pub(crate) fn login(&mut self, entry: &Entry) -> Result<(), Denied> {
+        if let Some(installation) = entry.installation {
+            self.machine.set_installation(installation);
+        }
+        self.machine.want_token(entry.wants_token);
+        match &entry.by {
+            By::Password(password) => self.machine.login(&entry.name, password.clone()),
+            By::Token(held) => self.machine.login_by_token(&entry.name, held),
+        }
+    }
+
+    /// Begins to take a token back; [`Wire::step`] continues it, up to [`Step::Proved`].
+    pub(crate) fn revoke(
+        &mut self,
+        name: &str,
+        installation: UserAgentId,
+        held: &HeldToken,
+    ) -> Result<(), Denied> {
+        self.machine.set_installation(installation);
+        self.machine.revoke_token(name, held)
+    }
+
+    /// Returns whether the server gives tokens over this connection.
+    pub(crate) fn gives_tokens(&self) -> bool {
+        self.machine.gives_tokens()
+    }
+
+    /// Returns the token that the login was given.
+    pub(crate) fn take_token(&mut self) -> Option<HeldToken> {
+        self.machine.take_token()
     }
 
     /// Begins a login by EXTERNAL: the system vouches for us.

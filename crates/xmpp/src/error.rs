@@ -19,6 +19,7 @@ const APPS: &[App] = &[
     ("no-such-user", ns::WHOELSE_ERRORS),
     ("idle", ns::WHOELSE_ERRORS),
     ("password-changed", ns::WHOELSE_ERRORS),
+    ("device-revoked", ns::WHOELSE_ERRORS),
     ("mailbox-full", ns::WHOELSE_ERRORS),
     ("handled-count-too-high", ns::SM),
     // XEP-0050, 4.4.

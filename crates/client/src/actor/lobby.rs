@@ -14,10 +14,12 @@ use super::LOGIN_WITHIN;
 use crate::backoff::Tries;
 use crate::config::Config;
 use crate::connect::{Connector, IfChanged};
+use crate::entry::{By, Entry};
 use crate::error::{ConnectError, LoginError, NotSent, RegisterError, RequestError};
-use crate::login::{Entered, Entry, Opened, Refused, enter};
-use crate::order::{LoggedIn, Order};
+use crate::login::{Entered, Opened, Refused, enter};
+use crate::order::{Credentials, LoggedIn, Order};
 use crate::register::Probe;
+use crate::remembered::{Place, Wanted};
 use crate::session::Granted;
 use crate::wire::{CLOSE_WITHIN, Wire};
 
@@ -36,6 +38,8 @@ pub(super) struct Lobby {
 pub(super) struct Admitted {
     pub(super) fresh: Fresh,
     pub(super) entry: Entry,
+    /// Where the login is remembered, if it is.
+    pub(super) place: Option<Place>,
     pub(super) reply: LoggedIn,
 }
 
@@ -98,14 +102,21 @@ impl Lobby {
                     None => self.at_hand = None,
                 }
             }
-            Order::Login(name, password, mut reply) => {
-                let entry = Entry { name, password };
-                match while_awaited(&mut reply, self.login(&entry)).await {
-                    Some(Ok(fresh)) => return Some(Admitted { fresh, entry, reply }),
+            Order::Login(credentials, mut reply) => {
+                match while_awaited(&mut reply, self.admit(credentials)).await {
+                    Some(Ok((fresh, entry, place))) => {
+                        return Some(Admitted { fresh, entry, place, reply });
+                    }
                     Some(Err(fault)) => {
                         let _ = reply.send(Err(fault));
                     }
                     None => {}
+                }
+            }
+            Order::CanRemember(mut reply) => {
+                let asking = self.can_remember();
+                if let Some(can) = while_awaited(&mut reply, asking).await {
+                    let _ = reply.send(can);
                 }
             }
             Order::Logout(done) | Order::Settle(done) => {
@@ -175,11 +186,60 @@ impl Lobby {
         answer
     }
 
+    async fn can_remember(&mut self) -> bool {
+        let has_state = self.connector.config.state.is_some();
+        let connected = self.connection(IfChanged::Refuse).await;
+        has_state && connected.is_ok_and(|wire| wire.gives_tokens())
+    }
+
+    /// Logs in, by a password or by what is remembered. Returns where the login is remembered from now
+    /// on, if it is.
+    async fn admit(
+        &mut self,
+        credentials: Credentials,
+    ) -> Result<(Fresh, Entry, Option<Place>), LoginError> {
+        let Credentials { name, password, remember } = credentials;
+        let (mut place, entry) = match password {
+            Some(password) => {
+                let place = remember.then(|| self.connector.place(&name, Wanted::Any)).flatten();
+                let entry = Entry::by_password(&name, password).for_place(place.as_ref());
+                (place, entry)
+            }
+            None => {
+                let place = self.connector.place(&name, Wanted::Remembered);
+                let held = place.as_ref().and_then(Place::held).cloned();
+                let (Some(place), Some(held)) = (place, held) else {
+                    return Err(LoginError::NotRemembered);
+                };
+                let entry = Entry::by_token(&name, place.installation(), held);
+                (Some(place), entry)
+            }
+        };
+        let mut fresh = match self.login(&entry).await {
+            Err(fault @ LoginError::TokenRefused { .. }) => {
+                // If it cannot be removed, it is refused again the next time.
+                let _ = place.as_mut().map(Place::forget);
+                return Err(fault);
+            }
+            entered => entered?,
+        };
+        if let Some(place) = &mut place {
+            place.renew(fresh.wire.take_token());
+        }
+        let place = place.filter(|place| place.held().is_some());
+        Ok((fresh, entry, place))
+    }
+
     async fn login(&mut self, entry: &Entry) -> Result<Fresh, LoginError> {
         let mut tries = Tries::new(QUESTIONS);
         loop {
             let is_old = self.at_hand.is_some();
-            self.connection(IfChanged::Prove).await.map_err(LoginError::Connect)?;
+            // A token is for the server that gave it.
+            let if_changed = match entry.by {
+                By::Password(_) => IfChanged::Prove,
+                By::Token(_) => IfChanged::Refuse,
+            };
+            self.connection(if_changed).await.map_err(LoginError::Connect)?;
             let Some(wire) = self.at_hand.take() else {
                 return Err(LoginError::Connect(ConnectError::Ended));
             };

@@ -50,8 +50,11 @@ pub(super) fn obey(
         Order::Connect(reply) => {
             let _ = reply.send(Ok(()));
         }
-        Order::Login(_, _, reply) => {
+        Order::Login(_, reply) => {
             let _ = reply.send(Err(LoginError::LoggedInAlready));
+        }
+        Order::CanRemember(reply) => {
+            let _ = reply.send(false);
         }
         // It takes effect if the session has to reconnect.
         Order::Trust(fingerprint, done) => {

@@ -20,7 +20,11 @@ use tokio_rustls::server::TlsStream;
 use whoelse_client::tls::Tls;
 use whoelse_client::{Client, Config, Event, Events, Fingerprint};
 use whoelse_stream::c2s::{self, LookupAnswer, Machine, RegisterAnswer, RegisterRequest, Step};
+use whoelse_stream::client::HeldToken;
+use whoelse_stream::fast::{Given, TokenLogin};
+use whoelse_stream::ht::Token;
 use whoelse_stream::sasl::{Condition as SaslCondition, Refusal};
+use whoelse_stream::sasl2::UserAgentId;
 use whoelse_stream::scram::{Hash, Verifier};
 use whoelse_stream::sm::{Element as Sm, Enabled};
 use whoelse_stream::{ChannelBindings, Password, Transport};
@@ -69,6 +73,18 @@ struct State {
     failures: u32,
     logins: u32,
     resumptions: u32,
+    /// The tokens of devices, by account and installation.
+    tokens: HashMap<(String, UserAgentId), HeldToken>,
+    /// No tokens are given or taken.
+    no_tokens: bool,
+    /// Each login by a token is given another one.
+    replaces_tokens: bool,
+    /// Logins by a token end with this.
+    ends_tokens: Option<StreamError>,
+    /// Logins by a token that were let in.
+    token_logins: u32,
+    /// Logins by a password that were looked at.
+    lookups: u32,
 }
 
 /// A session that can be resumed.
@@ -235,6 +251,37 @@ impl World {
         self.end(StreamError::renamed(domain)).await;
     }
 
+    /// The devices that have a token, by account.
+    pub fn devices(&self) -> Vec<(String, UserAgentId)> {
+        self.state().tokens.keys().cloned().collect()
+    }
+
+    /// From now on there are no tokens, or there are again.
+    pub fn give_no_tokens(&self, none: bool) {
+        self.state().no_tokens = none;
+    }
+
+    /// From now on each login by a token is given another one.
+    pub fn replace_tokens(&self) {
+        self.state().replaces_tokens = true;
+    }
+
+    /// No token that was given is any good.
+    pub fn revoke_tokens(&self) {
+        self.state().tokens.clear();
+    }
+
+    /// From now on a login by a token ends with this error.
+    pub fn end_token_logins(&self, error: Option<StreamError>) {
+        self.state().ends_tokens = error;
+    }
+
+    /// How many logins there were by a token, and by a password, right or wrong.
+    pub fn proofs(&self) -> (u32, u32) {
+        let state = self.state();
+        (state.token_logins, state.lookups)
+    }
+
     /// How many sessions were begun, and how many were resumed.
     pub fn counts(&self) -> (u32, u32) {
         let state = self.state();
@@ -288,12 +335,15 @@ impl World {
 
     async fn serve(self, socket: TcpStream, transport: Transport) {
         let former = self.state().former.clone();
-        let config = c2s::Config {
+        let mut config = c2s::Config {
             registration: c2s::Registration::Open,
             transport,
             former,
             ..c2s::Config::new(self.domain())
         };
+        if let (true, Some(inline)) = (self.state().no_tokens, &mut config.sasl2) {
+            inline.fast.clear();
+        }
         let config = Arc::new(config);
         let acceptor = self.state().acceptor.clone().unwrap();
         self.state().connections += 1;
@@ -411,7 +461,10 @@ impl Connection {
     fn take(&mut self, step: Step) -> bool {
         match step {
             Step::Lookup { .. } if one_more(&mut self.world.state().hangs_up) => return true,
+            Step::Token(login) => self.token(&login),
+            Step::Complete => self.complete(),
             Step::Lookup { account, mechanism } => {
+                self.world.state().lookups += 1;
                 let hash = match mechanism {
                     whoelse_stream::sasl::Mechanism::Scram { hash, .. } => hash,
                     _ => Hash::Sha256,
@@ -473,6 +526,47 @@ impl Connection {
             other => panic!("not expected: {other:?}"),
         }
         false
+    }
+
+    fn token(&mut self, login: &TokenLogin) {
+        let mut state = self.world.state();
+        if let Some(error) = state.ends_tokens.clone() {
+            self.machine.close(Some(error));
+            return;
+        }
+        let key = (login.account.local().unwrap().to_owned(), login.device);
+        match state.tokens.get(&key).cloned() {
+            Some(held) if held.mechanism == login.mechanism && login.proof.is_by(&held.token) => {
+                state.token_logins += 1;
+                if login.fast.invalidate {
+                    state.tokens.remove(&key);
+                }
+                drop(state);
+                self.machine.token_accepted(login.proof.respond(&held.token));
+            }
+            _ => self.machine.failed(&Refusal::new(SaslCondition::CredentialsExpired)),
+        }
+    }
+
+    /// Gives a token, if one is asked for or due.
+    fn complete(&mut self) {
+        let request = self.machine.authenticate().unwrap();
+        let by_token = request.other("fast", ns::FAST).is_some();
+        let device = request.user_agent.as_ref().and_then(|agent| agent.id).unwrap();
+        let account = self.machine.address().unwrap().local().unwrap().to_owned();
+        let wanted = self.machine.requested_token();
+        let mut state = self.world.state();
+        let due = by_token && state.replaces_tokens;
+        let held = state.tokens.get(&(account.clone(), device));
+        let due = held.filter(|_| due).map(|held| held.mechanism);
+        let given = wanted.or(due).map(|mechanism| {
+            let token = Token::fresh();
+            let held = HeldToken { token: token.clone(), mechanism };
+            state.tokens.insert((account, device), held);
+            Given { token, expiry: String::new() }.encode()
+        });
+        drop(state);
+        self.machine.completed(&given.unwrap_or_default());
     }
 
     fn register(&mut self, request: RegisterRequest) {

@@ -89,6 +89,7 @@ pub fn of_login(why: &LoginError) -> &'static str {
         LoginError::Connect(why) => of_connect(why),
         LoginError::WrongPassword { .. } => "wrong-password",
         LoginError::FormerPassword { .. } => "password-changed",
+        LoginError::TokenRefused { .. } | LoginError::NotRemembered => "not-remembered",
         LoginError::Refused { .. } => "refused",
         LoginError::AlreadyLoggedIn => "already-logged-in",
         LoginError::NotOverThisChannel
@@ -135,6 +136,7 @@ pub fn of_ending(why: &Ending) -> &'static str {
         Ending::Idle(_) => "idle",
         Ending::Replaced => "replaced",
         Ending::NewPassword => "password",
+        Ending::Revoked => "revoked",
         Ending::Refused(_) => "refused",
         Ending::Server(_) => "server",
         Ending::Untrusted(_) => "untrusted",

@@ -89,6 +89,7 @@ pub fn ending(ending: &Ending) -> String {
         Ending::Idle(None) => "logged out without activity".to_owned(),
         Ending::Replaced => "logged out: this account logged in elsewhere".to_owned(),
         Ending::NewPassword => "logged out: your password was changed elsewhere".to_owned(),
+        Ending::Revoked => "logged out: this device was logged out elsewhere".to_owned(),
         Ending::Refused(words) | Ending::Server(words) => {
             format!("logged out: {}", text::line(words))
         }
@@ -179,6 +180,12 @@ pub fn login_error_for(why: &LoginError, who: &str, reader: Reader) -> String {
             let said = words.as_deref().map(text::line);
             said.unwrap_or_else(|| "the password of this account was changed".to_owned())
         }
+        LoginError::TokenRefused { text: Some(words) } => {
+            format!("you are not logged in here any more: {}", text::line(words))
+        }
+        LoginError::TokenRefused { text: None } | LoginError::NotRemembered => {
+            "you are not logged in here any more".to_owned()
+        }
         LoginError::Refused { text: words } => text::line(words),
         LoginError::AlreadyLoggedIn => format!("{} is already logged in", text::line(who)),
         LoginError::NotOverThisChannel => "the server's certificate is not trusted, and the \
@@ -226,6 +233,11 @@ mod tests {
         let wrong = LoginError::WrongPassword { text: None };
         assert_eq!(login_error(&wrong, "bob"), "wrong password");
         assert_eq!(login_error(&LoginError::AlreadyLoggedIn, "bob"), "bob is already logged in");
+        let text = Some("the password was changed".to_owned());
+        assert_eq!(
+            login_error(&LoginError::TokenRefused { text }, "bob"),
+            "you are not logged in here any more: the password was changed"
+        );
     }
 
     #[test]
