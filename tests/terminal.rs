@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::terminal::welcome;
+use common::terminal::{STAY, welcome};
 use common::{Client, Server, Terminal, password};
 
 const CTRL_C: &str = "\u{3}";
@@ -81,6 +81,8 @@ fn a_new_account_is_made_with_two_passwords_that_are_not_shown() {
     bob.types("Repeat password: ");
     bob.is_silent();
     bob.enter("hidden words");
+    bob.types(STAY);
+    bob.enter("");
     bob.sees(&welcome("bob"));
 
     assert!(!bob.written().contains("hidden"));
@@ -352,6 +354,8 @@ fn a_password_is_not_shown_after_a_stop_either() {
     alice.is_silent();
     alice.enter(&password("alice"));
 
+    alice.types(STAY);
+    alice.enter("");
     alice.sees(&welcome("alice"));
     assert!(!alice.written().contains(&password("alice")));
 }
@@ -454,6 +458,8 @@ fn a_byte_that_is_no_text_ends_the_program_at_no_prompt() {
     });
     alice.types("Password: ");
     alice.enter(&password("alice"));
+    alice.types(STAY);
+    alice.enter("");
     alice.sees(&welcome("alice"));
     alice.types("> ");
     alice.press_bytes(b"help \xe2\x82\xff\xfe");

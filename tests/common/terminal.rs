@@ -19,6 +19,9 @@ use super::{BINARY, Home, PATIENCE, Server, ended};
 
 const WIDTH: u16 = 80;
 
+/// The question whether to remember a login.
+pub const STAY: &str = "Stay logged in on this computer? [y/N] ";
+
 /// The program on a terminal, usually the client, with a person in front.
 pub struct Terminal {
     pub child: Child,
@@ -237,6 +240,8 @@ impl Terminal {
         self.types("Password: ");
         self.is_silent();
         self.enter(&super::password(name));
+        self.types(STAY);
+        self.enter("");
         self.sees(&welcome(name));
         self.types("> ");
     }

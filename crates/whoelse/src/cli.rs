@@ -196,6 +196,10 @@ pub struct Client {
     /// Log in with the password on the first line of this file. [default: $WHOELSE_PASSWORD]
     #[arg(long, value_name = "FILE", requires = "user")]
     pub password_file: Option<PathBuf>,
+    /// Stay logged in on this computer: the next start needs no password, until `logout` or a new
+    /// password. A token is kept in the state directory, never the password.
+    #[arg(long)]
+    pub remember: bool,
     /// Print one JSON object a line (docs/scripting.md).
     #[arg(long)]
     pub json: bool,
@@ -205,7 +209,7 @@ pub struct Client {
     /// Begin with TLS at once, instead of asking for it (XEP-0368).
     #[arg(long)]
     pub direct_tls: bool,
-    /// Keep pinned certificates and keys in this directory. [default: the user's state directory]
+    /// Keep pinned certificates, keys and remembered logins in this directory. [default: the user's state directory]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// Call this device so, to whoever may see it online, to its other devices and to the server.

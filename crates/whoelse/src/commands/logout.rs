@@ -1,4 +1,5 @@
-//! `logout`: end the session and all private chats; the program stays.
+//! `logout`: end the session and all private chats, and forget the login if it is remembered; the
+//! program stays.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 pub const COMMAND: TypedCommand = TypedCommand {
     name: "logout",
     usage: "logout",
-    help: "Log out and close all private chats; the program stays, and `login` works.",
+    help: "Log out, also of this computer, and close all private chats; `login` works.",
     // A private chat may have outlived the session.
     when: When::Always,
     run: |seat, args| Box::pin(run(seat, args)),

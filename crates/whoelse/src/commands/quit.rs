@@ -1,4 +1,4 @@
-//! `quit`: end the program.
+//! `quit`: end the program. A login that is remembered is there for the next start.
 
 use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 

@@ -11,6 +11,9 @@ pub enum Ask {
     Line(&'static str),
     /// A password, with this prompt: neither echoed nor remembered.
     Secret(&'static str),
+    /// A line, with this prompt, that nobody has to answer: it is empty, and not asked for, where
+    /// something was typed ahead or the input has ended.
+    Choice(&'static str),
 }
 
 /// The user's input.

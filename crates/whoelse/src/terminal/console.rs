@@ -189,7 +189,9 @@ impl Console {
 
     fn answer(&mut self, answer: Option<Answer>) {
         if let Some(Answer { to, typed, echo }) = answer {
-            self.above.push(Line::from(echo));
+            if !echo.is_empty() {
+                self.above.push(Line::from(echo));
+            }
             // The asker may have stopped waiting.
             let _ = self.answers.send((to, typed));
         }

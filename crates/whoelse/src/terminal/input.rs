@@ -126,7 +126,7 @@ impl Input {
     fn tell_prompt(&self, ask: &Ask) {
         match (&self.script, ask) {
             (Some(_), Ask::Secret(_)) if io::stdin().is_terminal() => {}
-            (Some(script), Ask::Line(prompt) | Ask::Secret(prompt)) => {
+            (Some(script), Ask::Line(prompt) | Ask::Secret(prompt) | Ask::Choice(prompt)) => {
                 script.tell(&Said::Prompt(prompt));
             }
             _ => {}

@@ -1,6 +1,9 @@
 //! The login dialogue (docs/behaviour.md, Log in): asks for a name and a password, and for a new
 //! name twice for a password.
 //!
+//! A login that is remembered on this computer takes the place of the password, and only of that one
+//! name's. Whether to remember one is asked where a person sees it, before it begins.
+//!
 //! Every refusal is reported once. After a wrong password it asks again, whatever the server does
 //! about it. An error that asking again cannot fix ends the dialogue, and the prompt returns. So
 //! does an empty line at any question.
@@ -11,6 +14,7 @@ use whoelse_xmpp::BareJid;
 use super::asking::{Ask, Typed};
 use super::face::Face;
 use super::input::Input;
+use super::options::Given;
 use super::said::Said;
 use crate::commands;
 use crate::say::{condition, text, words};
@@ -33,6 +37,29 @@ pub struct Dialogue<'a> {
     pub client: &'a Client,
     pub input: &'a mut Input,
     pub face: &'a Face,
+    pub remember: Remember,
+}
+
+/// Whether a login is remembered on this computer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remember {
+    /// The command line says so.
+    Always,
+    /// Whoever logs in is asked.
+    Ask,
+    /// Nobody is there to be asked.
+    Never,
+}
+
+impl Remember {
+    /// Returns what the command line and the kind of input say.
+    pub fn of(given: &Given, face: &Face) -> Remember {
+        match (given.remember, face.for_people) {
+            (true, _) => Remember::Always,
+            (false, true) => Remember::Ask,
+            (false, false) => Remember::Never,
+        }
+    }
 }
 
 /// Why the dialogue stops.
@@ -72,6 +99,17 @@ impl Dialogue<'_> {
                 return Ok(false);
             }
         };
+        match self.client.login_remembered(&name).await {
+            Ok(_) => return Ok(true),
+            // A changed certificate is found once more below, and warned about.
+            Err(LoginError::NotRemembered | LoginError::Connect(ConnectError::Changed { .. })) => {}
+            Err(why) => {
+                self.fail(condition::of_login(&why), words::login_error(&why, &name));
+                if !matches!(why, LoginError::TokenRefused { .. }) {
+                    return Ok(false);
+                }
+            }
+        }
         match self.client.probe(&name).await {
             Ok(Probe::Free) => self.new_account(&name).await,
             Ok(Probe::Known | Probe::Closed) => self.known_account(&name).await,
@@ -101,6 +139,7 @@ impl Dialogue<'_> {
     }
 
     async fn known_account(&mut self, name: &str) -> Result<bool, Stop> {
+        let mut remember = None;
         loop {
             let typed = self.line(Ask::Secret("Password: ")).await?;
             let password = match Password::new(&typed) {
@@ -110,8 +149,12 @@ impl Dialogue<'_> {
                     continue;
                 }
             };
-            match self.client.login(name, password.clone()).await {
-                Ok(_) => return Ok(true),
+            let remember = match remember {
+                Some(answer) => answer,
+                None => *remember.insert(self.ask_to_remember().await?),
+            };
+            match self.enter(name, password, remember).await {
+                Ok(()) => return Ok(true),
                 Err(
                     why @ (LoginError::WrongPassword { .. } | LoginError::FormerPassword { .. }),
                 ) => {
@@ -157,7 +200,7 @@ impl Dialogue<'_> {
                     return Ok(false);
                 }
                 self.client.trust(fingerprint).await;
-                self.log_in(name, password).await
+                self.log_in(name, password, false).await
             }
             Err(why) => {
                 self.fail(condition::of_login(&why), words::login_error(&why, name));
@@ -183,22 +226,50 @@ impl Dialogue<'_> {
             }
             self.fail("bad-password", "the two passwords are not the same".to_owned());
         };
+        let remember = self.ask_to_remember().await?;
         if let Err(why) = self.client.register(name, password.clone()).await {
             self.fail(condition::of_register(&why), words::register_error(&why, name));
             return Ok(false);
         }
-        self.log_in(name, password).await
+        self.log_in(name, password, remember).await
+    }
+
+    /// Returns whether to remember the login.
+    async fn ask_to_remember(&mut self) -> Result<bool, Stop> {
+        match self.remember {
+            Remember::Always => return Ok(true),
+            Remember::Ask if self.client.can_remember().await => {}
+            Remember::Ask | Remember::Never => return Ok(false),
+        }
+        match self.input.answer(Ask::Choice("Stay logged in on this computer? [y/N] ")).await {
+            Typed::Line(line) => Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes")),
+            ended => Err(Stop::Ended(ended)),
+        }
     }
 
     /// Logs in with a password that is known to be right.
-    async fn log_in(&mut self, name: &str, password: Password) -> Result<bool, Stop> {
-        match self.client.login(name, password).await {
-            Ok(_) => Ok(true),
+    async fn log_in(
+        &mut self,
+        name: &str,
+        password: Password,
+        remember: bool,
+    ) -> Result<bool, Stop> {
+        match self.enter(name, password, remember).await {
+            Ok(()) => Ok(true),
             Err(why) => {
                 self.fail(condition::of_login(&why), words::login_error(&why, name));
                 Ok(false)
             }
         }
+    }
+
+    async fn enter(
+        &self,
+        name: &str,
+        password: Password,
+        remember: bool,
+    ) -> Result<(), LoginError> {
+        enter(self.client, self.face, name, password, remember).await
     }
 
     fn fail(&self, condition: &'static str, words: String) {
@@ -212,6 +283,24 @@ impl Dialogue<'_> {
             ended => Err(Stop::Ended(ended)),
         }
     }
+}
+
+/// Logs in by a password. If the login was to be remembered and is not, that is said.
+pub async fn enter(
+    client: &Client,
+    face: &Face,
+    name: &str,
+    password: Password,
+    remember: bool,
+) -> Result<(), LoginError> {
+    match remember {
+        true => client.login_and_remember(name, password).await?,
+        false => client.login(name, password).await?,
+    };
+    if remember && !client.is_remembered() {
+        face.tell(&Said::Notice("this login cannot be remembered here"));
+    }
+    Ok(())
 }
 
 /// Returns the name of an account here; the user may have typed the whole address.

@@ -83,7 +83,8 @@ async fn chat(options: cli::Client) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    config.resource = Some(device::session_name(device.or(settled.device).as_deref()));
+    config.device = device.or(settled.device);
+    config.resource = Some(device::session_name(config.device.as_deref()));
     let server = config.address();
     let relaying = relaying.unwrap_or(settled.private.relay);
     let settings = whoelse_p2p::Config { relaying, state: config.state.clone() };

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use whoelse_client::{Client, ConnectError, Password};
+use whoelse_client::{Client, ConnectError, LoginError, Password};
 use whoelse_p2p::PrivateChats;
 
 use super::asking::Typed;
 use super::face::Face;
 use super::input::Input;
-use super::login::{Dialogue, Outcome};
+use super::login::{Dialogue, Outcome, Remember, enter};
 use super::options::Given;
 use super::said::Said;
 use super::undone::{self, AtWork, Connection};
@@ -117,8 +117,8 @@ impl Terminal {
     /// mistake.
     async fn log_in_given(&self, password: Password, reader: Reader) -> Result<(), String> {
         let name = self.given.user.as_deref().unwrap_or_default();
-        match self.client.login(name, password).await {
-            Ok(_) => Ok(()),
+        match self.enter_given(name, password).await {
+            Ok(()) => Ok(()),
             Err(why) => {
                 let condition = condition::of_login(&why);
                 let words = words::login_error_for(&why, name, reader);
@@ -134,6 +134,19 @@ impl Terminal {
                 Err(words)
             }
         }
+    }
+
+    /// Logs in with what is remembered, if the login is to be remembered and is, and otherwise with the
+    /// password.
+    async fn enter_given(&self, name: &str, password: Password) -> Result<(), LoginError> {
+        let remember = self.given.remember;
+        if remember {
+            match self.client.login_remembered(name).await {
+                Err(LoginError::NotRemembered | LoginError::TokenRefused { .. }) => {}
+                entered => return entered.map(|_| ()),
+            }
+        }
+        enter(&self.client, &self.face, name, password, remember).await
     }
 
     /// Connects, and asks for what is missing. Returns a command that was typed instead of a name,
@@ -164,8 +177,9 @@ impl Terminal {
                 return Ok(None);
             }
         }
+        let remember = Remember::of(&self.given, &self.face);
         let Terminal { client, input, face, .. } = self;
-        match (Dialogue { client, input, face }).run(name).await {
+        match (Dialogue { client, input, face, remember }).run(name).await {
             Outcome::In => {
                 self.input.keep_ahead().await;
                 Ok(None)

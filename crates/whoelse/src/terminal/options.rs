@@ -14,6 +14,8 @@ pub struct Given {
     pub user: Option<String>,
     /// If it is set, nothing is asked.
     pub password: Option<Password>,
+    /// Whether the login is remembered without a question.
+    pub remember: bool,
 }
 
 /// Returns the client's settings and the login, from the command line.
@@ -60,7 +62,7 @@ pub fn of(options: cli::Client) -> Result<(Config, Given), String> {
     };
     config.state = options.state_dir.or_else(|| user_directory("XDG_STATE_HOME", ".local/state"));
     config.verdicts = options.json;
-    Ok((config, Given { user, password }))
+    Ok((config, Given { user, password, remember: options.remember }))
 }
 
 #[cfg(test)]

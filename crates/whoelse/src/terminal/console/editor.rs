@@ -20,7 +20,7 @@ use crate::terminal::asking::{Ask, Typed};
 /// Bytes of keys that wait; above it no more are read, and the terminal keeps them.
 const MOST_AHEAD: usize = 1 << 20;
 
-/// The answer to a question, and what stays of it on the screen.
+/// The answer to a question, and what stays of it on the screen; nothing if that is empty.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Answer {
     pub to: Ask,
@@ -81,9 +81,17 @@ impl Editor {
 
     /// Asks, in place of the present question; returns the answer if it was typed ahead.
     pub fn ask(&mut self, ask: Ask) -> Option<Answer> {
+        // Whoever has typed on did not wait for it: what follows is no answer to this, and perhaps the
+        // password once more.
+        if let Ask::Choice(_) = ask
+            && (!self.ahead.is_empty() || self.ended.is_some())
+        {
+            let typed = Typed::Line(String::new());
+            return Some(Answer { to: ask, typed, echo: String::new() });
+        }
         let takes_all = match ask {
             Ask::Secret(_) => true,
-            Ask::Line(_) => !self.guarded,
+            Ask::Line(_) | Ask::Choice(_) => !self.guarded,
             Ask::Command => !self.guarded && !self.is_expecting,
         };
         self.is_expecting = false;
@@ -156,7 +164,7 @@ impl Editor {
             (Ask::Command, None) => {
                 row::of(&self.prompt, self.command.text(), self.command.cursor(), columns)
             }
-            (Ask::Line(prompt), _) => {
+            (Ask::Line(prompt) | Ask::Choice(prompt), _) => {
                 row::of(prompt, self.answer.text(), self.answer.cursor(), columns)
             }
             (Ask::Secret(prompt), _) => row::of(prompt, "", 0, columns),
@@ -259,7 +267,8 @@ impl Editor {
 
     fn finish(&mut self, typed: Typed) -> Option<Answer> {
         let mut echo = self.echo();
-        if let (Typed::Line(line), Some(Ask::Command | Ask::Line(_))) = (&typed, &self.ask) {
+        let is_shown = matches!(self.ask, Some(Ask::Command | Ask::Line(_) | Ask::Choice(_)));
+        if let (Typed::Line(line), true) = (&typed, is_shown) {
             echo.push_str(&text::lines(line));
         }
         if let (Typed::Line(line), Some(Ask::Secret(_))) = (&typed, &self.ask) {
@@ -274,7 +283,9 @@ impl Editor {
     fn echo(&self) -> String {
         match self.ask {
             Some(Ask::Command) => format!("{}{}", self.prompt, text::lines(self.command.text())),
-            Some(Ask::Line(prompt)) => format!("{prompt}{}", text::lines(self.answer.text())),
+            Some(Ask::Line(prompt) | Ask::Choice(prompt)) => {
+                format!("{prompt}{}", text::lines(self.answer.text()))
+            }
             Some(Ask::Secret(prompt)) => prompt.to_owned(),
             None => String::new(),
         }
@@ -567,5 +578,42 @@ mod tests {
         assert!(editor.ahead_bytes < MOST_AHEAD + 2_000);
         editor.ask(Ask::Command);
         assert!(editor.has_room());
+    }
+
+    #[test]
+    fn a_choice_is_not_put_to_whoever_has_typed_on() {
+        const CHOICE: Ask = Ask::Choice("Stay? ");
+        for ahead in ["secret\n", "help\n", "he"] {
+            let mut editor = Editor::new("> ");
+            editor.ask(NAME);
+            type_in(&mut editor, "alice\n");
+            editor.ask(SECRET);
+            type_in(&mut editor, &format!("secret\n{ahead}"));
+
+            let answer = editor.ask(CHOICE).unwrap();
+
+            assert_eq!((typed(Some(answer)), editor.row(80)), ("".to_owned(), None));
+            editor.keep_ahead();
+            let next = editor.ask(Ask::Command);
+            match ahead {
+                "help\n" => assert_eq!(typed(next), "help"),
+                _ => assert_eq!(next, None),
+            }
+        }
+    }
+
+    #[test]
+    fn a_choice_is_shown_and_answered_where_nothing_was_typed() {
+        const CHOICE: Ask = Ask::Choice("Stay? ");
+        let mut editor = Editor::new("> ");
+        assert_eq!(editor.ask(CHOICE), None);
+        assert!(editor.row(80).unwrap().shown.contains("Stay? "));
+
+        let answers = type_in(&mut editor, "y\n");
+        assert_eq!((answers.len(), answers[0].echo.as_str()), (1, "Stay? y"));
+
+        editor.end(Typed::End);
+        assert_eq!(typed(editor.ask(CHOICE)), "");
+        assert_eq!(editor.ask(NAME).unwrap().typed, Typed::End);
     }
 }
