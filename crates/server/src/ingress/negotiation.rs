@@ -279,6 +279,11 @@ impl Negotiation {
         }
     }
 
+    /// Takes over who has logged in; whose turn it was to begin a session counts for nobody else.
+    fn proved(&mut self, principal: Principal) {
+        (self.principal, self.has_turn) = (Some(principal), false);
+    }
+
     /// Counts how a login attempt ended.
     fn count_login(&self, outcome: &'static str) {
         self.connections.node.counters.logins.inc([self.mechanism, outcome]);
@@ -334,7 +339,7 @@ impl Negotiation {
                         if let Some(password) = self.told.take() {
                             node.complete_verifiers(&principal, password);
                         }
-                        (self.principal, self.has_turn) = (Some(principal), false);
+                        self.proved(principal);
                     }
                     Err(refusal) => {
                         self.count_login("refused");
@@ -380,7 +385,8 @@ impl Negotiation {
         match node.login_by_token(&mut self.attempt, login, &agent, wanted, way).await {
             Ok(LetIn { principal, answer, given }) => {
                 self.count_login("ok");
-                (self.principal, self.given) = (Some(principal), given);
+                self.proved(principal);
+                self.given = given;
                 machine.token_accepted(answer);
             }
             Err(refusal) => {
@@ -426,7 +432,7 @@ impl Negotiation {
     ) {
         let Some(wanted) = authzid.filter(|wanted| wanted.local().is_some()) else {
             self.count_login("ok");
-            self.principal = Some(Principal::server());
+            self.proved(Principal::server());
             machine.succeeded_as(node.address());
             return;
         };
@@ -437,7 +443,7 @@ impl Negotiation {
                     Deed::of(&node.domain_name(), &self.peer.address, "act-as", node.clock.now())
                         .about("accountjid", &[account.jid().to_string()]);
                 node.record(Deed { end: Ok("done".to_owned()), ..deed }).await;
-                self.principal = Some(Principal::of(&account, self.rights()));
+                self.proved(Principal::of(&account, self.rights()));
                 machine.succeeded_as(wanted);
             }
             Ok(None) => {
