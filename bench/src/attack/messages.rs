@@ -1,6 +1,8 @@
 //! Row 51: four write as fast as the server reads, to one who is absent and to one who reads, what
 //! is kept and what is not.
 
+use std::sync::Arc;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 
@@ -13,24 +15,19 @@ use crate::load::log_in;
 const AT_ONCE: usize = 16;
 
 /// Does it.
-pub async fn run(field: &Field) {
+pub async fn run(field: &Arc<Field>) {
     let Ok(clients) = log_in(&field.entrance, ATTACKERS.start..ATTACKERS.start + 4, 0..1).await
     else {
         return;
     };
-    let (told, mut counted) = tokio::sync::mpsc::channel(1);
     let mut writing = JoinSet::new();
     for client in clients {
-        let told = told.clone();
-        writing.spawn(write(client, told));
+        writing.spawn(write(field.clone(), client));
     }
-    drop(told);
-    while counted.recv().await.is_some() {
-        (0..AT_ONCE).for_each(|_| field.did());
-    }
+    writing.join_all().await;
 }
 
-async fn write(client: Client, told: tokio::sync::mpsc::Sender<()>) -> Result<(), Failed> {
+async fn write(field: Arc<Field>, client: Client) -> Result<(), Failed> {
     let body = "x".repeat(1_000);
     let kept = format!(
         "<message to='{}@localhost' type='chat'><body>{body}</body></message>",
@@ -51,7 +48,7 @@ async fn write(client: Client, told: tokio::sync::mpsc::Sender<()>) -> Result<()
         loop {
             write.write_all(said.as_bytes()).await?;
             write.flush().await?;
-            told.send(()).await?;
+            (0..AT_ONCE).for_each(|_| field.did());
         }
     };
     tokio::select! {
