@@ -1,10 +1,13 @@
 //! The elements of SASL2 (XEP-0388): whatever a peer puts into them, what is read can be written and
-//! is read alike again, and nothing in it is longer than what came.
+//! is read alike again, nothing in it is longer than what came, and all of it together has a bound.
 
 use whoelse_stream::sasl2::{Authenticate, Authentication, Success};
 use whoelse_xmpp::Stanza;
 
 use crate::choices::Choices;
+
+/// The most bytes of what is kept of a login's children.
+const ROOM: usize = 16 << 10;
 
 const PARTS: &[&str] = &[
     "<initial-response>AGJvYgBwZW5jaWw=</initial-response>",
@@ -65,9 +68,12 @@ pub fn elements(data: &[u8]) {
         let again = Authenticate::read(&again).expect("what is written can be read");
         assert_eq!(again.encode(), written);
         let features = read.bind.iter().flat_map(|bind| &bind.features);
+        let mut kept = 0;
         for inside in read.others.iter().chain(features) {
             assert!(inside.bytes().len() <= came);
+            kept += inside.bytes().len();
         }
+        assert!(kept <= ROOM, "{kept} bytes of {came}");
     }
     if let Some(read) = Success::read(&element) {
         assert!(read.others.iter().all(|inside| inside.bytes().len() <= came));

@@ -15,9 +15,10 @@ use whoelse_xmpp::{Child, Jid, Stanza, ns};
 /// list of their devices; what is longer is cut.
 const TEXT: usize = 128;
 
-/// The most bytes that one child of `<authenticate/>` may have once the declarations around it are
-/// part of it: more than the element itself may have before a login.
-const CHILD: usize = 16 << 10;
+/// The most bytes that a child may have once the declarations around it are part of it, and that all
+/// those together may have that are kept of an `<authenticate/>`: more than the element itself may
+/// have before a login.
+const ROOM: usize = 16 << 10;
 
 /// `<authentication/>`, the stream feature: what can be used in `<authenticate/>`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -152,6 +153,7 @@ impl Authenticate {
             mechanism: element.attr("mechanism").unwrap_or_default().into(),
             ..Authenticate::default()
         };
+        let mut room = Room(ROOM);
         for child in element.children() {
             match (child.name(), child.ns()) {
                 ("initial-response", ns::SASL2) => {
@@ -165,9 +167,11 @@ impl Authenticate {
                 // An element of this profile that we do not know means nothing, and one without a
                 // namespace of its own is of no specification.
                 (_, ns::SASL2 | ns::CLIENT) => {}
-                ("resume", ns::SM) => read.resume = Some(Resume::read(&alone(element, child)?)?),
-                ("bind", ns::BIND2) => read.bind = Some(Bind::read(element, child)?),
-                _ => read.others.push(alone(element, child)?),
+                ("resume", ns::SM) => {
+                    read.resume = Some(Resume::read(&alone(element, child, ROOM)?)?)
+                }
+                ("bind", ns::BIND2) => read.bind = Some(Bind::read(element, child, &mut room)?),
+                _ => read.others.push(room.take(element, child)?),
             }
         }
         Ok(read)
@@ -327,7 +331,7 @@ pub struct Bind {
 }
 
 impl Bind {
-    fn read(element: &Stanza, child: &Child) -> Result<Bind, Condition> {
+    fn read(element: &Stanza, child: &Child, room: &mut Room) -> Result<Bind, Condition> {
         let mut read = Bind::default();
         for inside in element.grandchildren(child) {
             match (inside.name(), inside.ns()) {
@@ -336,7 +340,7 @@ impl Bind {
                     read.tag = Some(tag).filter(|tag| !tag.is_empty());
                 }
                 (_, ns::BIND2 | ns::CLIENT) => {}
-                _ => read.features.push(alone(element, &inside)?),
+                _ => read.features.push(room.take(element, &inside)?),
             }
         }
         Ok(read)
@@ -351,14 +355,27 @@ impl Bind {
     }
 }
 
-/// Returns the children of an element, each as it would stand alone.
-pub(crate) fn parts(element: &Stanza) -> impl Iterator<Item = Stanza> + '_ {
-    element.children().iter().filter_map(|child| alone(element, child).ok())
+/// The room that is left for the children that are kept. Each of them gets what is declared around
+/// it, so many small ones can be far longer than the element in which they came.
+struct Room(usize);
+
+impl Room {
+    /// Returns a child as an element of its own, if there is room for it.
+    fn take(&mut self, element: &Stanza, child: &Child) -> Result<Stanza, Condition> {
+        let alone = alone(element, child, self.0)?;
+        self.0 = self.0.saturating_sub(alone.bytes().len());
+        Ok(alone)
+    }
 }
 
-/// Returns a child as an element of its own.
-fn alone(element: &Stanza, child: &Child) -> Result<Stanza, Condition> {
-    let alone = element.alone(std::slice::from_ref(child), CHILD);
+/// Returns the children of an element, each as it would stand alone.
+pub(crate) fn parts(element: &Stanza) -> impl Iterator<Item = Stanza> + '_ {
+    element.children().iter().filter_map(|child| alone(element, child, ROOM).ok())
+}
+
+/// Returns a child as an element of its own, in at most so many bytes.
+fn alone(element: &Stanza, child: &Child, most: usize) -> Result<Stanza, Condition> {
+    let alone = element.alone(std::slice::from_ref(child), most);
     let alone = alone.and_then(|alone| Stanza::parse(alone).ok());
     alone.ok_or(Condition::MalformedRequest)
 }
@@ -384,7 +401,7 @@ impl Success {
         Some(Success {
             additional_data: data.map(|data| sasl::decode(&data)).transpose().ok()?,
             authorization_identifier: Jid::parse(&address).ok()?,
-            others: others.map(|child| alone(element, child).ok()).collect::<Option<_>>()?,
+            others: others.map(|child| alone(element, child, ROOM).ok()).collect::<Option<_>>()?,
         })
     }
 

@@ -161,6 +161,28 @@ fn a_child_means_alone_what_it_means_inside() {
 }
 
 #[test]
+fn children_that_share_a_long_declaration_have_no_more_room_than_others() {
+    let declared = format!("urn:{}", "x".repeat(ROOM / 4));
+    let bind = ["<b:bind>", "</b:bind>"];
+    for (parts, fits) in [
+        (["", "<a:x/><a:x/><a:x/>", ""], true),
+        (["", "<a:x/><a:x/><a:x/><a:x/>", ""], false),
+        ([bind[0], "<a:x/><a:x/><a:x/>", bind[1]], true),
+        ([bind[0], "<a:x/><a:x/><a:x/><a:x/>", bind[1]], false),
+        (["<a:x/><a:x/><b:bind><a:x/>", bind[1], ""], true),
+        (["<a:x/><a:x/><b:bind><a:x/><a:x/>", bind[1], ""], false),
+    ] {
+        let children = parts.concat();
+        let read = read(&format!(
+            "<authenticate xmlns='urn:xmpp:sasl:2' xmlns:b='urn:xmpp:bind:0' \
+             xmlns:a='{declared}' mechanism='PLAIN'>{children}</authenticate>"
+        ));
+        let refused = read.err();
+        assert_eq!(refused, (!fits).then_some(Condition::MalformedRequest), "{children}");
+    }
+}
+
+#[test]
 fn a_child_without_a_namespace_of_its_own_is_of_no_specification() {
     let xml = "<s:authenticate xmlns:s='urn:xmpp:sasl:2' mechanism='PLAIN'><user-agent id='x'/>\
                <b:bind xmlns:b='urn:xmpp:bind:0'><tag>x</tag></b:bind></s:authenticate>";
