@@ -65,6 +65,11 @@ impl Authentication {
 }
 
 impl Inline {
+    /// Whether tokens of a mechanism are given.
+    pub(crate) fn gives(&self, mechanism: Mechanism) -> bool {
+        self.fast.iter().any(|name| name == mechanism.name())
+    }
+
     fn read(features: &Stanza, inline: &Child) -> Inline {
         let inside = features.grandchildren(inline);
         let bind = inside.iter().find(|child| child.is("bind", ns::BIND2));

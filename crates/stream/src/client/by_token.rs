@@ -97,11 +97,8 @@ impl Machine {
 
     /// The mechanisms of tokens that the server offers, the strongest first.
     fn offered_for_tokens(&self) -> impl Iterator<Item = Mechanism> + '_ {
-        let offered = self.features.sasl2.as_ref().filter(|_| self.speaks_sasl2());
-        let offers = move |mechanism: &Mechanism| {
-            offered.is_some_and(|it| it.inline.fast.iter().any(|name| name == mechanism.name()))
-        };
-        Mechanism::OF_TOKENS.into_iter().filter(offers)
+        let offered = self.offered_inline();
+        Mechanism::OF_TOKENS.into_iter().filter(move |it| offered.is_some_and(|o| o.gives(*it)))
     }
 
     /// Returns the data to which a mechanism is bound; `None` if the channel has none, or if the

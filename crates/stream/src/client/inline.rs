@@ -38,16 +38,15 @@ impl Machine {
     }
 
     fn resume_inline(&self) -> Option<Resume> {
-        let wanted = self.wants_session && self.offered_inline().resume;
-        let resume = self.config.resume.as_ref().filter(|_| wanted)?;
+        let resume = self.config.resume.as_ref().filter(|_| self.wants_session)?;
+        self.offered_inline().filter(|inline| inline.resume)?;
         Some(Resume { previd: resume.previd.clone(), h: resume.h })
     }
 
     fn bind_inline(&self) -> Option<Bind> {
         let sasl2 = self.config.sasl2.as_ref().filter(|_| self.wants_session)?;
         let mut bind = sasl2.bind.clone()?;
-        let inline = self.offered_inline();
-        let offered = inline.bind.as_deref()?;
+        let offered = self.offered_to_bind()?;
         if !bind.features.iter().all(|feature| is_among(offered, feature.ns())) {
             return None;
         }
@@ -60,13 +59,18 @@ impl Machine {
 
     /// Whether stream management is wanted, and can be asked for while binding.
     fn counts_inline(&self) -> bool {
-        let inline = self.offered_inline();
-        let offered = inline.bind.as_deref().unwrap_or_default();
-        self.config.want_sm && is_among(offered, ns::SM)
+        self.config.want_sm && is_among(self.offered_to_bind().unwrap_or_default(), ns::SM)
     }
 
-    fn offered_inline(&self) -> Inline {
-        self.features.sasl2.as_ref().map(|sasl2| sasl2.inline.clone()).unwrap_or_default()
+    /// Returns the features that can be enabled while binding, if that can be asked for.
+    fn offered_to_bind(&self) -> Option<&[String]> {
+        self.offered_inline()?.bind.as_deref()
+    }
+
+    /// Returns what can be asked for along with a login by SASL2, if that is spoken.
+    pub(super) fn offered_inline(&self) -> Option<&Inline> {
+        let offered = self.features.sasl2.as_ref().filter(|_| self.speaks_sasl2())?;
+        Some(&offered.inline)
     }
 
     /// Goes on after a proved success, with what it says about the wishes of the login.

@@ -12,19 +12,23 @@ use crate::sasl2::Inline;
 impl Machine {
     /// What is offered to be asked for along with a login, on this stream in its present state.
     pub(in crate::c2s) fn offered_inline(&self) -> Option<Inline> {
-        let inline = self.config.sasl2.as_ref().filter(|_| self.offers_sasl2())?;
+        let inline = self.allowed_inline()?;
         let tokens = self.offered_tokens().map(|mechanism| mechanism.name().to_owned());
         Some(Inline { fast: tokens.collect(), ..inline.clone() })
+    }
+
+    fn allowed_inline(&self) -> Option<&Inline> {
+        self.config.sasl2.as_ref().filter(|_| self.offers_sasl2())
     }
 
     /// The mechanisms of tokens that are offered on this stream in its present state: those whose
     /// binding the channel has.
     pub(super) fn offered_tokens(&self) -> impl Iterator<Item = Mechanism> + '_ {
-        let inline = self.config.sasl2.as_ref().filter(|_| self.offers_sasl2());
-        let known = move |name: &str| inline.is_some_and(|it| it.fast.iter().any(|it| it == name));
+        let inline = self.allowed_inline();
         Mechanism::OF_TOKENS.into_iter().filter(move |mechanism| match mechanism {
             Mechanism::HashedToken(binding) => {
-                known(mechanism.name()) && binding.data(&self.channel).is_some()
+                inline.is_some_and(|it| it.gives(*mechanism))
+                    && binding.data(&self.channel).is_some()
             }
             Mechanism::Scram { .. } | Mechanism::Plain | Mechanism::External => false,
         })
