@@ -571,9 +571,17 @@ fn three_wrong_passwords_and_then_the_right_one() {
     }
 }
 
-/// Logs in by SASL2 and Bind 2 with a server that offers this, and returns how it went.
+/// Logs in with a server that offers to do this along with it, and returns how it went.
 fn offered(inline: Option<Inline>, config: client::Config) -> (Pair, Vec<client::Step>) {
-    let mut pair = Pair::with(Memory::with("bob", "pencil"), config, 1 << 20);
+    logs_in(Memory::with("bob", "pencil"), inline, config)
+}
+
+fn logs_in(
+    memory: Memory,
+    inline: Option<Inline>,
+    config: client::Config,
+) -> (Pair, Vec<client::Step>) {
+    let mut pair = Pair::with(memory, config, 1 << 20);
     let config = c2s::Config { sasl2: inline, ..c2s::Config::new(DOMAIN) };
     pair.server = c2s::Machine::new(Arc::new(config), None);
     pair.run();
@@ -625,7 +633,7 @@ fn a_feature_that_cannot_be_had_while_binding_keeps_the_client_from_it() {
 }
 
 /// Logs in to resume the session `s1`, which the server may have.
-fn resumes(way: client::Config, has: bool) -> (Pair, Vec<client::Step>) {
+fn resumes_with(inline: Inline, way: client::Config, has: bool) -> (Pair, Vec<client::Step>) {
     let mut memory = Memory::with("bob", "pencil");
     if has {
         let mut session = Counted::default();
@@ -633,11 +641,11 @@ fn resumes(way: client::Config, has: bool) -> (Pair, Vec<client::Step>) {
         memory.sessions.insert("s1".into(), session);
     }
     let resume = Some(Resumption { previd: "s1".into(), h: 0 });
-    let mut pair = Pair::with(memory, client::Config { resume, ..way }, 1 << 20);
-    pair.run();
-    pair.client.login("bob", password("pencil")).unwrap();
-    let steps = pair.run();
-    (pair, steps)
+    logs_in(memory, Some(inline), client::Config { resume, ..way })
+}
+
+fn resumes(way: client::Config, has: bool) -> (Pair, Vec<client::Step>) {
+    resumes_with(inline(), way, has)
 }
 
 #[test]
@@ -652,6 +660,24 @@ fn a_session_is_resumed_in_every_way_and_what_it_missed_follows() {
         };
         assert_eq!(missed.child_text("body", ns::CLIENT).unwrap(), "missed");
         assert!(pair.server.is_open() && !pair.said.contains("<iq "));
+    }
+}
+
+#[test]
+fn a_session_that_can_be_resumed_only_after_a_login_is_not_replaced_along_with_it() {
+    let after = || Inline { resume: false, ..inline() };
+    for way in ways() {
+        let (pair, steps) = resumes_with(after(), way.clone(), true);
+        let is_resumed = |it: &Opening| matches!(it, Opening::Resumed { h: 0 });
+        assert!(
+            matches!(&steps[..], [client::Step::Open(it), client::Step::Stanza(_)] if is_resumed(it))
+        );
+        assert!(!pair.said.contains(ns::BIND2), "{}", pair.said);
+
+        let (pair, steps) = resumes_with(after(), way, false);
+        assert!(matches!(&steps[..], [client::Step::NotResumed { h: None }, _]), "{steps:?}");
+        assert_eq!(bound(&steps), "bob@a.example/made-up");
+        assert!(!pair.said.contains(ns::BIND2), "{}", pair.said);
     }
 }
 

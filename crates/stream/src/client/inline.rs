@@ -46,6 +46,10 @@ impl Machine {
     fn bind_inline(&self) -> Option<Bind> {
         let sasl2 = self.config.sasl2.as_ref().filter(|_| self.wants_session)?;
         let mut bind = sasl2.bind.clone()?;
+        if self.config.resume.is_some() && self.resume_inline().is_none() {
+            // It is resumed after the login: a new session would take its place.
+            return None;
+        }
         let offered = self.offered_to_bind()?;
         if !bind.features.iter().all(|feature| is_among(offered, feature.ns())) {
             return None;
