@@ -155,8 +155,11 @@ impl Machine {
         }
         match (choose(Profile::Sasl2), older) {
             (Err(Denied::NoMechanism), older) => older,
-            // A list that is shorter than the other one was perhaps cut.
-            (Ok((_, Mechanism::Plain, _)), Ok(older)) => Ok(older),
+            // It has nothing but PLAIN. A list that is shorter than the other one was perhaps cut.
+            (
+                Ok((_, Mechanism::Plain, _)) | Err(Denied::Untrusted | Denied::OnlyPlain),
+                Ok(older),
+            ) => Ok(older),
             (newer, _) => newer,
         }
     }

@@ -621,19 +621,24 @@ fn sasl2_is_left_to_whoever_does_not_ask_for_it() {
 
 #[test]
 fn a_password_is_told_in_neither_profile_where_it_can_be_proved_in_one() {
-    let config = Config { transport: Transport::Tls, ..Config::new("a.example") };
-    let config = Config { sasl2: Some(Sasl2::default()), trust_channel: true, ..config };
-    let mut machine = Machine::new(config, None);
     let older = mechanisms(&["SCRAM-SHA-1", "PLAIN"]);
     let newer =
         sasl2_features("").replace("<stream:features>", "").replace("</stream:features>", "");
     let both = older.replace("</stream:features>", &format!("{newer}</stream:features>"));
-    send(&mut machine, &format!("{HEADER}{both}"));
-    said(&mut machine);
+    for (trust_channel, never_plain) in [(true, false), (false, false), (true, true)] {
+        let config = Config { transport: Transport::Tls, ..Config::new("a.example") };
+        let sasl2 = Some(Sasl2::default());
+        let config = Config { sasl2, trust_channel, never_plain, ..config };
+        let mut machine = Machine::new(config, None);
+        send(&mut machine, &format!("{HEADER}{both}"));
+        said(&mut machine);
 
-    machine.login("bob", password()).unwrap();
+        machine.login("bob", password()).unwrap();
 
-    assert!(said(&mut machine).starts_with("<auth "));
+        let said = said(&mut machine);
+        let scram = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'>";
+        assert!(said.starts_with(scram), "{said}");
+    }
 }
 
 #[test]
