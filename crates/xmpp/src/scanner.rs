@@ -79,12 +79,8 @@ pub struct Body {
     pub wait: Option<u32>,
     /// How many requests may be held.
     pub hold: Option<u32>,
-    /// The version of BOSH.
-    pub ver: Option<CompactString>,
     /// The last answer that has arrived; in the first request, that this will be said.
     pub ack: Option<u64>,
-    /// For how many seconds the client will not ask.
-    pub pause: Option<u32>,
     /// `xml:lang`.
     pub lang: Option<CompactString>,
     /// XEP-0206: the version of the stream.
