@@ -314,4 +314,4 @@ fn close(payload: &[u8]) -> Result<Found, CloseCode> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

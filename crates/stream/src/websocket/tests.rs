@@ -3,8 +3,9 @@
 
 use super::*;
 
-/// A frame of a client.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+/// A frame of a client, which begins with this byte.
+pub(crate) fn frame(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
+    let payload = payload.as_ref();
     let mut bytes = vec![first];
     match payload.len() {
         length @ 0..=125 => bytes.push(0x80 | length as u8),
@@ -95,7 +96,7 @@ fn a_message_comes_whole_or_in_frames_with_control_frames_between() {
 fn messages_of_every_length_of_head_are_unmasked() {
     for length in [0, 1, 7, 8, 9, 125, 126, 127, 65_535, 65_536, 70_001] {
         let text: String = (0..length).map(|i| char::from(b'a' + (i % 23) as u8)).collect();
-        assert_eq!(read_in_any_pieces(&frame(0x81, text.as_bytes())).unwrap(), message(&text));
+        assert_eq!(read_in_any_pieces(&frame(0x81, &text)).unwrap(), message(&text));
     }
 }
 

@@ -3,28 +3,12 @@
 
 use super::*;
 use crate::framing::Framing;
+use crate::websocket::tests::frame;
 use whoelse_xmpp::Scanner;
 
 const OPEN: &str = "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='a.example' \
                     version='1.0' xml:lang='de'/>";
 const CLOSE: &str = "<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>";
-
-/// One frame of a client.
-fn frame(first: u8, payload: &str) -> Vec<u8> {
-    let mask = [9, 8, 7, 6];
-    let mut bytes = vec![first, 0x80 | 127];
-    match payload.len() {
-        0..=125 => bytes[1] = 0x80 | payload.len() as u8,
-        126..=0xFFFF => {
-            bytes[1] = 0x80 | 126;
-            bytes.extend_from_slice(&(payload.len() as u16).to_be_bytes());
-        }
-        length => bytes.extend_from_slice(&(length as u64).to_be_bytes()),
-    }
-    bytes.extend_from_slice(&mask);
-    bytes.extend(payload.bytes().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    bytes
-}
 
 fn text(payload: &str) -> Vec<u8> {
     frame(0x81, payload)
@@ -201,10 +185,7 @@ fn what_ends_a_stream_on_tcp_ends_it_here() {
         let expected = if message == "<message/><message/>" { "not-authorized" } else { condition };
         assert_eq!(before, expected, "{message}");
     }
-    let mask = [9, 8, 7, 6];
-    let bytes: Vec<u8> =
-        b"<m>\xFF</m>".iter().zip(mask.iter().cycle()).map(|(b, m)| b ^ m).collect();
-    let latin = [vec![0x81, 0x80 | bytes.len() as u8], mask.to_vec(), bytes].concat();
+    let latin = frame(0x81, b"<m>\xFF</m>");
     assert_eq!(Web::open().ends(&latin), ("unsupported-encoding".into(), 1007));
 }
 
