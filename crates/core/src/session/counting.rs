@@ -32,7 +32,8 @@ pub(super) struct Counting {
     /// Without stream management: the highest number of the log that a connection has taken and not
     /// yet flushed.
     writing: i64,
-    /// The messages among what it has taken that are in no log, and the ends of pages of the archive.
+    /// What it has taken beside that and is confirmed one by one: messages that are in no log or came
+    /// ahead of it, and the ends of pages of the archive.
     unflushed: Vec<Queued>,
     /// The bytes that the session has posted to the keeper and that are not delivered or refused yet.
     posted_bytes: usize,
@@ -145,9 +146,8 @@ impl Counting {
         self.managed.is_some() && class != Class::Nonza
     }
 
-    /// Notes that a stanza is being written. Returns its number if writing it confirms a message
-    /// ahead of the log.
-    pub fn writes(&mut self, item: Queued) -> Option<i64> {
+    /// Notes that a stanza is being written.
+    pub fn writes(&mut self, item: Queued) {
         let class = item.stanza.class;
         let holds = self.holds(class);
         match &mut self.managed {
@@ -157,13 +157,13 @@ impl Counting {
                 managed.since_request += 1;
             }
             _ => match class {
-                Class::Kept(0) | Class::ArchivePage(_) => self.unflushed.push(item),
+                Class::Kept(0) | Class::AheadOfLog(_) | Class::ArchivePage(_) => {
+                    self.unflushed.push(item);
+                }
                 Class::Kept(seq) => self.writing = self.writing.max(seq as i64),
-                Class::AheadOfLog(seq) => return Some(seq as i64),
                 _ => {}
             },
         }
-        None
     }
 
     /// Whether to write an `<r/>` now: after so many stanzas, or after the last one.
@@ -180,7 +180,7 @@ impl Counting {
     }
 
     /// Notes that what was written is flushed. Returns the highest number of the log that this
-    /// confirms, and what is confirmed by it without a number.
+    /// confirms, and what is confirmed by it one by one.
     pub fn flushed(&mut self) -> (i64, Vec<Queued>) {
         (std::mem::take(&mut self.writing), std::mem::take(&mut self.unflushed))
     }
@@ -199,9 +199,10 @@ impl Counting {
         Ok((acked, managed.since_request > 0))
     }
 
-    /// What was written and is not acknowledged, in order.
+    /// What was written and is not acknowledged, in order; without stream management, what is not
+    /// flushed and is confirmed one by one.
     pub fn unacknowledged(&self) -> impl Iterator<Item = &Queued> {
-        self.managed.iter().flat_map(|managed| managed.sent.resend())
+        self.managed.iter().flat_map(|managed| managed.sent.resend()).chain(&self.unflushed)
     }
 
     /// How many stanzas were sent.

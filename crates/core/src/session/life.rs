@@ -121,6 +121,7 @@ impl Session {
         let acked = state.counting.acknowledged(h).map_err(|bad| (bad.h, bad.sent))?;
         let (acked, more_to_ask) = acked;
         let ask_again = more_to_ask && state.queue.is_empty();
+        state.release(&acked);
         self.note_confirmed(&mut state, &acked);
         let highest = self.confirmed_to(&state, highest(acked));
         drop(state);
@@ -131,13 +132,13 @@ impl Session {
         Ok(highest)
     }
 
-    /// Notes what the client has confirmed: gives back the room, and remembers what counts for itself
-    /// alone.
-    fn note_confirmed(&self, state: &mut State, acked: &[Queued]) {
-        acked.iter().for_each(|item| {
-            state.room.release(item.due, item.len());
-            state.page_confirmed(item.stanza.class);
-        });
+    /// Notes what the client has confirmed: pages of its archive, and messages that count for
+    /// themselves alone.
+    pub(super) fn note_confirmed(&self, state: &mut State, acked: &[Queued]) {
+        if acked.is_empty() {
+            return;
+        }
+        acked.iter().for_each(|item| state.page_confirmed(item.stanza.class));
         self.ahead_of_log(|early| {
             if early.is_empty() {
                 return;
@@ -213,6 +214,7 @@ impl Session {
             .counting
             .acknowledged(h)
             .map_err(|bad| ResumeRefused::TooHigh { h: bad.h, sent: bad.sent })?;
+        state.release(&acked);
         self.note_confirmed(state, &acked);
         let confirmed = highest(acked);
         state.queue.put_back(state.counting.resume());
@@ -268,8 +270,13 @@ impl Session {
 }
 
 impl State {
+    /// Gives back the room of what was acknowledged.
+    fn release(&mut self, acked: &[Queued]) {
+        acked.iter().for_each(|item| self.room.release(item.due, item.len()));
+    }
+
     /// Notes that the client has a page of its archive, if this is the class of one.
-    pub(super) fn page_confirmed(&mut self, class: Class) {
+    fn page_confirmed(&mut self, class: Class) {
         if let (Class::ArchivePage(page), Some(left)) = (class, self.reading.left_mut()) {
             left.page_confirmed(page);
         }

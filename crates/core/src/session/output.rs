@@ -422,9 +422,7 @@ impl Session {
             if !state.counting.holds(item.stanza.class) {
                 state.room.release(item.due, item.len());
             }
-            if let Some(ahead) = state.counting.writes(item) {
-                self.ahead_of_log(|early| early.confirm(ahead));
-            }
+            state.counting.writes(item);
         }
         taken.more = !state.queue.is_empty();
         // After the queue: an error in it must go out before the stanza that it answers counts as
@@ -453,7 +451,7 @@ impl Session {
     pub fn flushed(&self, epoch: u64) -> Result<i64, Superseded> {
         let mut state = self.holding(epoch)?;
         let (written, flushed) = state.counting.flushed();
-        flushed.iter().for_each(|item| state.page_confirmed(item.stanza.class));
+        self.note_confirmed(&mut state, &flushed);
         Ok(self.confirmed_to(&state, written))
     }
 

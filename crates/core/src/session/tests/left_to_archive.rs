@@ -105,6 +105,28 @@ fn without_counting_what_is_written_is_confirmed() {
 }
 
 #[test]
+fn without_counting_what_is_written_and_not_flushed_was_had_by_nobody() {
+    let session = reader();
+    written(&session, 1);
+    assert!(!session.own().ahead_of_log().is_confirmed(4));
+    assert_eq!(session.has_had(4, "elsewhere"), Had::Unconfirmed);
+
+    session.flushed(1).unwrap();
+    assert!(session.own().ahead_of_log().is_confirmed(4));
+    assert_eq!(session.has_had(4, "elsewhere"), Had::Yes);
+
+    deliver(&session, kept(6));
+    written(&session, 1);
+    let left = session.finish().unwrap().unconfirmed;
+
+    assert_eq!(
+        left.iter().map(|item| item.stanza.class).collect::<Vec<_>>(),
+        [Class::AheadOfLog(6)]
+    );
+    assert!(!session.own().ahead_of_log().is_confirmed(6));
+}
+
+#[test]
 fn what_another_device_has_confirmed_is_missed_no_more() {
     let session = reader();
     session.enable(None);
