@@ -11,7 +11,7 @@ use whoelse_core::session::Session;
 use whoelse_core::settings::count;
 use whoelse_core::turns::{OwnTurn, Turns};
 use whoelse_core::{Node, Time, delivery, settings};
-use whoelse_store::{Direction, LoggedMessage, Query, Shown};
+use whoelse_store::{Direction, LoggedMessage, Page, Query, Shown};
 use whoelse_xmpp::payload::xmpp_parsers::data_forms::DataForm;
 use whoelse_xmpp::payload::xmpp_parsers::mam;
 use whoelse_xmpp::payload::xmpp_parsers::rsm::SetQuery;
@@ -385,15 +385,17 @@ async fn joined(
     (after, to): (i64, i64),
 ) -> Result<(Vec<LoggedMessage>, (i64, i64)), StanzaError> {
     let Some(from) = session.missing_before(after) else { return Ok((Vec::new(), (after, to))) };
-    let read = cx.node.store.undelivered(cx.own.archive, from, STEP as i64);
-    let mut missing = cx.read(read).await?;
-    let last = missing.last().map(|row| row.seq).filter(|_| missing.len() >= STEP);
-    // What no archive shows was sent when it was there.
-    missing.retain(|row| row.seq <= after && row.direction == Direction::In);
-    match last.filter(|last| *last < after) {
-        Some(last) => Ok((missing, (from, last))),
-        None => Ok((missing, (from, to))),
-    }
+    let between = Query {
+        after_seq: Some(from),
+        before_seq: Some(after.saturating_add(1)),
+        limit: STEP as i64,
+        ..Query::default()
+    };
+    let Page { mut rows, complete } =
+        cx.read(cx.node.store.query(cx.own.archive, &between)).await?;
+    let last = rows.last().map(|row| row.seq).filter(|_| !complete);
+    rows.retain(|row| row.direction == Direction::In);
+    Ok((rows, (from, last.unwrap_or(to))))
 }
 
 /// Returns the numbers between which a page shows what matches its filter, if it is not about one

@@ -97,9 +97,13 @@ impl LeftToArchive {
         range.map_or(joins, |(_, to)| *to)
     }
 
-    /// Returns the number after which something before this number is missing that was left out.
-    pub fn missing_before(&self, number: i64, confirmed: i64) -> Option<i64> {
-        let (_, last) = self.out?;
+    /// Returns the number after which something before this number is missing that was left out, or may
+    /// be when the log is read further than `log_read_to`.
+    pub fn missing_before(&self, number: i64, confirmed: i64, log_read_to: i64) -> Option<i64> {
+        let last = match log_read_to < self.up_to {
+            true => self.up_to,
+            false => self.out?.1,
+        };
         let read_to = self.read_to(confirmed);
         (read_to < number.min(last)).then_some(read_to)
     }
@@ -189,13 +193,25 @@ mod tests {
     #[test]
     fn what_is_missing_before_a_page_begins_where_it_does_not_join_on() {
         let mut left = left();
-        assert_eq!(left.missing_before(15, 10), Some(11));
-        assert_eq!(left.missing_before(11, 10), None);
-        assert_eq!(left.missing_before(30, 19), None);
+        assert_eq!(left.missing_before(15, 10, 20), Some(11));
+        assert_eq!(left.missing_before(11, 10, 20), None);
+        assert_eq!(left.missing_before(30, 19, 20), None);
 
         read(&mut left, &[(11, 14)]);
-        assert_eq!((left.missing_before(15, 10), left.missing_before(14, 10)), (Some(14), None));
-        assert_eq!(LeftToArchive::up_to(20).missing_before(15, 10), None);
+        assert_eq!(left.missing_before(15, 10, 20), Some(14));
+        assert_eq!(left.missing_before(14, 10, 20), None);
+        assert_eq!(LeftToArchive::up_to(20).missing_before(15, 10, 20), None);
+    }
+
+    #[test]
+    fn before_the_log_is_read_everything_may_be_missing() {
+        let mut left = LeftToArchive::up_to(20);
+        assert_eq!(left.missing_before(15, 10, 0), Some(10));
+        assert_eq!(left.missing_before(10, 10, 0), None);
+        assert_eq!(left.missing_before(30, 20, 0), None);
+
+        read(&mut left, &[(10, 15)]);
+        assert_eq!(left.missing_before(15, 10, 12), None);
     }
 
     #[test]

@@ -585,9 +585,11 @@ impl Session {
     }
 
     /// The number after which something before this number is missing that was left to the archive, and
-    /// that nobody has confirmed.
+    /// that nobody has confirmed. What has not been read in the log yet may be left to it.
     pub fn missing_before(&self, number: i64) -> Option<i64> {
-        self.lock().reading.left()?.missing_before(number, self.confirmed())
+        let state = self.lock();
+        let left = state.reading.left()?;
+        left.missing_before(number, self.confirmed(), state.reading.has_all_to())
     }
 
     /// Returns the class of the end of a page that shows everything of the archive after the first
