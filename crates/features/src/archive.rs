@@ -124,8 +124,8 @@ impl Deref for Asked {
 async fn query(cx: SessionCx, request: mam::Query) -> Answer {
     let payer = cx.session.payer();
     let session = cx.session.clone();
-    // To whoever is sent what waits, it does not matter what a page shows.
-    let reads_what_waits = session.left_to_archive().is_some();
+    // To whoever has or is sent what waits, it does not matter what a page shows.
+    let reads_what_waits = session.waits_in_archive();
     let turns = cx.node.slots.get_or_default::<Turns>();
     let cx = Asked { own: cx.subject()?.clone(), cx: cx.into(), turns };
     let filter = Filter::read(request.form)?;

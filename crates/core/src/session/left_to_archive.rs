@@ -97,13 +97,19 @@ impl LeftToArchive {
         range.map_or(joins, |(_, to)| *to)
     }
 
+    /// Returns the last number that was left out, or may be when the log is read further than
+    /// `log_read_to`; 0 if nothing is.
+    pub fn last_out(&self, log_read_to: i64) -> i64 {
+        match log_read_to < self.up_to {
+            true => self.up_to,
+            false => self.out.map_or(0, |(_, last)| last),
+        }
+    }
+
     /// Returns the number after which something before this number is missing that was left out, or may
     /// be when the log is read further than `log_read_to`.
     pub fn missing_before(&self, number: i64, confirmed: i64, log_read_to: i64) -> Option<i64> {
-        let last = match log_read_to < self.up_to {
-            true => self.up_to,
-            false => self.out?.1,
-        };
+        let last = self.last_out(log_read_to);
         let read_to = self.read_to(confirmed);
         (read_to < number.min(last)).then_some(read_to)
     }

@@ -9,6 +9,7 @@ use whoelse_stream::{Output, sm};
 use whoelse_xmpp::{BareJid, Class, Outgoing, StreamCondition, StreamError};
 
 use super::late::{Anew, Late};
+use super::left_to_archive::LeftToArchive;
 use super::reading::Aside;
 use super::room::{Due, Sender};
 use super::{Drain, Queued, Session, State, Superseded, WaitsAs};
@@ -574,13 +575,22 @@ impl Session {
     // --- what is left to the archive ---
 
     /// XEP-0386: from now on, what the account's archive shows up to this number is not sent to the
-    /// session: its client reads it there.
+    /// session: its client reads it there. What is confirmed is not sent anyway.
     pub fn leave_to_archive(&self, up_to: i64) {
-        self.lock().reading.leave_to_archive(up_to);
+        if up_to > self.confirmed() {
+            self.lock().reading.leave_to_archive(up_to);
+        }
+    }
+
+    /// Whether something is left to the archive, or may be, that nobody has confirmed.
+    pub fn waits_in_archive(&self) -> bool {
+        let state = self.lock();
+        let last = |left: &LeftToArchive| left.last_out(state.reading.has_all_to());
+        state.reading.left().is_some_and(|left| last(left) > self.confirmed())
     }
 
     /// The number up to which what the archive shows is left to it; `None` if all is sent.
-    pub fn left_to_archive(&self) -> Option<i64> {
+    pub(crate) fn left_to_archive(&self) -> Option<i64> {
         self.lock().reading.left().map(|left| left.last())
     }
 

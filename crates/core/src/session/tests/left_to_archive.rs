@@ -139,6 +139,22 @@ fn what_another_device_has_confirmed_is_missed_no_more() {
 }
 
 #[test]
+fn something_waits_in_the_archive_until_it_is_confirmed() {
+    let session = session();
+    session.own().confirm(2);
+    session.leave_to_archive(2);
+    assert!(!session.waits_in_archive(), "what is confirmed does not wait");
+    session.leave_to_archive(3);
+    assert!(session.waits_in_archive(), "the log is not read yet");
+
+    let session = reader();
+    assert!(session.waits_in_archive());
+
+    session.own().confirm(3);
+    assert!(!session.waits_in_archive());
+}
+
+#[test]
 fn a_message_for_one_device_that_was_left_out_has_not_reached_it() {
     let session = reader();
 
