@@ -155,8 +155,7 @@ impl Node {
         voucher: Voucher,
     ) -> Result<Ended, Error> {
         let node = self.clone();
-        // So many of each of six kinds.
-        let ended = self.keeper.change(Touches::AtMost(6 * PIECE), move |tx| {
+        let ended = self.keeper.change(Touches::AtMost(Renewed::KINDS * PIECE), move |tx| {
             Box::pin(async move {
                 let (seen, now) = node.watch.seen_now(&node.clock);
                 let Some(doubt) = seen.doubt else { return Ok((Ended::Before, Vec::new())) };

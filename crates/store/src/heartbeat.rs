@@ -147,6 +147,12 @@ pub struct Renewed {
     repeat: i64,
 }
 
+impl Renewed {
+    /// How many kinds of rows are renewed, so many of each at once: bodies, repeats, and what
+    /// [`RENEW`] has.
+    pub const KINDS: u64 = 2 + RENEW.len() as u64;
+}
+
 impl Store {
     /// Returns the last sign of life; `None` if there never was one.
     pub async fn last_heartbeat(&self) -> Result<Option<Heartbeat>> {
@@ -187,9 +193,8 @@ impl Tx {
 
     /// Makes what was stamped at `since` or later as young as if it were stamped at `now`: messages,
     /// repeats, known networks, removed names, former passwords, accounts that were registered, devices
-    /// and their tokens.
-    /// It looks at no more than `most` rows of each, after those of the calls before, and returns how far it has come; `None`:
-    /// everything is renewed.
+    /// and their tokens. It looks at no more than `most` rows of each, after those of the calls before,
+    /// and returns how far it has come; `None`: everything is renewed.
     pub async fn renew(
         &mut self,
         renewed: Renewed,
