@@ -54,14 +54,15 @@ pub enum Revoked {
 
 impl Node {
     /// Returns the devices of an account that may log in by a token, by number. `own` is the session
-    /// that asks, if it is the account's.
+    /// that asks; one of another account is none of these devices, even if the same program begins it.
     pub async fn devices(
         &self,
         account: &Account,
         own: Option<&Session>,
     ) -> Result<Vec<Device>, StanzaError> {
         let found = self.store.devices(account.id).await.map_err(|error| self.internal(&error))?;
-        let own = own.and_then(Session::device).map(|id| id.to_string());
+        let is_its = |own: &&Session| own.account.as_ref().is_some_and(|it| it.id == account.id);
+        let own = own.filter(is_its).and_then(Session::device).map(|id| id.to_string());
         let alive = found
             .into_iter()
             .filter(|device| device.given_at.is_some_and(|given| self.is_young(Time(given))));

@@ -390,6 +390,21 @@ async fn a_device_that_is_logged_out_has_no_session_and_gets_none() {
 }
 
 #[tokio::test]
+async fn a_device_of_somebody_else_is_not_ones_own_even_if_it_is_the_same_program() {
+    let (node, _) = node().await;
+    let phone = Phone::with_token(&node).await;
+    node.create_account(&jid("eve"), Password::new("pencil").unwrap()).await.unwrap();
+    let bob = node.account(&jid("bob")).await.unwrap().unwrap();
+    let eve = node.account(&jid("eve")).await.unwrap().unwrap();
+    let principal = Principal { device: phone.agent.id, ..Principal::of(&eve, Rights::Own) };
+    let of_eve = node.bind(&principal, None).await.unwrap();
+
+    let listed = node.devices(&bob, Some(&of_eve.session)).await.unwrap();
+
+    assert!(matches!(&listed[..], [device] if !device.is_own));
+}
+
+#[tokio::test]
 async fn a_token_that_was_replaced_before_its_session_began_lets_it_begin() {
     let (node, clock) = node().await;
     let mut phone = Phone::with_token(&node).await;
