@@ -241,32 +241,10 @@ impl Connections {
         W: Future<Output = Option<(Permit, S)>> + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        self.let_in_by(&self.gate, io, ingress, peer, wait, go_on);
-    }
-
-    /// Does the same by a gate that counts something else.
-    fn let_in_by<S, W, F>(
-        self: &Arc<Connections>,
-        gate: &Arc<Gate>,
-        io: S,
-        ingress: Ingress,
-        peer: Peer,
-        wait: impl FnOnce(Turn, S) -> W + Send + 'static,
-        go_on: impl FnOnce(Arrived, S) -> F + Send + 'static,
-    ) where
-        S: Send + 'static,
-        W: Future<Output = Option<(Permit, S)>> + Send + 'static,
-        F: Future<Output = ()> + Send + 'static,
-    {
         if self.is_closing() {
             return;
         }
-        let standing = match peer.network {
-            own if self.node.is_own_network(own) => Standing::Own,
-            known if self.node.is_known_network(known) => Standing::Known,
-            _ => Standing::Stranger,
-        };
-        match gate.arrive(peer.network, standing, self.node.clock.steady()) {
+        match self.arrive(ingress, peer.network) {
             Entry::In(permit) => {
                 let (arrived, put_out) = self.arrived_half_open(ingress, peer, permit);
                 // Boxed, because it is large and a new task is moved several times.
@@ -275,10 +253,10 @@ impl Connections {
             Entry::Full => tracing::debug!(address = %peer.address, "too_many_half_open"),
             entry => {
                 tracing::debug!(address = %peer.address, "half_open_waits");
-                let (connections, gate) = (self.clone(), gate.clone());
+                let connections = self.clone();
                 tokio::spawn(async move {
                     let turn = tokio::select! {
-                        turn = connections.turn(&gate, entry, io, wait) => turn,
+                        turn = connections.turn(entry, io, wait) => turn,
                         () = connections.closing() => None,
                     };
                     let Some((permit, io)) = turn else { return };
@@ -290,10 +268,27 @@ impl Connections {
         }
     }
 
+    /// Comes to the gate by which an ingress is counted.
+    fn arrive(&self, ingress: Ingress, network: Network) -> Entry {
+        let gate = match ingress {
+            Ingress::Bosh => &self.bosh.gate,
+            Ingress::StartTls
+            | Ingress::DirectTls
+            | Ingress::Web
+            | Ingress::Pipe
+            | Ingress::Admin => &self.gate,
+        };
+        let standing = match network {
+            own if self.node.is_own_network(own) => Standing::Own,
+            known if self.node.is_known_network(known) => Standing::Known,
+            _ => Standing::Stranger,
+        };
+        gate.arrive(network, standing, self.node.clock.steady())
+    }
+
     /// Waits until a connection may come in: until its time, then until its turn.
     async fn turn<S, W>(
         &self,
-        gate: &Arc<Gate>,
         mut entry: Entry,
         io: S,
         wait: impl FnOnce(Turn, S) -> W,
@@ -303,7 +298,7 @@ impl Connections {
     {
         if let Entry::Later(pause) = entry {
             self.node.clock.sleep_until(pause.until).await;
-            entry = gate.arrive_later(pause);
+            entry = pause.over();
         }
         match entry {
             Entry::In(permit) => Some((permit, io)),

@@ -190,7 +190,7 @@ impl Connections {
             let logged_in = || whose.inner.lock().is_logged_in = true;
             negotiation::run_telling(arrived, carrier, logged_in).await;
         };
-        self.let_in_by(&self.bosh.gate, carrier, Ingress::Bosh, peer, turn, go_on);
+        self.let_in(carrier, Ingress::Bosh, peer, turn, go_on);
         shared
     }
 }

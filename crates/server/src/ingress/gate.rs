@@ -231,13 +231,6 @@ impl Gate {
         self.come_in(inside, network, standing)
     }
 
-    /// Does the same for a connection that has waited for its time.
-    pub fn arrive_later(self: &Arc<Gate>, pause: Pause) -> Entry {
-        let (network, standing) = (pause.network, pause.standing);
-        drop(pause);
-        self.come_in(self.inside.lock(), network, standing)
-    }
-
     fn come_in(
         self: &Arc<Gate>,
         mut inside: MutexGuard<'_, Inside>,
@@ -423,6 +416,15 @@ impl Drop for Permit {
         let mut inside = self.gate.inside.lock();
         inside.remove(self.nth);
         inside.call(self.network);
+    }
+}
+
+impl Pause {
+    /// Lets the connection in, queues it, or refuses it, after it has waited for its time.
+    pub fn over(self) -> Entry {
+        let (gate, network, standing) = (self.gate.clone(), self.network, self.standing);
+        drop(self);
+        gate.come_in(gate.inside.lock(), network, standing)
     }
 }
 
@@ -754,7 +756,7 @@ mod tests {
         let gone = comes(&gate, 1);
         assert_eq!(gate.waiting(), 2);
         drop(gone);
-        let _in = is_in(gate.arrive_later(pause));
+        let _in = is_in(pause.over());
         assert_eq!((gate.half_open(), gate.waiting(), gate.refused()), (9, 0, 0));
 
         let waiting: Vec<Entry> = (0..3).map(|_| comes(&gate, 1)).collect();
