@@ -14,12 +14,16 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use whoelse_core::kit::BoxFuture;
 use whoelse_core::{Clock, Steady};
 use whoelse_stream::bosh::{self, By, Due, Refusal};
 use whoelse_stream::token;
 use whoelse_xmpp::{Body, Limits};
+
+/// How many connections of one session may be outside of the gate: two whose requests are held, one
+/// whose request ends the session, and as many that still write their answers.
+const CONNECTIONS: usize = 6;
 
 /// What all sessions over BOSH share.
 pub(crate) struct Sessions {
@@ -55,6 +59,8 @@ impl By for Answerer {
 struct Shared {
     /// Held for one look or change, never across an await.
     inner: Mutex<Inner>,
+    /// Places for its connections outside of the gate.
+    places: Arc<Semaphore>,
     clock: Clock,
 }
 
@@ -71,6 +77,29 @@ struct Inner {
 }
 
 impl Shared {
+    fn new(session: bosh::Session<Answerer>, clock: Clock) -> Arc<Shared> {
+        let inner = Inner {
+            session,
+            is_logged_in: false,
+            idle_since: clock.steady(),
+            polled: None,
+            reader: None,
+            writer: None,
+        };
+        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        Arc::new(Shared { inner: Mutex::new(inner), places, clock })
+    }
+
+    /// Returns a place for a connection outside of the gate: a session that begins has a place of its
+    /// own, and so has one that has logged in. `None` if that has too many.
+    fn place(&self, begins: bool) -> Option<OwnedSemaphorePermit> {
+        let has_places = {
+            let inner = self.inner.lock();
+            (begins || inner.is_logged_in) && !inner.session.is_over()
+        };
+        if has_places { self.places.clone().try_acquire_owned().ok() } else { None }
+    }
+
     /// Changes something, answers what is due by it, and wakes the carrier.
     fn change<T>(&self, change: impl FnOnce(&mut Inner) -> (T, Vec<Due<Answerer>>)) -> T {
         let mut inner = self.inner.lock();
@@ -112,13 +141,6 @@ impl Connections {
         Some(bosh::most_bytes(&limits, logged_in))
     }
 
-    /// Whether a request belongs to a session that has logged in.
-    pub(crate) fn is_of_a_login(&self, head: &Body) -> bool {
-        let all = self.bosh.all.lock();
-        let shared = head.sid.as_ref().and_then(|sid| all.get(&**sid));
-        shared.is_some_and(|shared| shared.inner.lock().is_logged_in)
-    }
-
     /// Answers a request of a client, when its turn comes.
     pub async fn ask_over_bosh(
         self: &Arc<Connections>,
@@ -126,13 +148,16 @@ impl Connections {
         peer: Peer,
     ) -> Result<Bytes, Refusal> {
         let head = bosh::head(&body).map_err(|_| Refusal::BadRequest)?;
-        self.answer_over_bosh(Request { head, body }, peer).await
+        self.answer_over_bosh(Request { head, body }, peer, drop).await
     }
 
+    /// Does the same for a request whose head has been read. Its connection may leave the gate when
+    /// it is given a place of the session.
     pub(crate) async fn answer_over_bosh(
         self: &Arc<Connections>,
         request: Request,
         peer: Peer,
+        leave: impl FnOnce(OwnedSemaphorePermit),
     ) -> Result<Bytes, Refusal> {
         let Request { head, body } = request;
         let rid = head.rid.ok_or(Refusal::BadRequest)?;
@@ -143,6 +168,9 @@ impl Connections {
             None => self.begin_over_bosh(&head, rid, peer),
             Some(sid) => self.bosh.all.lock().get(&**sid).cloned().ok_or(Refusal::ItemNotFound)?,
         };
+        if let Some(place) = shared.place(head.sid.is_none()) {
+            leave(place);
+        }
         let (by, mut answered) = oneshot::channel();
         let now = self.node.clock.steady();
         let taken = shared.change(|inner| {
@@ -170,16 +198,8 @@ impl Connections {
 
     fn begin_over_bosh(self: &Arc<Connections>, head: &Body, rid: u64, peer: Peer) -> Arc<Shared> {
         let sid = token();
-        let clock = self.node.clock.clone();
-        let inner = Inner {
-            session: bosh::Session::new(sid.clone(), head, rid),
-            is_logged_in: false,
-            idle_since: clock.steady(),
-            polled: None,
-            reader: None,
-            writer: None,
-        };
-        let shared = Arc::new(Shared { inner: Mutex::new(inner), clock });
+        let session = bosh::Session::new(sid.clone(), head, rid);
+        let shared = Shared::new(session, self.node.clock.clone());
         self.bosh.all.lock().insert(sid.clone(), shared.clone());
         let connections = Arc::downgrade(self);
         let carrier = Carrier { shared: shared.clone(), sid, connections, inactivity: None };
@@ -308,5 +328,33 @@ impl Drop for Carrier {
         }
         let due = self.shared.inner.lock().session.end(Refusal::ItemNotFound);
         answer(due);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use whoelse_core::Time;
+
+    const FIRST: &[u8] = b"<body xmlns='http://jabber.org/protocol/httpbind' rid='1' to='localhost'/>";
+
+    #[test]
+    fn of_a_session_so_many_connections_are_outside_of_the_gate_and_none_before_its_login() {
+        let session = bosh::Session::new("sid".to_owned(), &bosh::head(FIRST).unwrap(), 1);
+        let shared = Shared::new(session, Clock::manual(Time(0)));
+        drop(shared.place(true).unwrap());
+        assert!(shared.place(false).is_none());
+
+        shared.inner.lock().is_logged_in = true;
+        let mut places: Vec<_> = std::iter::from_fn(|| shared.place(false)).take(100).collect();
+
+        assert_eq!(places.len(), CONNECTIONS);
+        places.pop();
+        places.extend(shared.place(false));
+        assert_eq!(places.len(), CONNECTIONS);
+        places.clear();
+        shared.change(|inner| ((), inner.session.end(Refusal::ItemNotFound)));
+        assert!(shared.place(false).is_none() && shared.place(true).is_none());
     }
 }

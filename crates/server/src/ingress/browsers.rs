@@ -132,7 +132,7 @@ async fn direct(arrived: Arrived, web: Arc<Web>, socket: TcpStream, origin: Orig
 }
 
 /// Goes on with a request of a session over BOSH, outside of the gate: the session has its own place,
-/// and lets no more requests than it may have wait.
+/// and has given the connection one of its own.
 fn serve_session<T: Send + 'static>(
     connections: &Arc<Connections>,
     serving: Pin<Box<impl Future<Output = T> + Send + 'static>>,

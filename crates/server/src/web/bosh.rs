@@ -59,11 +59,7 @@ async fn ask(visit: &Visit, body: Incoming) -> Result<Bytes, Refusal> {
     let connections = visit.connections();
     let request = read(visit, body).await?;
     let peer = visit.peer().ok_or(Refusal::PolicyViolation)?;
-    // A session that begins has a place of its own, and one that stands bounds its requests.
-    if request.head.sid.is_none() || connections.is_of_a_login(&request.head) {
-        visit.attach();
-    }
-    connections.answer_over_bosh(request, peer).await
+    connections.answer_over_bosh(request, peer, |place| visit.attach(place)).await
 }
 
 /// Reads a request, no more of it than its session may send.

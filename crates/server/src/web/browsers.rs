@@ -11,7 +11,7 @@ use hyper::{Request, StatusCode};
 use std::future::ready;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use whoelse_core::kit::BoxFuture;
 use whoelse_core::network::Network;
 use whoelse_core::settings::Registration;
@@ -42,6 +42,8 @@ pub(crate) struct Visit {
     whose: OnceLock<IpAddr>,
     /// Told when the connection is bounded by a session, and no longer by the gate.
     attached: Notify,
+    /// Its place among the connections of that session, as long as it lasts.
+    place: OnceLock<OwnedSemaphorePermit>,
 }
 
 impl Visit {
@@ -52,12 +54,13 @@ impl Visit {
         is_encrypted: bool,
     ) -> Arc<Visit> {
         let (connections, web) = (connections.clone(), web.clone());
-        let (whose, attached) = (OnceLock::new(), Notify::new());
-        Arc::new(Visit { connections, web, origin, is_encrypted, whose, attached })
+        let (whose, attached, place) = (OnceLock::new(), Notify::new(), OnceLock::new());
+        Arc::new(Visit { connections, web, origin, is_encrypted, whose, attached, place })
     }
 
-    /// Notes that the connection belongs to a session, which has so many at most.
-    pub fn attach(&self) {
+    /// Notes that the connection belongs to a session, which has so many places at most.
+    pub fn attach(&self, place: OwnedSemaphorePermit) {
+        let _ = self.place.set(place);
         self.attached.notify_one();
     }
 
