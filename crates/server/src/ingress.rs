@@ -200,8 +200,7 @@ impl Connections {
                 tokio::spawn(Box::pin(run));
             }
             Ingress::StartTls | Ingress::DirectTls | Ingress::Web | Ingress::Bosh => {
-                let turn = |turn: Turn, io| async move { Some((turn.await?, io)) };
-                self.let_in(io, ingress, peer, turn, negotiation::run);
+                self.let_in(io, ingress, peer, waiting::unwatched, negotiation::run);
             }
         }
     }
@@ -284,6 +283,12 @@ impl Connections {
             _ => Standing::Stranger,
         };
         gate.arrive(network, standing, self.node.clock.steady())
+    }
+
+    /// Waits for a place of a client whose connection is there already. `None` if there is no room.
+    pub(crate) async fn place(&self, ingress: Ingress, network: Network) -> Option<Permit> {
+        let entry = self.arrive(ingress, network);
+        self.turn(entry, (), waiting::unwatched).await.map(|(permit, ())| permit)
     }
 
     /// Waits until a connection may come in: until its time, then until its turn.

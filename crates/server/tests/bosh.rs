@@ -199,6 +199,45 @@ async fn what_is_no_request_is_refused_as_xep_0124_lists() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_proxy_a_request_takes_a_place_of_its_client() {
+    let world = World::with(|config| {
+        config.web.listen = vec!["127.0.0.1:0".parse().unwrap()];
+        config.web.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+        config.settings.registration = whoelse_core::settings::Registration::Closed;
+        config.settings.limits.half_open_per_network = 2;
+    })
+    .await;
+    let gate = world.server.connections().gate();
+    // Their bodies never come.
+    let begun = async || {
+        let mut io = TcpStream::connect(world.server.web_addresses()[0]).await.unwrap();
+        let head = "POST /http-bind HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\
+                    X-Forwarded-For: 203.0.113.7\r\n\r\n";
+        io.write_all(head.as_bytes()).await.unwrap();
+        io
+    };
+    let first = begun().await;
+    while gate.half_open() < 1 {
+        tokio::task::yield_now().await;
+    }
+    let _others = [begun().await, begun().await];
+    world.until_waiting(1).await;
+    assert_eq!(gate.half_open(), 2);
+
+    // Somebody else is answered at once, in places that are given back.
+    let first_body =
+        format!("<body xmlns='{NS}' rid='1' to='localhost' xmlns:xmpp='urn:xmpp:xbosh'/>");
+    let answer = ask(&world, "POST", "X-Forwarded-For: 203.0.113.8\r\n", &first_body).await;
+    assert!(attribute(&answer, "sid").is_some(), "{answer}");
+    assert_eq!(gate.half_open(), 2);
+
+    drop(first);
+    world.until_waiting(0).await;
+    assert_eq!(gate.half_open(), 2);
+    world.server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_error_ends_the_session_with_the_stream_error() {
     let world = world().await;
     let (sid, _) = begin(&world, 60).await;

@@ -4,8 +4,8 @@
 //! the requests in their order, and what it is given to write answers one of them. Which one, and
 //! what is asked again, `whoelse_stream::bosh` decides.
 
-use super::gate::{Gate, Turn};
-use super::{Connections, Ingress, Peer, negotiation};
+use super::gate::Gate;
+use super::{Connections, Ingress, Peer, negotiation, waiting};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -203,14 +203,13 @@ impl Connections {
         self.bosh.all.lock().insert(sid.clone(), shared.clone());
         let connections = Arc::downgrade(self);
         let carrier = Carrier { shared: shared.clone(), sid, connections, inactivity: None };
-        let turn = |turn: Turn, io| async move { Some((turn.await?, io)) };
         let whose = shared.clone();
         let go_on = |arrived, carrier| async move {
             // From now on its requests may be longer.
             let logged_in = || whose.inner.lock().is_logged_in = true;
             negotiation::run_telling(arrived, carrier, logged_in).await;
         };
-        self.let_in(carrier, Ingress::Bosh, peer, turn, go_on);
+        self.let_in(carrier, Ingress::Bosh, peer, waiting::unwatched, go_on);
         shared
     }
 }
@@ -337,7 +336,8 @@ mod tests {
     use super::*;
     use whoelse_core::Time;
 
-    const FIRST: &[u8] = b"<body xmlns='http://jabber.org/protocol/httpbind' rid='1' to='localhost'/>";
+    const FIRST: &[u8] =
+        b"<body xmlns='http://jabber.org/protocol/httpbind' rid='1' to='localhost'/>";
 
     #[test]
     fn of_a_session_so_many_connections_are_outside_of_the_gate_and_none_before_its_login() {

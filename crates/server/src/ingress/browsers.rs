@@ -3,12 +3,12 @@
 //!
 //! Whoever connects directly is half open from the first moment. A listed proxy is not: its
 //! connections take a place only when it has said whose they are, the place of whom it names
-//! (docs/design/web.md).
+//! (docs/design/web.md): a WebSocket when it begins, a request over BOSH before its body is read.
 
 use super::first_bytes::{ANSWERED, First, answered, in_time};
 use super::link::LAST_WORD;
 use super::negotiation::{self, handshake};
-use super::{Arrived, Connections, Ingress, Peer, Turn, until, waiting};
+use super::{Arrived, Connections, Ingress, Peer, until, waiting};
 use crate::byte_stream::Io;
 use crate::web::{
     self, BROWSERS, Origin, Said, Switched, Visit, Web, begins_proxy_header, read_proxy_header,
@@ -204,10 +204,10 @@ async fn proxied(
     };
     // A WebSocket takes the place of the client that the proxy has named.
     let Some((Switched { io, read }, peer)) = served.zip(visit.peer()) else { return };
-    let turn = |turn: Turn, io| async move { Some((turn.await?, io)) };
-    connections.let_in(io.into_inner(), Ingress::Web, peer, turn, move |arrived, io| async move {
+    let go_on = move |arrived, io| async move {
         negotiation::run_websocket(arrived, io, &read, None).await;
-    });
+    };
+    connections.let_in(io.into_inner(), Ingress::Web, peer, waiting::unwatched, go_on);
 }
 
 /// Returns whether a PROXY header comes where nobody may send one.

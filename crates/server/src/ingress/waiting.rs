@@ -15,6 +15,11 @@ pub(super) async fn turn(turn: Turn, socket: TcpStream) -> Option<(Permit, TcpSt
     Some((permit, anew(socket).ok()?))
 }
 
+/// Waits for the turn of something else than a socket: nobody can see whether its client is there.
+pub(super) async fn unwatched<S>(turn: Turn, io: S) -> Option<(Permit, S)> {
+    Some((turn.await?, io))
+}
+
 /// Waits until the client has closed, whether or not it has sent something before.
 ///
 /// What it has sent stays in the socket. To avoid waking for it again and again, the socket's

@@ -55,11 +55,20 @@ fn for_origin(mut answer: Answer, origin: Option<HeaderValue>) -> Answer {
     answer
 }
 
+/// Reads a request in the place of its client, and has it answered.
 async fn ask(visit: &Visit, body: Incoming) -> Result<Bytes, Refusal> {
-    let connections = visit.connections();
-    let request = read(visit, body).await?;
     let peer = visit.peer().ok_or(Refusal::PolicyViolation)?;
-    connections.answer_over_bosh(request, peer, |place| visit.attach(place)).await
+    let put_out = visit.come_in(peer.network).await.ok_or(Refusal::SystemShutdown)?;
+    let asked = async {
+        let request = read(visit, body).await?;
+        let leave = |place| visit.attach(place);
+        visit.connections().answer_over_bosh(request, peer, leave).await
+    };
+    tokio::select! {
+        biased;
+        answer = asked => answer,
+        () = put_out => Err(Refusal::SystemShutdown),
+    }
 }
 
 /// Reads a request, no more of it than its session may send.

@@ -4,11 +4,13 @@ use super::{
     Answer, Route, Served, bosh, forwarded, host_meta, not_found, same_site, text, websocket,
 };
 use crate::config::WebConfig;
-use crate::ingress::{Connections, Peer};
+use crate::ingress::gate::Permit;
+use crate::ingress::{Connections, Ingress, Peer};
 use forwarded::Origin;
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
-use std::future::ready;
+use parking_lot::Mutex;
+use std::future::{pending, ready};
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
@@ -44,6 +46,8 @@ pub(crate) struct Visit {
     attached: Notify,
     /// Its place among the connections of that session, as long as it lasts.
     place: OnceLock<OwnedSemaphorePermit>,
+    /// The place of a client that a proxy has named, until then. Held for a change.
+    half_open: Mutex<Option<Permit>>,
 }
 
 impl Visit {
@@ -53,14 +57,32 @@ impl Visit {
         origin: Origin,
         is_encrypted: bool,
     ) -> Arc<Visit> {
-        let (connections, web) = (connections.clone(), web.clone());
-        let (whose, attached, place) = (OnceLock::new(), Notify::new(), OnceLock::new());
-        Arc::new(Visit { connections, web, origin, is_encrypted, whose, attached, place })
+        Arc::new(Visit {
+            connections: connections.clone(),
+            web: web.clone(),
+            origin,
+            is_encrypted,
+            whose: OnceLock::new(),
+            attached: Notify::new(),
+            place: OnceLock::new(),
+            half_open: Mutex::new(None),
+        })
+    }
+
+    /// Waits for a place of the client, if a proxy has named it: whoever connects directly has one.
+    /// Returns what waits until that is put out; `None` if there is no room.
+    pub async fn come_in(&self, client: Network) -> Option<BoxFuture<'static, ()>> {
+        let Origin::Proxy(_) = self.origin else { return Some(Box::pin(pending())) };
+        let mut permit = self.connections.place(Ingress::Web, client).await?;
+        let put_out = permit.put_out();
+        *self.half_open.lock() = Some(permit);
+        Some(Box::pin(put_out))
     }
 
     /// Notes that the connection belongs to a session, which has so many places at most.
     pub fn attach(&self, place: OwnedSemaphorePermit) {
         let _ = self.place.set(place);
+        self.half_open.lock().take();
         self.attached.notify_one();
     }
 
