@@ -5,6 +5,7 @@
 //! they stand. A file begins from other defaults, [`Config::from_file`]. The command line wins
 //! over both, [`Config::apply`].
 
+mod address_range;
 mod addresses;
 mod check;
 mod file;
@@ -13,6 +14,7 @@ mod table;
 pub mod toml_text;
 mod web;
 
+pub use address_range::AddressRange;
 pub(crate) use check::admin;
 use file::Lines;
 pub use problem::{ConfigError, Problem};

@@ -1,12 +1,12 @@
 //! `[web]`: where browsers connect, under which address they find it, and which proxies stand
 //! before it.
 
+use super::address_range::AddressRange;
 use super::{Config, addresses};
 use hyper::Uri;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
-use whoelse_core::network::{Network, NetworkRange};
 use whoelse_core::settings;
 use whoelse_core::settings::{Choice, Kind, Written, Wrong, choice, list, quoted};
 
@@ -30,7 +30,7 @@ settings! {
         /// address is believed, and from them alone. Without it everybody behind a proxy would be
         /// one address to every limit, so a request that a proxy has passed on is refused on
         /// loopback.
-        trusted_proxies: Vec<NetworkRange> = Vec::new(),
+        trusted_proxies: Vec<AddressRange> = Vec::new(),
             list("addresses or networks").like("[\"127.0.0.1\", \"::1\"]").at_start();
         /// How they say it: "x-forwarded-for" for proxies of HTTP, or "proxy-v2" for the header of
         /// the PROXY protocol. Never guessed: a client can write either.
@@ -41,8 +41,7 @@ settings! {
 impl WebConfig {
     /// Whether this is a listed proxy.
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
-        let network = Network::of(address);
-        self.trusted_proxies.iter().any(|range| range.contains(network))
+        self.trusted_proxies.iter().any(|range| range.contains(address))
     }
 
     /// Whether clients of other machines are served although nothing may listen beyond loopback.
@@ -218,13 +217,17 @@ mod tests {
     fn a_proxy_is_trusted_by_its_address_alone() {
         let mut web = WebConfig::default();
         assert!(!web.trusts([127, 0, 0, 1].into()));
-        web.trusted_proxies = vec!["127.0.0.1".parse().unwrap(), "10.0.0.0/8".parse().unwrap()];
+        web.trusted_proxies =
+            ["127.0.0.1", "10.0.0.0/8", "2001:db8::7"].map(|text| text.parse().unwrap()).to_vec();
         for (address, trusted) in [
             ("127.0.0.1", true),
             ("::ffff:127.0.0.1", true),
             ("10.9.9.9", true),
+            ("2001:db8::7", true),
             ("127.0.0.2", false),
             ("::1", false),
+            // In the same /64, as a neighbour in the data centre has it.
+            ("2001:db8::8", false),
         ] {
             assert_eq!(web.trusts(address.parse().unwrap()), trusted, "{address}");
         }
