@@ -30,17 +30,38 @@ const POLLING: u64 = 2;
 /// The version of BOSH that is spoken.
 const VERSION: &str = "1.11";
 
-/// Reads the start tag of a request's body.
+/// Reads the start tag of a request's body, in whatever pieces it comes.
+#[derive(Debug)]
+pub struct Head(Scanner);
+
+impl Default for Head {
+    fn default() -> Head {
+        Head(Scanner::in_bodies(Limits { bytes: WRAPPER, ..Limits::BEFORE_LOGIN }))
+    }
+}
+
+impl Head {
+    /// Reads on. Returns the start tag when all of it has come; nothing is to be read after that.
+    ///
+    /// # Errors
+    /// What begins there is no body.
+    pub fn read(&mut self, bytes: &[u8]) -> Result<Option<Body>, ScanError> {
+        self.0.push(bytes);
+        match self.0.next()? {
+            Some(Frame::Body(body)) => Ok(Some(*body)),
+            None => Ok(None),
+            Some(_) => Err(ScanError::NotWellFormed),
+        }
+    }
+}
+
+/// Reads the start tag of a whole body.
 ///
 /// # Errors
 /// What begins there is no body.
 pub fn head(body: &[u8]) -> Result<Body, ScanError> {
-    let mut scanner = Scanner::in_bodies(Limits { bytes: WRAPPER, ..Limits::BEFORE_LOGIN });
-    scanner.push(body.get(..WRAPPER).unwrap_or(body));
-    match scanner.next()? {
-        Some(Frame::Body(body)) => Ok(*body),
-        _ => Err(ScanError::NotWellFormed),
-    }
+    let begins = body.get(..WRAPPER).unwrap_or(body);
+    Head::default().read(begins)?.ok_or(ScanError::NotWellFormed)
 }
 
 /// How many bytes a request may have, by the limits of an element: one stanza of any size, its

@@ -18,8 +18,6 @@ use whoelse_stream::bosh::{self, Refusal};
 pub(crate) const PATH: &str = "/http-bind";
 /// XEP-0124, 5: what every answer is.
 const KIND: &str = "text/xml; charset=utf-8";
-/// How many bytes of a body are read before it has to be known what it is.
-const HEAD: usize = 4 << 10;
 
 /// Answers a request.
 pub(super) fn answer(visit: Arc<Visit>, request: Request<Incoming>) -> BoxFuture<'static, Answer> {
@@ -73,23 +71,20 @@ async fn ask(visit: &Visit, body: Incoming) -> Result<Bytes, Refusal> {
 
 /// Reads a request, no more of it than its session may send.
 async fn read(visit: &Visit, mut body: Incoming) -> Result<BoshRequest, Refusal> {
-    let mut bytes = Vec::new();
-    let mut head = None;
+    let (mut bytes, mut begins, mut known) = (Vec::new(), bosh::Head::default(), None);
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Refusal::BadRequest)?.into_data() else { continue };
         bytes.extend_from_slice(&data);
-        if head.is_none() {
-            head = match bosh::head(&bytes) {
-                Ok(head) => Some(head),
-                Err(_) if bytes.len() < HEAD => continue,
-                Err(_) => return Err(Refusal::BadRequest),
-            };
+        if known.is_none()
+            && let Some(head) = begins.read(&data).map_err(|_| Refusal::BadRequest)?
+        {
+            let most = visit.connections().most_of_request(&head);
+            known = Some((head, most.ok_or(Refusal::ItemNotFound)?));
         }
-        let most = head.as_ref().and_then(|head| visit.connections().most_of_request(head));
-        if bytes.len() > most.ok_or(Refusal::ItemNotFound)? {
+        if known.as_ref().is_some_and(|(_, most)| bytes.len() > *most) {
             return Err(Refusal::PolicyViolation);
         }
     }
-    let head = head.ok_or(Refusal::BadRequest)?;
+    let (head, _) = known.ok_or(Refusal::BadRequest)?;
     Ok(BoshRequest { head, body: bytes.into() })
 }

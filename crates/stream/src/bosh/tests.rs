@@ -369,3 +369,20 @@ fn what_is_no_body_has_no_head() {
         assert_eq!(numbers(none), None, "{none}");
     }
 }
+
+#[test]
+fn a_head_is_read_in_whatever_pieces_it_comes() {
+    let begin = "<?xml version='1.0'?><body xmlns='http://jabber.org/protocol/httpbind' rid='7'>";
+    for pieces in [1, 2, 40] {
+        let (mut reader, mut found) = (Head::default(), None);
+        for piece in begin.as_bytes().chunks(pieces) {
+            assert_eq!(found, None, "{pieces}");
+            found = reader.read(piece).unwrap();
+        }
+        assert_eq!(found, Some(head(begin.as_bytes()).unwrap()), "{pieces}");
+    }
+    // What is too long is refused before its end.
+    let mut long = Head::default();
+    assert_eq!(long.read(begin.trim_end_matches('>').as_bytes()), Ok(None));
+    assert_eq!(long.read(&[b' '; WRAPPER]), Err(ScanError::TooBig));
+}
