@@ -299,6 +299,21 @@ async fn a_proxy_that_is_not_listed_is_refused_and_told_the_setting_and_its_addr
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_refused_and_stays_holds_up_no_shutdown() {
+    let world =
+        world(|config| config.settings.limits.negotiation = Duration::from_secs(3600)).await;
+    let mut io = in_clear(web(&world)).await;
+    io.write_all(b"PROXY TCP4 203.0.113.7 127.0.0.1 1 2\r\n").await.unwrap();
+    io.read_exact(&mut [0; 12]).await.unwrap();
+
+    world.server.connections().close();
+
+    timeout(PATIENCE, world.server.connections().gone()).await.expect("nobody is left");
+    drop(io);
+    world.server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listed_proxy_has_to_say_whose_request_it_is() {
     let world = world(|config| proxied(config, Forwarded::XForwardedFor)).await;
     for headers in ["", "Forwarded: for=203.0.113.7\r\n", "X-Forwarded-For: unknown\r\n"] {

@@ -103,15 +103,16 @@ async fn direct(arrived: Arrived, web: Arc<Web>, socket: TcpStream, origin: Orig
     if let Origin::Client { address, over_loopback: true } = origin
         && in_time(&arrived, proxy_header_comes(&socket)).await.unwrap_or(false)
     {
-        let serving = refuse_proxy_header(&arrived.running, socket, address);
-        let _ = until(&arrived.running.node, arrived.deadline, serving).await;
+        let refusing = refuse_proxy_header(&arrived.running, socket, address);
+        let _ = in_time(&arrived, refusing).await;
         return arrived.running.note_unopened(&arrived.peer, "refused");
     }
     let (running, peer, deadline) = (&arrived.running, &arrived.peer, arrived.deadline);
-    let carried = match in_time(&arrived, carry(running, peer, deadline, socket)).await {
-        Some(Ok(carried)) => carried,
-        Some(Err(reason)) => return arrived.running.note_unopened(&arrived.peer, reason),
-        None => return arrived.running.note_unopened(&arrived.peer, "not answered in time"),
+    let carried = match answered(&arrived, carry(running, peer, deadline, socket)).await {
+        Ok(Ok(carried)) => carried,
+        Ok(Err(reason)) | Err(reason) => {
+            return arrived.running.note_unopened(&arrived.peer, reason);
+        }
     };
     let visit = Visit::new(&arrived.running, &web, origin, carried.channel.is_some());
     // Behind a proxy nobody can compare the two ends of a channel.
