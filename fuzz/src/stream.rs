@@ -5,8 +5,10 @@
 use std::sync::Arc;
 
 use whoelse_stream::c2s::{self, LookupAnswer, RegisterAnswer, Registration, Step};
-use whoelse_stream::ht::Token;
-use whoelse_stream::sasl::{Condition as Sasl, Refusal};
+use whoelse_stream::client::HeldToken;
+use whoelse_stream::ht::{Binding, Token};
+use whoelse_stream::sasl::{Condition as Sasl, Mechanism, Refusal};
+use whoelse_stream::sasl2::Bind;
 use whoelse_stream::scram::{Hash, Verifier};
 use whoelse_stream::{ChannelBindings, Framing, Password, Transport, client};
 use whoelse_xmpp::{
@@ -80,6 +82,13 @@ const FROM_SERVER: &[&str] = &[
     "<?xml version='1.0'?>",
     " ",
     "<",
+    "<stream:features><authentication xmlns='urn:xmpp:sasl:2'><mechanism>PLAIN</mechanism><inline><sm xmlns='urn:xmpp:sm:3'/><bind xmlns='urn:xmpp:bind:0'><inline><feature var='urn:xmpp:sm:3'/></inline></bind><fast xmlns='urn:xmpp:fast:0'><mechanism>HT-SHA-256-NONE</mechanism></fast></inline></authentication></stream:features>",
+    "<stream:features/>",
+    "<success xmlns='urn:xmpp:sasl:2'><authorization-identifier>bob@a.example</authorization-identifier><resumed xmlns='urn:xmpp:sm:3' previd='x' h='1'/></success>",
+    "<success xmlns='urn:xmpp:sasl:2'><authorization-identifier>bob@a.example/x</authorization-identifier><failed xmlns='urn:xmpp:sm:3' h='1'/><bound xmlns='urn:xmpp:bind:0'><enabled xmlns='urn:xmpp:sm:3' id='x' resume='true'/></bound><token xmlns='urn:xmpp:fast:0' token='y' expiry=''/></success>",
+    "<success xmlns='urn:xmpp:sasl:2'><authorization-identifier>bob@a.example</authorization-identifier><bound xmlns='urn:xmpp:bind:0'/></success>",
+    "<success xmlns='urn:xmpp:sasl:2'><additional-data>AAAA</additional-data><authorization-identifier>bob@a.example</authorization-identifier></success>",
+    "<failure xmlns='urn:xmpp:sasl:2'><not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/></failure>",
 ];
 
 /// What a well-behaved peer says, in order.
@@ -442,14 +451,24 @@ pub fn connecting(data: &[u8]) {
     let mut choices = Choices::new(data);
     let transport = choices.pick(&[Transport::StartTls, Transport::Tls, Transport::Trusted]);
     let resume = choices.once_in(2).then(|| client::Resumption { previd: "x".into(), h: 3 });
-    let config = client::Config { transport, resume, ..client::Config::new("a.example") };
+    let bind = choices.once_in(2).then(Bind::default);
+    let sasl2 = choices.once_in(2).then(|| client::Sasl2 { bind, ..client::Sasl2::default() });
+    let config = client::Config { transport, resume, sasl2, ..client::Config::new("a.example") };
     let mut machine = client::Machine::new(config, Some(ChannelBindings::default()));
+    // Whether somebody vouches for the certificate: then the password may be told under TLS.
+    let trusted = choices.once_in(2);
+    if trusted {
+        machine.trust_channel();
+        machine.want_token(choices.once_in(2));
+    }
     let mut reader = Reader::new(Framing::Stream);
     let mut safe = transport != Transport::StartTls;
+    let classic = [0, choices.pick(&[3, 4]), 8, 0, 5, choices.pick(&[11, 12]), 14, 13];
+    let inline = [0, 21, choices.pick(&[23, 24, 25]), choices.pick(&[22, 5]), 14, 13];
     let mut good = good(
         FROM_SERVER,
         &[0, 1, 6, 0, 2, 7, 10],
-        &[0, choices.pick(&[3, 4]), 8, 0, 5, choices.pick(&[11, 12]), 14, 13],
+        if choices.once_in(2) { &classic } else { &inline },
         transport == Transport::StartTls,
     );
 
@@ -492,16 +511,20 @@ pub fn connecting(data: &[u8]) {
         }
         if machine.is_ready() {
             let password = Password::new("pencil").expect("a password");
-            let _ = match choices.below(4) {
+            let mechanism = Mechanism::HashedToken(Binding::None);
+            let held = HeldToken { token: Token::fresh(), mechanism };
+            let _ = match choices.below(8) {
                 0 => machine.probe("<bob>"),
                 1 => machine.register("bob", &password),
                 2 => machine.login_external(None),
+                3 => machine.login_by_token("bob", &held),
+                4 => machine.revoke_token("bob", &held),
                 _ => machine.login("bob", password),
             };
         }
         let said = machine.take_output();
-        if transport != Transport::Trusted {
-            // The certificate was never trusted: neither in clear nor as PLAIN writes it.
+        if transport != Transport::Trusted && !(trusted && safe) {
+            // Neither in clear nor as PLAIN writes it.
             let shown = |secret: &[u8]| said.windows(secret.len()).any(|part| part == secret);
             assert!(!shown(b"pencil") && !shown(b"AGJvYgBwZW5jaWw="));
         }
