@@ -5,13 +5,11 @@
 //! process at a time: two terminals of one account are two devices to the server, since each would end
 //! the other's session if they were one.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::digest;
 use whoelse_stream::client::HeldToken;
-use whoelse_stream::hex;
 use whoelse_stream::ht::Token;
 use whoelse_stream::sasl::Mechanism;
 use whoelse_stream::sasl2::UserAgentId;
@@ -64,7 +62,7 @@ impl Place {
         wanted: Wanted,
     ) -> io::Result<Option<Place>> {
         let directory = state.join(DIRECTORY);
-        let name = name(server, account);
+        let name = state::name_of(&format!("{account}\0{server}"));
         let file = |n: usize| directory.join(format!("{name}-{n}"));
         let is_there = |n: &usize| file(*n).exists();
         let empty = (0..PLACES).filter(|n| wanted == Wanted::Any && !is_there(n));
@@ -80,13 +78,7 @@ impl Place {
 
     /// Takes this place; `None` if another process has it.
     fn lock(file: PathBuf, server: &str, account: &BareJid) -> io::Result<Option<Place>> {
-        // The file itself is replaced when its token is.
-        let lock = state::create_private(&file.with_extension("lock"))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(fault)) => return Err(fault),
-        }
+        let Some(lock) = state::lock(&file)? else { return Ok(None) };
         let text = state::read(&file)?.unwrap_or_default();
         let (installation, held) = read(&text).unzip();
         Ok(Some(Place {
@@ -137,14 +129,6 @@ impl Place {
             _ => Ok(()),
         }
     }
-}
-
-/// Returns the begin of the names of an account's files. Addresses can be longer than the name of a file
-/// and have characters that cannot be in one.
-fn name(server: &str, account: &BareJid) -> String {
-    let whole = format!("{account}\0{server}");
-    let digest = digest::digest(&digest::SHA256, whole.as_bytes());
-    hex::encode(digest.as_ref().get(..16).unwrap_or_default())
 }
 
 /// Reads the installation and its token, if both are there.

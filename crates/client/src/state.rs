@@ -1,9 +1,12 @@
 //! Files in the user's state directory: readable by their owner alone, bounded, and replaced as a
 //! whole.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
+
+use aws_lc_rs::digest;
+use whoelse_stream::hex;
 
 /// Longest file that is read, in bytes.
 const MAX_FILE: u64 = 4 << 20;
@@ -30,21 +33,39 @@ pub fn replace(file: &Path, text: &str) -> io::Result<()> {
     fs::rename(&beside, file)
 }
 
+/// Takes a file for this process, until what is returned is dropped; `None` if another process has it.
+/// The lock is a file beside it that stays, since the file itself is replaced as a whole.
+pub fn lock(file: &Path) -> io::Result<Option<File>> {
+    let lock = create_private(&file.with_extension("lock"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(fault)) => Err(fault),
+    }
+}
+
+/// Returns the name of a file about an address: a hash, since an address may be long and hold any
+/// character.
+pub fn name_of(address: &str) -> String {
+    let hash = digest::digest(&digest::SHA256, address.as_bytes());
+    hex::encode(hash.as_ref().get(..16).unwrap_or_default())
+}
+
 /// Makes a directory for its owner alone; an existing one is left as it is.
 #[cfg(unix)]
-pub fn make_private(directory: &Path) -> io::Result<()> {
+fn make_private(directory: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
 /// Makes a directory; on this system the user's profile is private already.
 #[cfg(not(unix))]
-pub fn make_private(directory: &Path) -> io::Result<()> {
+fn make_private(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)
 }
 
 /// Opens an empty file for its owner alone, in a directory that is made if it is missing.
-pub(crate) fn create_private(file: &Path) -> io::Result<File> {
+fn create_private(file: &Path) -> io::Result<File> {
     if let Some(directory) = file.parent() {
         make_private(directory)?;
     }

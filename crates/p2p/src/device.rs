@@ -4,11 +4,10 @@
 //! Keys are pinned by device, not by person: a new device of somebody is announced as new; a known
 //! one with another key is refused until the user trusts it.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::digest;
 use whoelse_client::state;
 use whoelse_stream::hex;
 use whoelse_stream::token::{random, token};
@@ -63,17 +62,11 @@ impl Device {
         let Some(directory) = directory.map(|it| it.join("private")) else {
             return Ok(Device::temporary(Vec::new()));
         };
-        state::make_private(&directory)?;
-        let file = directory.join(name_of(account));
-        let lock = File::create(file.with_extension("lock"))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let (_, pins) = read(&file)?.unwrap_or_else(|| (new_identity(), Vec::new()));
-                return Ok(Device::temporary(pins));
-            }
-            Err(TryLockError::Error(fault)) => return Err(fault),
-        }
+        let file = directory.join(state::name_of(account.as_str()));
+        let Some(lock) = state::lock(&file)? else {
+            let (_, pins) = read(&file)?.unwrap_or_else(|| (new_identity(), Vec::new()));
+            return Ok(Device::temporary(pins));
+        };
         let found = read(&file)?;
         let is_new = found.is_none();
         let ((id, secret), pins) = found.unwrap_or_else(|| (new_identity(), Vec::new()));
@@ -144,13 +137,6 @@ impl std::fmt::Debug for Device {
 
 fn new_identity() -> (String, Secret) {
     (token(), Secret(random()))
-}
-
-/// Returns the file name of an account: a hash, since an address may be long and hold any
-/// character.
-fn name_of(account: &BareJid) -> String {
-    let hash = digest::digest(&digest::SHA256, account.as_str().as_bytes());
-    hex::encode(hash.as_ref()).chars().take(32).collect()
 }
 
 type Kept = ((String, Secret), Vec<Pin>);
@@ -249,7 +235,7 @@ mod tests {
     fn a_file_without_a_key_is_an_error_and_left_as_it_is() {
         let state = tempfile::tempdir().unwrap();
         let account = bare("alice@a.example");
-        let file = state.path().join("private").join(name_of(&account));
+        let file = state.path().join("private").join(state::name_of(account.as_str()));
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(&file, "something else\n").unwrap();
 
