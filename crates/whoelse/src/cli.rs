@@ -318,7 +318,7 @@ pub struct Devices {
     /// Whose.
     pub name: String,
     /// Log out the device with this number, as it is listed.
-    #[arg(long, value_name = "NUMBER", conflicts_with = "revoke_all")]
+    #[arg(long, value_name = "NUMBER", value_parser = values::number, conflicts_with = "revoke_all")]
     pub revoke: Option<u32>,
     /// Log out all of them.
     #[arg(long)]

@@ -145,6 +145,23 @@ fn a_block_has_an_end_or_none() {
 }
 
 #[test]
+fn a_device_has_a_number() {
+    let revoke = |number: &str| match parse(&format!("whoelse user devices bob --revoke {number}"))
+        .map(|cli| cli.action)
+    {
+        Ok(Action::User(User { action: UserAction::Devices(it), .. })) => Ok(it.revoke),
+        Ok(other) => panic!("{other:?}"),
+        Err(sentence) => Err(sentence),
+    };
+
+    assert_eq!(revoke("3"), Ok(Some(3)));
+    for bad in ["0", "-1", "x"] {
+        let sentence = format!("NUMBER must be a whole number from 1 to 4294967295, not '{bad}'");
+        assert_eq!(revoke(bad), Err(sentence));
+    }
+}
+
+#[test]
 fn the_data_directory_may_be_named_anywhere_on_the_line() {
     for line in ["whoelse user --data /d list", "whoelse user list --data /d"] {
         let Action::User(user) = parse(line).unwrap().action else { panic!("{line}") };

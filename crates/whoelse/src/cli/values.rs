@@ -50,6 +50,10 @@ pub fn seconds(text: &str) -> Result<u32, String> {
     whole("SECONDS", text, 1, u32::MAX)
 }
 
+pub fn number(text: &str) -> Result<u32, String> {
+    whole("NUMBER", text, 1, u32::MAX)
+}
+
 pub fn relaying(text: &str) -> Result<Relaying, String> {
     Relaying::parse(text).ok_or_else(|| format!("auto, only or never, not '{text}'"))
 }
