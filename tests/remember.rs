@@ -101,6 +101,7 @@ fn whoever_says_yes_needs_no_password_until_the_logout() {
     quit(alice);
     let mut alice = terminal(&server, &["--user", "alice"]);
     alice.sees(&welcome("alice"));
+    alice.types("> ");
     alice.enter("logout");
     alice.sees("* logged out");
     assert!(tokens(&server).is_empty());
@@ -136,6 +137,24 @@ fn whoever_does_not_say_yes_is_not_remembered() {
     alice.enter(&password("alice"));
     alice.sees(&welcome("alice"));
     assert_eq!(tokens(&server).len(), 1);
+}
+
+#[test]
+fn a_password_that_is_typed_ahead_and_not_asked_for_is_not_shown_nor_obeyed() {
+    let server = server();
+    let mut alice = terminal(&server, &[]);
+    log_in(&mut alice, "alice", "y");
+    quit(alice);
+
+    // Typed by somebody who expects only the usual questions.
+    let mut alice = terminal(&server, &[]);
+    alice.reads_keys();
+    alice.press(&format!("alice\r{}\r", password("alice")));
+    alice.sees(&welcome("alice"));
+    alice.types("> ");
+    alice.enter("logout");
+    alice.sees("* logged out");
+    assert!(!alice.written().contains(&password("alice")), "{}", alice.written());
 }
 
 #[test]
@@ -242,6 +261,30 @@ fn a_login_that_was_taken_back_asks_for_the_password() {
     alice.expect("* logged out: this device was logged out elsewhere");
     alice.says("login alice", "Password:");
     assert!(tokens(&server).is_empty());
+}
+
+#[test]
+fn a_login_is_remembered_also_over_the_next_certificate_once_it_is_trusted() {
+    let home = Home::with_people(&["alice"]);
+    let mut server = home.start_at(common::ports::lasting(), &[]);
+    let mut alice = script(&server, &["--remember"]);
+    alice.log_in("alice");
+    assert_eq!(alice.end().code(), Some(0));
+    assert!(server.stop().success());
+    fs::remove_file(server.home.data().join("certificate.pem")).unwrap();
+    fs::remove_file(server.home.data().join("key.pem")).unwrap();
+    server.start_again();
+
+    let mut alice = script(&server, &["--user", "alice"]);
+    alice.wait("Password:");
+    alice.say(&password("alice"));
+    alice.wait("Trust it from now on (yes or no)?");
+    alice.says("yes", "Welcome");
+    assert_eq!(devices(&server, "alice"), 1);
+    alice.say("logout");
+    alice.expect("* logged out");
+    assert!(tokens(&server).is_empty());
+    assert_eq!(devices(&server, "alice"), 0);
 }
 
 #[test]

@@ -304,16 +304,19 @@ impl<T: From<Event>> Actor<T> {
             let if_changed = if renamed { IfChanged::Prove } else { IfChanged::Refuse };
             let (connector, resume) = (self.lobby.connector.clone(), session.resumption());
             let password = self.proof.password();
-            let Some(entry) = way_back.entry(password.clone(), tokens) else {
-                let no_way = ending::of_login(LoginError::NotRemembered);
-                return Err(no_way.map_or(End::Lost, End::Over));
+            let mut attempted = match way_back.entry(&connector, password.clone(), tokens) {
+                Some(entry) => {
+                    let attempt = attempt(connector, entry, if_changed, resume);
+                    self.serve(session, attempt).await?
+                }
+                None => Err(LoginError::NotRemembered),
             };
-            let attempt = attempt(connector, entry, if_changed, resume);
-            let mut attempted = self.serve(session, attempt).await?;
-            if let Ok(entered) = &mut attempted {
-                way_back.renew(entered.wire.take_token());
-                self.shown.remembered.send_replace(way_back.is_remembered());
+            match &mut attempted {
+                Ok(entered) => way_back.renew(entered.wire.take_token()),
+                Err(LoginError::TokenRefused { .. }) => way_back.forget(),
+                Err(_) => {}
             }
+            self.shown.remembered.send_replace(way_back.is_remembered());
             match attempted {
                 Ok(Entered { wire, opened: Opened::Resumed { h } }) => {
                     self.shown.reached.send_replace(wire.reached().cloned());
@@ -341,15 +344,9 @@ impl<T: From<Event>> Actor<T> {
                         return Err(End::Over(Ending::Untrusted(fault)));
                     }
                 }
-                // Without it there may still be a password.
-                Err(LoginError::TokenRefused { text }) => {
-                    way_back.forget();
-                    self.shown.remembered.send_replace(false);
-                    if password.is_none() {
-                        let ending = ending::of_login(LoginError::TokenRefused { text });
-                        return Err(ending.map_or(End::Lost, End::Over));
-                    }
-                }
+                // Without it there is still the password, or one that the server may have accepted.
+                Err(LoginError::TokenRefused { .. })
+                    if password.is_some() || self.proof.try_next() => {}
                 Err(LoginError::NotRemembered) if tokens => tokens = false,
                 // The connection was lost while the password was being changed.
                 Err(LoginError::WrongPassword { .. } | LoginError::FormerPassword { .. })

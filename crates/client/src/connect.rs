@@ -64,8 +64,8 @@ pub(crate) struct Connector {
     tls: Tls,
     /// Held while the file is read or written.
     pins: Arc<Mutex<Pins>>,
-    /// This process, to servers that speak SASL2, unless a remembered login says otherwise.
-    installation: UserAgentId,
+    /// This process, to servers that speak SASL2, where no place of a remembered login logs in.
+    pub(crate) process: UserAgentId,
 }
 
 /// What was used before a rename.
@@ -84,8 +84,7 @@ impl Connector {
         };
         let tls = config.authorities.clone().unwrap_or_default();
         let pins = Arc::new(Mutex::new(pins));
-        let installation = UserAgentId::fresh();
-        Connector { config, at: None, before: None, tls, pins, installation }
+        Connector { config, at: None, before: None, tls, pins, process: UserAgentId::fresh() }
     }
 
     /// Connects, encrypts and judges the certificate. Takes the first endpoint that gives a
@@ -301,7 +300,8 @@ impl Connector {
     /// with it: Bind 2 leaves what waits to the archive, and this client is sent it.
     fn sasl2(&self) -> Sasl2 {
         let user_agent = UserAgent {
-            id: Some(self.installation),
+            // Each login says which installation it is.
+            id: None,
             software: Some(SOFTWARE.to_owned()),
             device: self.config.device.clone(),
         };

@@ -35,20 +35,20 @@ impl Entry {
         }
     }
 
-    /// The same, to be remembered in a place.
-    pub(crate) fn for_place(self, place: Option<&Place>) -> Entry {
-        let installation = place.map(Place::installation);
+    /// The same, to be remembered in a place if there is one; otherwise it is this process that logs in.
+    pub(crate) fn for_place(self, place: Option<&Place>, process: UserAgentId) -> Entry {
+        let installation = Some(place.map_or(process, Place::installation));
         Entry { installation, wants_token: place.is_some(), ..self }
     }
 
-    /// A login by a token, which belongs to an installation.
-    pub(crate) fn by_token(name: &str, installation: UserAgentId, held: HeldToken) -> Entry {
-        Entry {
+    /// A login by the token of a place, if it has one.
+    pub(crate) fn by_token(name: &str, place: &Place) -> Option<Entry> {
+        Some(Entry {
             name: name.to_owned(),
-            by: By::Token(held),
-            installation: Some(installation),
+            by: By::Token(place.held()?.clone()),
+            installation: Some(place.installation()),
             wants_token: false,
-        }
+        })
     }
 
     /// Returns the password, if it is by one.

@@ -17,7 +17,7 @@ use crate::answer;
 use crate::disco::Capabilities;
 use crate::entry::Entry;
 use crate::error::{ConnectError, LoginError, RequestError, SendError};
-use crate::login::{Opened, open};
+use crate::login::{Opened, open, refused_login};
 use crate::message::{self, Incoming};
 use crate::refusal::Refusal;
 use crate::request::{ANSWER_WITHIN, Pending, Request};
@@ -97,7 +97,7 @@ impl Link {
             }
         }
         .map_err(|denied| LoginError::Refused { text: denied.to_string() })?;
-        let entered = match open(wire).await {
+        let entered = match open(wire, refused_login).await {
             Ok(entered) => entered,
             Err(refused) => {
                 if let Some(wire) = refused.wire {

@@ -57,12 +57,11 @@ pub(crate) async fn enter(mut wire: Wire, entry: &Entry) -> Result<Entered, Refu
         };
         return Err(Refused { fault, wire: Some(wire) });
     }
-    let entered = match (open(wire).await, &entry.by) {
-        (Err(Refused { fault, wire }), By::Token(_)) => {
-            return Err(Refused { fault: of_token(fault), wire });
-        }
-        (entered, _) => entered?,
+    let refused = match entry.by {
+        By::Password(_) => refused_login,
+        By::Token(_) => refused_token,
     };
+    let entered = open(wire, refused).await?;
     match entered.wire.untrusted() {
         Some(fingerprint) if entered.wire.is_proved() => {
             entered.wire.close(CLOSE_WITHIN).await;
@@ -73,8 +72,11 @@ pub(crate) async fn enter(mut wire: Wire, entry: &Entry) -> Result<Entered, Refu
     }
 }
 
+/// What a refusal means, and whether the stream has ended with it.
+type OfRefusal = fn(Refusal, bool) -> LoginError;
+
 /// Continues a login until the session is open.
-pub(crate) async fn open(mut wire: Wire) -> Result<Entered, Refused> {
+pub(crate) async fn open(mut wire: Wire, refused: OfRefusal) -> Result<Entered, Refused> {
     let mut remembered = None;
     let fault = loop {
         match wire.step().await {
@@ -90,7 +92,7 @@ pub(crate) async fn open(mut wire: Wire) -> Result<Entered, Refused> {
             Ok(Step::AuthFailed(refusal)) => {
                 // A server that allows no other attempt ends the stream right after the refusal.
                 let ended = timeout(SAME_BREATH, wire.until_gone()).await.is_ok();
-                let fault = refused_login(refusal, ended);
+                let fault = refused(refusal, ended);
                 return Err(Refused { fault, wire: (!ended).then_some(wire) });
             }
             Ok(Step::BindRefused(error)) => break refused_bind(&error),
@@ -105,7 +107,7 @@ pub(crate) async fn open(mut wire: Wire) -> Result<Entered, Refused> {
 }
 
 /// Another password may be tried unless the server has ended the stream.
-fn refused_login(refusal: Refusal, ended: bool) -> LoginError {
+pub(crate) fn refused_login(refusal: Refusal, ended: bool) -> LoginError {
     match (refusal.condition, refusal.text) {
         (SaslCondition::NotAuthorized, text) if !ended => LoginError::WrongPassword { text },
         (SaslCondition::CredentialsExpired, text) if !ended => LoginError::FormerPassword { text },
@@ -117,6 +119,17 @@ fn refused_login(refusal: Refusal, ended: bool) -> LoginError {
     }
 }
 
+/// A token that is refused is no password: there is nothing that could be typed better. It is no good any
+/// more, whether or not the stream goes on, unless the refusal is not about it.
+fn refused_token(refusal: Refusal, ended: bool) -> LoginError {
+    match refusal.condition {
+        SaslCondition::TemporaryAuthFailure | SaslCondition::AccountDisabled => {
+            refused_login(refusal, ended)
+        }
+        _ => LoginError::TokenRefused { text: refusal.text },
+    }
+}
+
 /// Returns the fault of a login whose stream has ended with an error.
 fn ended_login(error: StreamError) -> LoginError {
     match (error.condition, &error.text) {
@@ -125,16 +138,6 @@ fn ended_login(error: StreamError) -> LoginError {
             LoginError::Refused { text: text.clone() }
         }
         _ => LoginError::Connect(no_connection(Ok(Step::Error(error)))),
-    }
-}
-
-/// A token that is refused is no password: there is nothing that could be typed better.
-fn of_token(fault: LoginError) -> LoginError {
-    match fault {
-        LoginError::WrongPassword { text } | LoginError::FormerPassword { text } => {
-            LoginError::TokenRefused { text }
-        }
-        fault => fault,
     }
 }
 
@@ -192,19 +195,28 @@ mod tests {
         let ended =
             |condition, text: &str| ended_login(StreamError::new(condition).with_text(text));
         let conflict = ended(StreamCondition::Conflict, "bob is already logged in");
-        assert_eq!(of_token(conflict), LoginError::AlreadyLoggedIn);
+        assert_eq!(conflict, LoginError::AlreadyLoggedIn);
         let blocked = LoginError::Refused { text: "blocked for 60 s".to_owned() };
-        assert_eq!(of_token(ended(StreamCondition::PolicyViolation, "blocked for 60 s")), blocked);
+        assert_eq!(ended(StreamCondition::PolicyViolation, "blocked for 60 s"), blocked);
         let away = ended(StreamCondition::InternalServerError, "try again later");
         let busy = ConnectError::Busy("try again later".to_owned());
-        assert_eq!(of_token(away), LoginError::Connect(busy));
+        assert_eq!(away, LoginError::Connect(busy));
     }
 
     #[test]
     fn a_token_that_is_refused_is_told_from_a_password() {
-        for condition in [SaslCondition::NotAuthorized, SaslCondition::CredentialsExpired] {
-            let refused = refused_login(Refusal::new(condition), false);
-            assert_eq!(of_token(refused), LoginError::TokenRefused { text: None });
+        let of = |condition, ended| refused_token(Refusal::new(condition), ended);
+        for condition in [
+            SaslCondition::NotAuthorized,
+            SaslCondition::CredentialsExpired,
+            SaslCondition::InvalidMechanism,
+        ] {
+            for ended in [false, true] {
+                assert_eq!(of(condition, ended), LoginError::TokenRefused { text: None });
+            }
+        }
+        for condition in [SaslCondition::TemporaryAuthFailure, SaslCondition::AccountDisabled] {
+            assert!(matches!(of(condition, false), LoginError::Refused { .. }), "it is kept");
         }
     }
 

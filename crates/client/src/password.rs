@@ -29,16 +29,14 @@ pub async fn change(
     let server = Jid::parse(me.domain()).ok();
     let ask = |query| Request { to: server.clone(), ..Request::set(query) };
     let plainly = Request { asks_back: Some(asks_for_present), ..ask(plainly(&me, &new)) };
-    let answer = match is_known {
-        true => client.request(plainly).await,
-        // After a login by a token only the server can compare the present password.
-        false => client.request(ask(by_form(&me, present, &new))).await,
+    let told_plainly = match is_known {
+        true => Some(client.request(plainly).await),
+        false => None,
     };
-    let answer = match answer {
-        Ok(answer) if asks_for_present(&answer.iq) => {
-            client.request(ask(by_form(&me, present, &new))).await
-        }
-        answer => answer,
+    let answer = match told_plainly {
+        Some(answer) if !answer.as_ref().is_ok_and(|it| asks_for_present(&it.iq)) => answer,
+        // The server wants to compare the present password, or is the only one that can.
+        _ => client.request(ask(by_form(&me, present, &new))).await,
     };
     match answer {
         Ok(_) => proof.settle(Some(new)),

@@ -113,6 +113,20 @@ async fn after_a_token_that_is_refused_the_password_lets_in() {
 }
 
 #[tokio::test]
+async fn whoever_is_not_remembered_any_more_logs_in_as_another_device() {
+    let (world, computer) = (World::new().await, Computer::new());
+    quit(computer.remembered(&world, "alice").await).await;
+    let before = world.installation();
+    world.revoke_tokens();
+
+    let (client, _events) = computer.client(&world);
+    client.login_remembered("alice").await.unwrap_err();
+    client.login("alice", secret()).await.unwrap();
+
+    assert_ne!(world.installation(), before);
+}
+
+#[tokio::test]
 async fn a_stream_error_is_no_word_about_the_token() {
     let (world, computer) = (World::new().await, Computer::new());
     quit(computer.remembered(&world, "alice").await).await;

@@ -187,9 +187,8 @@ impl Lobby {
     }
 
     async fn can_remember(&mut self) -> bool {
-        let has_state = self.connector.config.state.is_some();
-        let connected = self.connection(IfChanged::Refuse).await;
-        has_state && connected.is_ok_and(|wire| wire.gives_tokens())
+        self.connector.config.state.is_some()
+            && self.connection(IfChanged::Refuse).await.is_ok_and(|wire| wire.gives_tokens())
     }
 
     /// Logs in, by a password or by what is remembered. Returns where the login is remembered from now
@@ -202,17 +201,14 @@ impl Lobby {
         let (mut place, entry) = match password {
             Some(password) => {
                 let place = remember.then(|| self.connector.place(&name, Wanted::Any)).flatten();
-                let entry = Entry::by_password(&name, password).for_place(place.as_ref());
+                let entry = Entry::by_password(&name, password);
+                let entry = entry.for_place(place.as_ref(), self.connector.process);
                 (place, entry)
             }
             None => {
                 let place = self.connector.place(&name, Wanted::Remembered);
-                let held = place.as_ref().and_then(Place::held).cloned();
-                let (Some(place), Some(held)) = (place, held) else {
-                    return Err(LoginError::NotRemembered);
-                };
-                let entry = Entry::by_token(&name, place.installation(), held);
-                (Some(place), entry)
+                let entry = place.as_ref().and_then(|place| Entry::by_token(&name, place));
+                (place, entry.ok_or(LoginError::NotRemembered)?)
             }
         };
         let mut fresh = match self.login(&entry).await {

@@ -26,13 +26,18 @@ pub(super) struct WayBack {
 impl WayBack {
     /// Returns what to log in with: the token, if there is one and tokens are taken; otherwise the
     /// password, and then there is to be a token again. `None` if there is neither.
-    pub(super) fn entry(&self, password: Option<Password>, tokens: bool) -> Option<Entry> {
+    pub(super) fn entry(
+        &self,
+        connector: &Connector,
+        password: Option<Password>,
+        tokens: bool,
+    ) -> Option<Entry> {
         let place = self.place.as_ref();
-        let held = place.and_then(|place| Some((place.installation(), place.held()?.clone())));
-        match held.filter(|_| tokens) {
-            Some((installation, held)) => Some(Entry::by_token(&self.name, installation, held)),
-            None => Some(Entry::by_password(&self.name, password?).for_place(place)),
-        }
+        let by_token = place.filter(|_| tokens).and_then(|it| Entry::by_token(&self.name, it));
+        by_token.or_else(|| {
+            let by_password = Entry::by_password(&self.name, password?);
+            Some(by_password.for_place(place, connector.process))
+        })
     }
 
     /// Returns whether the login is remembered.

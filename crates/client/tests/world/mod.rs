@@ -85,6 +85,8 @@ struct State {
     token_logins: u32,
     /// Logins by a password that were looked at.
     lookups: u32,
+    /// The installation of the last login by SASL2.
+    installation: Option<UserAgentId>,
 }
 
 /// A session that can be resumed.
@@ -280,6 +282,11 @@ impl World {
     pub fn proofs(&self) -> (u32, u32) {
         let state = self.state();
         (state.token_logins, state.lookups)
+    }
+
+    /// The installation that has logged in last.
+    pub fn installation(&self) -> Option<UserAgentId> {
+        self.state().installation
     }
 
     /// How many sessions were begun, and how many were resumed.
@@ -556,6 +563,7 @@ impl Connection {
         let account = self.machine.address().unwrap().local().unwrap().to_owned();
         let wanted = self.machine.requested_token();
         let mut state = self.world.state();
+        state.installation = Some(device);
         let due = by_token && state.replaces_tokens;
         let held = state.tokens.get(&(account.clone(), device));
         let due = held.filter(|_| due).map(|held| held.mechanism);

@@ -125,7 +125,7 @@ fn what_is_no_frame_or_may_not_come_now_is_refused_by_its_first_wrong_byte() {
         // Control frames are short and whole.
         (vec![0x09], CloseCode::ProtocolError),
         (vec![0x08], CloseCode::ProtocolError),
-        (frame(0x89, &long), CloseCode::ProtocolError),
+        (frame(0x89, long), CloseCode::ProtocolError),
         (vec![0x8A, 0xFF], CloseCode::ProtocolError),
         // Lengths have the shortest form, and an end.
         (vec![0x81, 0xFE, 0, 125], CloseCode::ProtocolError),

@@ -154,16 +154,12 @@ impl Dialogue<'_> {
                 None => *remember.insert(self.ask_to_remember().await?),
             };
             match self.enter(name, password, remember).await {
-                Ok(()) => return Ok(true),
                 Err(
                     why @ (LoginError::WrongPassword { .. } | LoginError::FormerPassword { .. }),
                 ) => {
                     self.fail(condition::of_login(&why), words::login_error(&why, name));
                 }
-                Err(why) => {
-                    self.fail(condition::of_login(&why), words::login_error(&why, name));
-                    return Ok(false);
-                }
+                entering => return Ok(self.end(name, entering).await),
             }
         }
     }
@@ -191,7 +187,7 @@ impl Dialogue<'_> {
         };
         match self.client.login(name, password.clone()).await {
             // The old certificate has come back meanwhile.
-            Ok(_) => Ok(true),
+            Ok(_) => Ok(self.end(name, Ok(())).await),
             Err(why @ LoginError::NewPin { fingerprint }) => {
                 self.fail(condition::of_login(&why), words::login_error(&why, name));
                 let answer = self.line(Ask::Line("Trust it from now on (yes or no)? ")).await?;
@@ -200,7 +196,10 @@ impl Dialogue<'_> {
                     return Ok(false);
                 }
                 self.client.trust(fingerprint).await;
-                self.log_in(name, password, false).await
+                let Dialogue { client, face, .. } = self;
+                let remember = self.remember == Remember::Always;
+                let entering = enter_as_remembered(client, face, name, password, remember).await;
+                Ok(self.end(name, entering).await)
             }
             Err(why) => {
                 self.fail(condition::of_login(&why), words::login_error(&why, name));
@@ -231,7 +230,8 @@ impl Dialogue<'_> {
             self.fail(condition::of_register(&why), words::register_error(&why, name));
             return Ok(false);
         }
-        self.log_in(name, password, remember).await
+        let entering = self.enter(name, password, remember).await;
+        Ok(self.end(name, entering).await)
     }
 
     /// Returns whether to remember the login.
@@ -247,22 +247,6 @@ impl Dialogue<'_> {
         }
     }
 
-    /// Logs in with a password that is known to be right.
-    async fn log_in(
-        &mut self,
-        name: &str,
-        password: Password,
-        remember: bool,
-    ) -> Result<bool, Stop> {
-        match self.enter(name, password, remember).await {
-            Ok(()) => Ok(true),
-            Err(why) => {
-                self.fail(condition::of_login(&why), words::login_error(&why, name));
-                Ok(false)
-            }
-        }
-    }
-
     async fn enter(
         &self,
         name: &str,
@@ -270,6 +254,17 @@ impl Dialogue<'_> {
         remember: bool,
     ) -> Result<(), LoginError> {
         enter(self.client, self.face, name, password, remember).await
+    }
+
+    /// Ends the dialogue with a login by a password. Returns whether it let in.
+    async fn end(&mut self, name: &str, entering: Result<(), LoginError>) -> bool {
+        match &entering {
+            // The password is typed, so what was typed after it is no secret. After a login that asks for
+            // none, it may be one.
+            Ok(()) => self.input.keep_ahead().await,
+            Err(why) => self.fail(condition::of_login(why), words::login_error(why, name)),
+        }
+        entering.is_ok()
     }
 
     fn fail(&self, condition: &'static str, words: String) {
@@ -301,6 +296,22 @@ pub async fn enter(
         face.tell(&Said::Notice("this login cannot be remembered here"));
     }
     Ok(())
+}
+
+/// Logs in by what is remembered, and by the password if that is nothing or no good any more.
+pub async fn enter_as_remembered(
+    client: &Client,
+    face: &Face,
+    name: &str,
+    password: Password,
+    remember: bool,
+) -> Result<(), LoginError> {
+    match client.login_remembered(name).await {
+        Err(LoginError::NotRemembered | LoginError::TokenRefused { .. }) => {
+            enter(client, face, name, password, remember).await
+        }
+        entered => entered.map(drop),
+    }
 }
 
 /// Returns the name of an account here; the user may have typed the whole address.

@@ -8,7 +8,7 @@ use whoelse_p2p::PrivateChats;
 use super::asking::Typed;
 use super::face::Face;
 use super::input::Input;
-use super::login::{Dialogue, Outcome, Remember, enter};
+use super::login::{Dialogue, Outcome, Remember, enter, enter_as_remembered};
 use super::options::Given;
 use super::said::Said;
 use super::undone::{self, AtWork, Connection};
@@ -139,14 +139,10 @@ impl Terminal {
     /// Logs in with what is remembered, if the login is to be remembered and is, and otherwise with the
     /// password.
     async fn enter_given(&self, name: &str, password: Password) -> Result<(), LoginError> {
-        let remember = self.given.remember;
-        if remember {
-            match self.client.login_remembered(name).await {
-                Err(LoginError::NotRemembered | LoginError::TokenRefused { .. }) => {}
-                entered => return entered.map(|_| ()),
-            }
+        match self.given.remember {
+            true => enter_as_remembered(&self.client, &self.face, name, password, true).await,
+            false => enter(&self.client, &self.face, name, password, false).await,
         }
-        enter(&self.client, &self.face, name, password, remember).await
     }
 
     /// Connects, and asks for what is missing. Returns a command that was typed instead of a name,
@@ -180,11 +176,7 @@ impl Terminal {
         let remember = Remember::of(&self.given, &self.face);
         let Terminal { client, input, face, .. } = self;
         match (Dialogue { client, input, face, remember }).run(name).await {
-            Outcome::In => {
-                self.input.keep_ahead().await;
-                Ok(None)
-            }
-            Outcome::Out => Ok(None),
+            Outcome::In | Outcome::Out => Ok(None),
             Outcome::Command(line) => Ok(Some(line)),
             Outcome::End(how) => Err(how),
         }
