@@ -413,6 +413,12 @@ impl Session {
     /// Notes that a byte was read.
     pub fn heard(&self, now: Steady) {
         self.last_heard.store(now.0, Ordering::Release);
+        self.count_as_heard();
+    }
+
+    /// Notes that the client is there as far as anybody can know: bytes were read, or it is the server
+    /// that reads nothing for now, so an answer would not be heard.
+    pub fn count_as_heard(&self) {
         self.reads.fetch_add(1, Ordering::AcqRel);
         if self.probed.swap(false, Ordering::AcqRel) {
             self.settled.notify_waiters();

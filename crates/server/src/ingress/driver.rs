@@ -207,6 +207,8 @@ impl Driver {
                 }
                 // What the client said meanwhile is only read now.
                 Event::Ready => self.reading_since = self.node.clock.steady(),
+                // Whoever asks the client for a sign of life would wait for what is not read.
+                Event::Woken if self.is_busy() => self.session().count_as_heard(),
                 Event::Woken => {}
                 Event::Time => {
                     if let Some(reason) = self.look_at_the_time() {
