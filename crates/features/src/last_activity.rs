@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use whoelse_core::account::Account;
 use whoelse_core::keeper::Touches;
 use whoelse_core::kit::{Answer, At, Cx, Feature, Reply, Target};
+use whoelse_core::session::Session;
 use whoelse_core::{Node, Time};
 use whoelse_xmpp::payload::last_activity::LastActivity;
 use whoelse_xmpp::{Condition, Stanza, StanzaError, ns};
@@ -47,7 +48,8 @@ impl PartingWords {
     }
 }
 
-fn listen(account: &Account, presence: &Stanza) {
+fn listen(_: &Arc<Node>, session: &Arc<Session>, presence: &Stanza) {
+    let Some(account) = &session.account else { return };
     if presence.type_() == Some("unavailable") {
         let words = presence.child_text("status", ns::CLIENT).unwrap_or_default();
         let words = words.chars().take(LONGEST).collect();

@@ -356,7 +356,7 @@ impl Wiring {
         self.beside_requests.push(namespace);
     }
 
-    /// Observes the broadcast presence of sessions.
+    /// Observes the broadcast presence of the sessions of accounts.
     pub fn presence(&mut self, tap: taps::PresenceTap) {
         self.presence.push(tap);
     }
@@ -557,8 +557,13 @@ impl Wiring {
         self.beside_requests.contains(&child.ns())
     }
 
-    pub(crate) fn tell_presence(&self, account: &Account, presence: &Stanza) {
-        self.presence.iter().for_each(|tap| tap(account, presence));
+    pub(crate) fn tell_presence(
+        &self,
+        node: &Arc<Node>,
+        session: &Arc<Session>,
+        presence: &Stanza,
+    ) {
+        self.presence.iter().for_each(|tap| tap(node, session, presence));
     }
 
     pub(crate) fn element_tap(&self, element: &Stanza) -> Option<taps::ElementTap> {

@@ -62,9 +62,9 @@ pub type VisibilityTap = fn(&Account, &Jid) -> bool;
 pub type StorageTap = fn(&Stanza, StoragePolicy) -> StoragePolicy;
 /// Asks whether a stanza shows that a person sits at the client.
 pub type ActivityTap = fn(&Stanza) -> bool;
-/// A session of the account broadcasts that it is available or not; called before the presence is
-/// sent on.
-pub type PresenceTap = fn(&Account, &Stanza);
+/// A session broadcasts that it is available or not; called before the presence is sent on, and
+/// before the session becomes what it says.
+pub type PresenceTap = fn(&Arc<Node>, &Arc<Session>, &Stanza);
 /// A client sends an element that is not a stanza.
 pub type ElementTap = fn(&Session);
 /// An account came online (true) or went offline.

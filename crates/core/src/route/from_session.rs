@@ -158,9 +158,7 @@ impl Speech {
     }
 
     fn say_presence(self) -> Routed {
-        if let Some(own) = &self.session.account {
-            self.node.wiring.tell_presence(own, &self.stanza);
-        }
+        self.node.wiring.tell_presence(&self.node, &self.session, &self.stanza);
         let presence = (&self.stanza, &self.said);
         presence::broadcast(
             &self.node,
