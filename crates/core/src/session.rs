@@ -6,8 +6,9 @@
 //!
 //! Types of which none knows the others hold what waits to be written ([`send_queue`]), what room
 //! that has ([`room`]), the presence that is late ([`late`]), the position in the log ([`reading`])
-//! with what the archive has of it ([`left_to_archive`]), and the counts ([`counting`]). This file, [`output`] and [`life`] keep them consistent under one
-//! lock.
+//! with what the archive has of it ([`left_to_archive`]), the counts ([`counting`]), and what the
+//! client was asked ([`questions`]). This file, [`output`] and [`life`] keep them consistent under
+//! one lock.
 
 mod counting;
 mod late;
@@ -15,6 +16,7 @@ mod left_to_archive;
 mod life;
 mod output;
 mod person;
+mod questions;
 mod reading;
 mod room;
 mod send_queue;
@@ -35,9 +37,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use whoelse_stream::sasl2::UserAgentId;
-use whoelse_xmpp::{BareJid, FullJid, Jid, Outgoing, StreamError};
+use whoelse_xmpp::{BareJid, FullJid, Jid, Outgoing, Stanza, StreamError};
 
 use crate::account::Account;
 use crate::ahead_of_log::AheadOfLog;
@@ -51,6 +53,7 @@ use crate::slots::Slots;
 use counting::Counting;
 use late::Late;
 use person::Person;
+use questions::Questions;
 use reading::Reading;
 use room::Room;
 use send_queue::SendQueue;
@@ -135,6 +138,8 @@ struct State {
     counting: Counting,
     /// The state that belongs to the user.
     person: Person,
+    /// What its client was asked and has not answered. In a box, since it is hardly ever asked.
+    questions: Option<Box<Questions>>,
     /// Who pays for what it does; nobody, if it is the server's or came over the admin socket.
     payer: Option<Payer>,
     /// The client's installation, if it has said which one it is. In a box, since many sessions have none.
@@ -181,6 +186,7 @@ impl Session {
                 reading: Reading::new(now.steady),
                 counting: Counting::default(),
                 person: Person::default(),
+                questions: None,
                 payer: None,
                 device: principal.device.map(Box::new),
             }),
@@ -395,6 +401,28 @@ impl Session {
         self.lock().person.take_directed()
     }
 
+    // --- questions ---
+
+    /// Notes that the client is asked something, under this id; returns where its answer comes.
+    /// `None` if the session is over or as many questions are open as may be.
+    pub(crate) fn open_question(&self, id: &str) -> Option<oneshot::Receiver<Stanza>> {
+        let mut state = self.lock();
+        if state.gone {
+            return None;
+        }
+        state.questions.get_or_insert_default().open(id)
+    }
+
+    /// Gives the client's answer to whoever has asked, if anybody has.
+    pub(crate) fn answers(&self, answer: &Stanza) {
+        self.lock().with_questions(|questions| questions.answer(answer));
+    }
+
+    /// Takes a question back.
+    pub(crate) fn close_question(&self, id: &str) {
+        self.lock().with_questions(|questions| questions.close(id));
+    }
+
     /// Whether it got a copy of this message of the log.
     pub(crate) fn has_copy(&self, seq: i64) -> bool {
         self.lock().reading.has_copy(seq)
@@ -479,6 +507,14 @@ impl State {
     fn held_bytes(&self) -> usize {
         let late = self.late.as_ref().map_or(0, |late| late.bytes());
         self.room.bytes() + self.reading.aside_bytes() + late
+    }
+
+    /// Changes what questions are open, if any are. Those that are not keep no memory.
+    fn with_questions(&mut self, change: impl FnOnce(&mut Questions)) {
+        if let Some(questions) = &mut self.questions {
+            change(questions);
+        }
+        self.questions.take_if(|questions| questions.is_empty());
     }
 }
 

@@ -131,6 +131,10 @@ impl Speech {
                 let target = self.stanza.to().map_or(Target::Own, |_| Target::Server);
                 request::of_session(&self.node, (self.session, self.ticket), self.stanza, target)
             }
+            (Kind::Iq, _) => {
+                self.session.answers(&self.stanza);
+                self.done()
+            }
             (Kind::Message, None | Some("chat" | "normal" | "groupchat")) => {
                 self.refuse_with(Condition::ServiceUnavailable)
             }

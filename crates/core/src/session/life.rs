@@ -262,6 +262,7 @@ impl Session {
         unconfirmed.extend(state.queue.take_all());
         state.reading.end();
         state.late = None;
+        state.questions = None;
         drop(state);
         self.settled.notify_waiters();
         self.wake.notify_one();
