@@ -4,6 +4,7 @@ use std::any::TypeId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
+use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
 use whoelse_xmpp::{BareJid, Outgoing};
@@ -27,7 +28,7 @@ pub struct Account {
     pub archive: i64,
     jid: BareJid,
     /// ` to='bob@host'`, inserted into a shared presence that is encoded without an address.
-    pub(crate) to_attribute: bytes::Bytes,
+    pub(crate) to_attribute: Bytes,
     /// What features remember of the account. The keeper swaps it after the commit.
     slots: Slots,
     /// How often the keeper has swapped a slot.
@@ -232,10 +233,34 @@ impl Account {
     /// Queues one message to the account for every session that takes messages to the account. Fails
     /// if none of them has room. Returns whether any has taken it.
     pub(crate) fn push_message(&self, message: &Outgoing, due: Due) -> Result<bool, PushRefused> {
+        let to = |_: &Session| self.to_attribute.clone();
+        self.push_where(Session::takes_messages, message, due, to)
+    }
+
+    /// Queues one message for every available session that wants it, addressed to that session. Fails
+    /// if none of them has room. Returns whether any has taken it.
+    pub(crate) fn push_to_those(
+        &self,
+        message: &Outgoing,
+        due: Due,
+        wants: impl Fn(&Session) -> bool,
+    ) -> Result<bool, PushRefused> {
+        let to = |session: &Session| rewriting::attribute("to", session.jid.as_str()).into();
+        let takes = |session: &Session| session.is_available() && wants(session);
+        self.push_where(takes, message, due, to)
+    }
+
+    fn push_where(
+        &self,
+        takes: impl Fn(&Session) -> bool,
+        message: &Outgoing,
+        due: Due,
+        to: impl Fn(&Session) -> Bytes,
+    ) -> Result<bool, PushRefused> {
         let (mut any, mut refused) = (false, None);
         self.each_session(|session| {
-            if session.takes_messages() {
-                let (stanza, to) = (message.clone(), self.to_attribute.clone());
+            if takes(session) {
+                let (stanza, to) = (message.clone(), to(session));
                 match session.push_queued(Queued { stanza, to, due }) {
                     Ok(()) => any = true,
                     Err(why) => refused = Some(why),

@@ -87,7 +87,9 @@ pub(crate) fn route(
         Origin::Session { session, ticket } => {
             from_session::speak(node, (session, ticket), stanza, lang)
         }
-        silent @ (Origin::Ended(_) | Origin::Server(_)) => unanswered(node, silent, stanza),
+        silent @ (Origin::Ended(_) | Origin::Account(_) | Origin::Server(_)) => {
+            unanswered(node, silent, stanza)
+        }
     }
 }
 

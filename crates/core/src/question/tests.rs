@@ -6,7 +6,6 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::principal::{Principal, Rights};
 use crate::route::Routed;
 use crate::route::tests::{device, hears, node, says};
 use crate::sessions::Hold;

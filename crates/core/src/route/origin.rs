@@ -21,6 +21,9 @@ pub enum Origin {
     /// A session that is over: what it leaves behind is answered, or kept, in its name, and others
     /// are told that it is gone.
     Ended(Arc<Session>),
+    /// An account itself, by its bare address: the server speaks in its name, and nobody is
+    /// answered.
+    Account(Arc<Account>),
     /// The server itself, by its address.
     Server(BareJid),
 }
@@ -31,6 +34,7 @@ impl Origin {
         match self {
             Origin::Session { session, .. } => &session.jid,
             Origin::Ended(session) => &session.jid,
+            Origin::Account(account) => account.jid(),
             Origin::Server(address) => address,
         }
     }
@@ -39,6 +43,7 @@ impl Origin {
     pub(crate) fn account(&self) -> Option<&Arc<Account>> {
         match self {
             Origin::Session { session, .. } | Origin::Ended(session) => session.account.as_ref(),
+            Origin::Account(account) => Some(account),
             Origin::Server(_) => None,
         }
     }
@@ -75,7 +80,7 @@ impl Origin {
     pub fn refuse(&self, stanza: &Stanza, error: &StanzaError) {
         match self {
             Origin::Session { session, .. } => session.answer_error(stanza, error),
-            Origin::Ended(_) | Origin::Server(_) => {}
+            Origin::Ended(_) | Origin::Account(_) | Origin::Server(_) => {}
         }
     }
 
@@ -83,7 +88,7 @@ impl Origin {
     pub fn done(&self) {
         match self {
             Origin::Session { session, ticket } => session.done(*ticket),
-            Origin::Ended(_) | Origin::Server(_) => {}
+            Origin::Ended(_) | Origin::Account(_) | Origin::Server(_) => {}
         }
     }
 }
