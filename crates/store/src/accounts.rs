@@ -3,7 +3,9 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use crate::{Result, Store, StoredVerifier, Tx, archives, removals, removed_names, sequences};
+use crate::{
+    Result, Store, StoredVerifier, Tx, archives, pubsub, removals, removed_names, sequences,
+};
 
 const FIND: &str = "SELECT a.id, a.domain, a.localpart, a.created_at, a.last_active, \
     a.generation, r.id, a.registered_at FROM accounts a JOIN archives r ON r.account = a.id \
@@ -112,6 +114,7 @@ impl Tx {
             numbering.forget(archive);
         }
         removals::begin(conn, id).await?;
+        pubsub::leave_nodes_of(conn, id).await?;
         // The other rows of which it has few refer to this one, and are removed with it.
         let done = sqlx::query(DELETE).bind(id).execute(conn).await?;
         Ok(done.rows_affected() > 0)

@@ -42,6 +42,7 @@ mod open;
 mod peers;
 mod pieces;
 mod postgres;
+mod pubsub;
 mod purpose;
 mod quota;
 mod readers;
@@ -82,6 +83,10 @@ pub use location::{Location, PlaceError, PostgresUrl};
 pub use log::{Appended, Direction, LoggedMessage, NewMessage, NewRow, Undelivered};
 pub use look::Found;
 pub use open::Store;
+pub use pubsub::{
+    NewPubsubItem, PubsubItem, PubsubNode, PubsubPage, PubsubSubscription, PubsubUsage,
+    SERVICE as PUBSUB_SERVICE,
+};
 pub use purpose::{READERS_OF_ARCHIVES, READERS_OF_MAILBOXES};
 pub use quota::Whose;
 #[cfg(any(test, feature = "faults"))]
@@ -133,6 +138,7 @@ pub fn statements() -> Vec<String> {
         throttle::STATEMENTS,
     ]
     .into_iter()
+    .chain(pubsub::STATEMENTS)
     .flatten()
     .map(|text| (*text).to_owned())
     .chain(over_many_rows(dialect::Dialect::Postgres))
@@ -151,7 +157,8 @@ fn over_many_rows(dialect: dialect::Dialect) -> impl Iterator<Item = String> {
 }
 
 fn many_rows() -> impl Iterator<Item = &'static rows::ManyRows> {
-    log::many().into_iter().chain(archives::many()).chain(peers::many()).chain(journal::many())
+    let of_messages = log::many().into_iter().chain(archives::many()).chain(peers::many());
+    of_messages.chain(journal::many()).chain(pubsub::many())
 }
 
 #[cfg(test)]
@@ -264,6 +271,12 @@ mod tests {
         ("DELETE FROM peers WHERE (archive, id) IN (VALUES", "likewise, as many as rows went"),
         ("UPDATE numbers SET value = $2 WHERE name = 'upgraded'", "one"),
         ("UPDATE schema_version SET version = $1", "one"),
+        ("AND id = $2 RETURNING bytes", "one: no two items of a node have one id"),
+        (
+            "FROM pubsub_nodes n WHERE n.owner = $1 UNION ALL",
+            "two for each node of an account: a setting",
+        ),
+        ("DELETE FROM pubsub_nodes WHERE owner = $1", "likewise"),
         // Nobody is served meanwhile.
         ("UPDATE archives SET highest = ", "a restore"),
     ];

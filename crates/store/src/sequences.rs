@@ -15,6 +15,8 @@ pub(crate) const ARCHIVE: &str = "archive";
 pub(crate) const DOMAIN: &str = "domain";
 /// The number of the last interval begun.
 pub(crate) const INTERVAL: &str = "interval";
+/// The last number given to a node of publish-subscribe, or to the items of one.
+pub(crate) const PUBSUB: &str = "pubsub";
 /// The time stamp of the message that was stored last.
 pub(crate) const STAMP: &str = "stamp";
 /// When the server was last seen alive, by the wall.
@@ -67,7 +69,15 @@ const IMPOSSIBLE: &str = "SELECT \
     + (SELECT COUNT(*) FROM domains WHERE id > \
         (SELECT COALESCE(MAX(value), 0) FROM numbers WHERE name = 'domain')) \
     + (SELECT COUNT(*) FROM online WHERE id > \
-        (SELECT COALESCE(MAX(value), 0) FROM numbers WHERE name = 'interval'))";
+        (SELECT COALESCE(MAX(value), 0) FROM numbers WHERE name = 'interval')) \
+    + (SELECT COUNT(*) FROM pubsub_nodes WHERE last > 288230376151711744 \
+        OR last < 0 OR items < 0 OR bytes < 0 OR last < \
+        (SELECT MAX(i.seq) FROM pubsub_items i WHERE i.contents = pubsub_nodes.contents)) \
+    + (SELECT COUNT(*) FROM pubsub_nodes WHERE id > \
+        (SELECT COALESCE(MAX(value), 0) FROM numbers WHERE name = 'pubsub') OR contents > \
+        (SELECT COALESCE(MAX(value), 0) FROM numbers WHERE name = 'pubsub')) \
+    + (SELECT COUNT(*) FROM pubsub_gone WHERE id > \
+        (SELECT COALESCE(MAX(value), 0) FROM numbers WHERE name = 'pubsub'))";
 
 pub(crate) const STATEMENTS: &[&str] = &[NEXT, WRITE, READ, WRITE_ONCE, FORGET, IMPOSSIBLE];
 

@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use crate::log_reader::Asked;
 use crate::scratch::Scratch;
 use crate::{
-    Direction, Location, NewMessage, NewRow, RepeatKey, Slot, Store, StoredToken, StoredVerifier,
-    Tx, UserAgent,
+    Direction, Location, NewMessage, NewPubsubItem, NewRow, RepeatKey, Slot, Store, StoredToken,
+    StoredVerifier, Tx, UserAgent,
 };
 
 /// Where the store of a test is: a folder, or with `WHOELSE_TEST_ON=postgres` a schema.
@@ -96,6 +96,7 @@ pub(crate) async fn remove_wholly(tx: &mut Tx, account: i64) -> bool {
         tx.note_holder(removal.account, None).await.unwrap();
         tx.remove_piece(&removal, 100).await.unwrap();
     }
+    while tx.remove_gone_pubsub(100).await.unwrap() == 100 {}
     existed
 }
 
@@ -125,6 +126,11 @@ pub(crate) fn token(token: &str, given_at: i64) -> StoredToken {
 /// Returns what a device calls itself.
 pub(crate) fn user_agent(id: &str) -> UserAgent {
     UserAgent { id: id.into(), software: "AwesomeXMPP".into(), name: "a phone".into() }
+}
+
+/// Returns an item to be published by Bob.
+pub(crate) fn new_item<'a>(id: &'a str, payload: &'a [u8]) -> NewPubsubItem<'a> {
+    NewPubsubItem { id, publisher: "bob@#1", at: 5, payload }
 }
 
 /// Returns a message between two accounts, which are named by a letter and a number and have the

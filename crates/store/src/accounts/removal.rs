@@ -8,13 +8,13 @@ use sqlx::{Executor, Row};
 
 use crate::scratch::Scratch;
 use crate::testing::{
-    Dir, account, for_recipient_alone, fresh, fresh_file, message, place, remove_wholly, token,
-    user_agent, verifier, with_origin,
+    Dir, account, for_recipient_alone, fresh, fresh_file, message, new_item, place, remove_wholly,
+    token, user_agent, verifier, with_origin,
 };
 use crate::{Appended, DataKey, DataLimit, Location, Query, RosterRow, Store, schema, transfer};
 
 /// Tables whose rows belong to no account.
-const OF_NO_ACCOUNT: [&str; 8] = [
+const OF_NO_ACCOUNT: [&str; 9] = [
     // These hold numbers that are never given again, and times of the whole server.
     "numbers", // Secrets of the installation.
     "settings",
@@ -25,6 +25,7 @@ const OF_NO_ACCOUNT: [&str; 8] = [
     "removed_names",
     // What is still to be removed: nothing in the end.
     "removals",
+    "pubsub_gone",
     // These are keyed hashes that name nobody; they expire by age.
     "repeats",
     // It is folded before anything is removed.
@@ -60,6 +61,10 @@ async fn fill(store: &Store) -> i64 {
     let key = DataKey { namespace: "storage:bookmarks", name: "storage" };
     let limit = DataLimit { values: 1, bytes: 9 };
     tx.put_account_data(bob, key, b"<a/>", limit).await.unwrap();
+    let node = tx.create_pubsub_node(bob, "mood", b"").await.unwrap().unwrap();
+    tx.put_pubsub_item(node, new_item("1", b"<happy/>")).await.unwrap();
+    tx.set_pubsub_affiliation(node, "bob@#1", Some(1)).await.unwrap();
+    tx.set_pubsub_subscription(node, "bob@#1/desk", Some((1, b""))).await.unwrap();
     let batch: Vec<_> = (1..=3)
         .map(|n| {
             let mut one = message(n, ("bob", archive), ("bob", archive));
@@ -104,7 +109,9 @@ async fn leaves_nothing(there: &Location) {
     tx.commit().await.unwrap();
 
     assert_eq!(count_all(&store).await, before);
-    assert_eq!(store.count_rows("removals").await, 0);
+    for table in ["removals", "pubsub_gone"] {
+        assert_eq!(store.count_rows(table).await, 0);
+    }
     let mut conn = store.reader().await.unwrap();
     let left = sqlx::query("SELECT account FROM archives").fetch_all(&mut *conn).await.unwrap();
     assert_eq!(left.iter().map(|row| row.get::<i64, _>(0)).collect::<Vec<_>>(), [eve]);

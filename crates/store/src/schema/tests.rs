@@ -20,6 +20,17 @@ async fn of_version(version: i64) -> Vec<(Dir, Option<Scratch>, Location)> {
     databases
 }
 
+async fn connect(place: &Location) -> (AnyConnection, Dialect) {
+    match place {
+        Location::Postgres(url) => (crate::postgres::look(url).await.unwrap(), Dialect::Postgres),
+        Location::Sqlite(path) => {
+            let options = crate::sqlite::options(path).unwrap();
+            (AnyConnection::connect_with(&options).await.unwrap(), Dialect::Sqlite)
+        }
+        Location::Memory => panic!(),
+    }
+}
+
 #[tokio::test]
 async fn what_version_1_held_is_all_there() {
     for (_dir, _scratch, place) in of_version(1).await {
@@ -86,6 +97,39 @@ async fn what_version_2_held_is_all_there() {
     }
 }
 
+#[tokio::test]
+async fn what_version_3_held_is_all_there_and_what_was_in_the_journal_is_in_the_archives() {
+    for (dir, scratch, place) in of_version(3).await {
+        let journalled = "INSERT INTO bodies VALUES (8, 2, 54, NULL, X'3c6d6573736167652f3e'); \
+            INSERT INTO journal VALUES (8, 54, 10, 1, 8, 1, 0, 3, 8, 1, 1)";
+        match &scratch {
+            Some(scratch) => scratch.alter(&journalled.replace("X'", "'\\x")).unwrap(),
+            None => dir.alter(journalled).await,
+        }
+        let (mut conn, dialect) = connect(&place).await;
+
+        migrate(&mut conn, dialect).await.unwrap();
+
+        // Nobody has folded but the migration.
+        for (text, expected) in [
+            ("SELECT COUNT(*) FROM journal", 0),
+            ("SELECT COUNT(*) FROM archive_rows WHERE body = 8 AND seq = 8", 2),
+        ] {
+            let row = sqlx::query(text).fetch_one(&mut conn).await.unwrap();
+            assert_eq!(row.get::<i64, _>(0), expected, "{text}");
+        }
+        conn.close().await.unwrap();
+        let store = Store::open(&place).await.unwrap();
+        store.assert_bytes_are_right().await;
+        let waiting = store.undelivered(1, 5, 10).await.unwrap();
+        assert_eq!(waiting.iter().map(|row| row.seq).collect::<Vec<_>>(), [6, 7, 8]);
+        assert_eq!(store.find_account(1, "bob").await.unwrap().unwrap().generation, 2);
+        let mut tx = store.begin().await.unwrap();
+        assert_eq!(tx.create_pubsub_node(1, "mood", b"").await.unwrap(), Some(1));
+        tx.commit().await.unwrap();
+    }
+}
+
 /// A killed process leaves of a file what is on the disk at that moment: here, a migration that has
 /// written everything and not committed.
 #[tokio::test]
@@ -127,16 +171,7 @@ async fn if_a_step_fails_none_has_happened() {
         "CREATE TABLE other (a BIGINT); INSERT INTO nowhere VALUES (1)",
     ];
     for (_dir, _scratch, place) in of_version(1).await {
-        let (mut conn, dialect) = match &place {
-            Location::Postgres(url) => {
-                (crate::postgres::look(url).await.unwrap(), Dialect::Postgres)
-            }
-            Location::Sqlite(path) => {
-                let options = crate::sqlite::options(path).unwrap();
-                (AnyConnection::connect_with(&options).await.unwrap(), Dialect::Sqlite)
-            }
-            Location::Memory => panic!(),
-        };
+        let (mut conn, dialect) = connect(&place).await;
 
         let failed = migrate_along(&mut conn, dialect, broken).await;
 

@@ -11,7 +11,7 @@ use super::{Source, Table, TransferError, begin_snapshot, fill, tables};
 use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::schema::{self, Refusal};
-use crate::{Domain, domains, journal, sequences, sqlite};
+use crate::{Domain, domains, journal, pubsub, sequences, sqlite};
 
 /// Counts rows that do not fit together, as far as the schema does not see to it: accounts without
 /// an archive; rows without an archive, without a peer or without a body of their length; peers
@@ -131,10 +131,12 @@ async fn load(
         let why = "a server cannot go on from the numbers in it";
         return Err(TransferError::Damaged { path: path.to_owned(), why });
     }
-    let misfits: i64 = sqlx::query(MISFITS).fetch_one(&mut *conn).await?.try_get(0)?;
-    if misfits > 0 {
-        let why = "what is in it does not fit together";
-        return Err(TransferError::Damaged { path: path.to_owned(), why });
+    for text in [MISFITS, pubsub::MISFITS] {
+        let misfits: i64 = sqlx::query(text).fetch_one(&mut *conn).await?.try_get(0)?;
+        if misfits > 0 {
+            let why = "what is in it does not fit together";
+            return Err(TransferError::Damaged { path: path.to_owned(), why });
+        }
     }
     Ok(domains::domains(conn).await?)
 }

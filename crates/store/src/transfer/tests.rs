@@ -6,7 +6,9 @@ use std::fs;
 use super::*;
 use crate::Location;
 use crate::scratch::{Scratch, old_backup, old_file};
-use crate::testing::{Dir, account, message, place, token, user_agent, verifier, with_origin};
+use crate::testing::{
+    Dir, account, message, new_item, place, token, user_agent, verifier, with_origin,
+};
 
 /// Puts something into every table.
 async fn populate(store: &Store) {
@@ -31,6 +33,12 @@ async fn populate(store: &Store) {
     let key = crate::DataKey { namespace: "storage:bookmarks", name: "storage" };
     let limit = crate::DataLimit { values: 1, bytes: 9 };
     tx.put_account_data(eve, key, b"<a/>", limit).await.unwrap();
+    let node = tx.create_pubsub_node(eve, "mood", b"\0\xff").await.unwrap().unwrap();
+    tx.put_pubsub_item(node, new_item("1", b"<sad/>")).await.unwrap();
+    tx.purge_pubsub_node(node).await.unwrap();
+    tx.put_pubsub_item(node, new_item("2", b"<happy/>")).await.unwrap();
+    tx.set_pubsub_affiliation(node, "mal@far.example", Some(1)).await.unwrap();
+    tx.set_pubsub_subscription(node, "bob@#1/desk", Some((1, b"\xff"))).await.unwrap();
     // This is more than a page of the table.
     let batch: Vec<_> = (1..=250)
         .map(|seq| {
@@ -457,6 +465,7 @@ async fn a_backup_with_numbers_that_no_server_can_go_on_from_is_refused() {
         sequences::DOUBT_CLAIM,
         sequences::ARCHIVE,
         sequences::STAMP,
+        sequences::PUBSUB,
     ] {
         broken.extend([(name, i64::MIN), (name, -1), (name, largest), (name, largest / 2)]);
     }
@@ -568,6 +577,24 @@ async fn a_backup_whose_rows_do_not_fit_together_is_refused() {
         "UPDATE places SET account = 9",
         "UPDATE accounts SET generation = -1 WHERE id = 1",
         "UPDATE accounts SET generation = 9223372036854775807 WHERE id = 1",
+        "UPDATE pubsub_nodes SET owner = 900",
+        "UPDATE pubsub_nodes SET items = 2",
+        "UPDATE pubsub_nodes SET bytes = 2",
+        "UPDATE pubsub_nodes SET last = 0",
+        "UPDATE pubsub_nodes SET last = 9223372036854775807",
+        "UPDATE pubsub_nodes SET contents = 900",
+        "DELETE FROM pubsub_nodes",
+        "INSERT INTO pubsub_nodes SELECT 900, 0, name, config, 901, 0, 0, 0 FROM pubsub_nodes",
+        "INSERT INTO pubsub_nodes SELECT 4, 0, name, config, contents, 1, bytes, last \
+        FROM pubsub_nodes; UPDATE numbers SET value = 4 WHERE name = 'pubsub'",
+        "UPDATE pubsub_items SET bytes = bytes + 1; UPDATE pubsub_nodes SET bytes = bytes + 1",
+        "UPDATE pubsub_items SET contents = 1",
+        "UPDATE pubsub_affiliations SET node = 3",
+        "UPDATE pubsub_affiliations SET owner = 1",
+        "UPDATE pubsub_subscriptions SET owner = 1",
+        "INSERT INTO pubsub_gone SELECT id FROM pubsub_nodes",
+        "INSERT INTO pubsub_gone SELECT contents FROM pubsub_nodes",
+        "INSERT INTO pubsub_gone VALUES (900)",
     ] {
         let (dir, file) = backup_of_altered(text, schema::KNOWN).await;
 
@@ -581,7 +608,7 @@ async fn a_backup_whose_rows_do_not_fit_together_is_refused() {
 
 #[tokio::test]
 async fn stray_rows_of_an_older_schema_are_left_out() {
-    for version in 1..schema::KNOWN {
+    for version in 1..3 {
         let strays = "INSERT INTO mailbox (archive, seq, at, peer, direction) \
             SELECT 9, id, at, 'x@#1', 0 FROM messages; \
             INSERT INTO mailbox (archive, seq, at, peer, direction) \

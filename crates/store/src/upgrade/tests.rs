@@ -55,7 +55,10 @@ async fn is_of_version(file: &Path, version: i64) {
     assert_eq!(ask(file, "SELECT name FROM settings WHERE name = 'last'").await, ["last"]);
     let people = "SELECT localpart FROM accounts ORDER BY id";
     assert_eq!(ask(file, people).await, ask(&model, people).await);
-    let messages = "SELECT CAST(id AS TEXT) || hex(stanza) FROM messages ORDER BY id";
+    let messages = match version {
+        ..3 => "SELECT CAST(id AS TEXT) || hex(stanza) FROM messages ORDER BY id",
+        3.. => "SELECT CAST(id AS TEXT) || hex(stanza) FROM bodies ORDER BY id",
+    };
     assert_eq!(ask(file, messages).await, ask(&model, messages).await);
 }
 
