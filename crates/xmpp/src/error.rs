@@ -42,16 +42,20 @@ fn say(
     condition: &'static str,
     ns: &str,
     text: Option<&str>,
-    app: Option<App>,
+    app: Option<Element>,
 ) -> Element {
     let mut element = element.child(Element::new(condition).xmlns(ns));
     if let Some(text) = text {
         element = element.child(Element::new("text").xmlns(ns).attr("xml:lang", "en").text(text));
     }
-    if let Some((name, namespace)) = app {
-        element = element.child(Element::new(name).xmlns(namespace));
+    match app {
+        Some(app) => element.child(app),
+        None => element,
     }
-    element
+}
+
+fn encode_app((name, namespace): App) -> Element {
+    Element::new(name).xmlns(namespace)
 }
 
 /// Declares the conditions of a kind of error, each with its name on the wire.

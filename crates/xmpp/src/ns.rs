@@ -36,6 +36,23 @@ pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
 pub const DATA: &str = "jabber:x:data";
 /// XEP-0050.
 pub const COMMANDS: &str = "http://jabber.org/protocol/commands";
+/// XEP-0060: what anybody may ask for.
+pub const PUBSUB: &str = "http://jabber.org/protocol/pubsub";
+/// XEP-0060: what only an owner may ask for.
+pub const PUBSUB_OWNER: &str = "http://jabber.org/protocol/pubsub#owner";
+/// XEP-0060: what subscribers are told.
+pub const PUBSUB_EVENT: &str = "http://jabber.org/protocol/pubsub#event";
+/// XEP-0060: the conditions of its errors.
+pub const PUBSUB_ERRORS: &str = "http://jabber.org/protocol/pubsub#errors";
+/// XEP-0060: the FORM_TYPE of a node's configuration.
+pub const PUBSUB_NODE_CONFIG: &str = "http://jabber.org/protocol/pubsub#node_config";
+/// XEP-0060: the FORM_TYPE of the preconditions of a publication.
+pub const PUBSUB_PUBLISH_OPTIONS: &str = "http://jabber.org/protocol/pubsub#publish-options";
+/// XEP-0060: the FORM_TYPE of what service discovery says about a node.
+pub const PUBSUB_META_DATA: &str = "http://jabber.org/protocol/pubsub#meta-data";
+/// XEP-0060: the FORM_TYPE of the question whether somebody may subscribe.
+pub const PUBSUB_AUTHORIZATION: &str =
+    "http://jabber.org/protocol/pubsub#subscribe_authorization";
 /// XEP-0049.
 pub const PRIVATE_STORAGE: &str = "jabber:iq:private";
 /// XEP-0059.

@@ -1,6 +1,6 @@
 //! RFC 6120, 8.3: stanza errors, which tell a sender why a stanza is refused.
 
-use super::{App, conditions, known_app, say};
+use super::{App, conditions, encode_app, known_app, say};
 use crate::write::{Class, Element};
 use crate::{Kind, Outgoing, Stanza, ns};
 
@@ -109,12 +109,17 @@ pub struct StanzaError {
     pub text: Option<String>,
     /// The application's condition: name and namespace.
     pub app: Option<App>,
+    /// What that condition names as missing: its attribute `feature` (XEP-0060).
+    pub feature: Option<&'static str>,
+    /// What stands before the error, encoded: the request's payload, or what of it was refused.
+    pub payload: Option<Vec<u8>>,
 }
 
 impl StanzaError {
     /// Makes an error with the type that RFC 6120, 8.3.3 gives the condition.
     pub fn new(condition: Condition) -> StanzaError {
-        StanzaError { type_: condition.default_type(), condition, text: None, app: None }
+        let type_ = condition.default_type();
+        StanzaError { type_, condition, text: None, app: None, feature: None, payload: None }
     }
 
     /// Adds a text for people.
@@ -135,6 +140,20 @@ impl StanzaError {
     #[must_use]
     pub fn with_app(mut self, name: &'static str, ns: &'static str) -> StanzaError {
         self.app = Some((name, ns));
+        self
+    }
+
+    /// Says which feature the application condition is about.
+    #[must_use]
+    pub fn with_feature(mut self, feature: &'static str) -> StanzaError {
+        self.feature = Some(feature);
+        self
+    }
+
+    /// Puts elements before the error, as RFC 6120, 8.3.1 allows.
+    #[must_use]
+    pub fn with_payload(mut self, payload: impl Into<Vec<u8>>) -> StanzaError {
+        self.payload = Some(payload.into());
         self
     }
 
@@ -160,6 +179,7 @@ impl StanzaError {
             .attr_opt("id", stanza.id())
             .attr_opt("from", from.or(stanza.to()))
             .attr_opt("to", to.or(stanza.from()))
+            .raw(self.payload.as_deref().unwrap_or_default())
             .child(self.element());
         Some(answer.outgoing(class))
     }
@@ -171,7 +191,8 @@ impl StanzaError {
 
     fn element(&self) -> Element {
         let error = Element::new("error").attr("type", self.type_.name());
-        say(error, self.condition.name(), ns::STANZA_ERRORS, self.text.as_deref(), self.app)
+        let app = self.app.map(|app| encode_app(app).attr_opt("feature", self.feature));
+        say(error, self.condition.name(), ns::STANZA_ERRORS, self.text.as_deref(), app)
     }
 
     /// Reads the `<error/>` of a stanza of type error (for clients).
@@ -233,6 +254,25 @@ mod tests {
              <item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
              <text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>not here</text>\
              </error>"
+        );
+    }
+
+    #[test]
+    fn an_error_says_what_is_missing_and_repeats_what_was_asked() {
+        let error = StanzaError::new(Condition::FeatureNotImplemented)
+            .with_app("unsupported", ns::PUBSUB_ERRORS)
+            .with_feature("publish")
+            .with_payload("<q xmlns='u'/>");
+        let stanza = Stanza::parse("<iq type='get' id='1' from='a@x/r'/>").unwrap();
+
+        let answer = error.answer(&stanza, None, None).unwrap();
+
+        assert_eq!(
+            answer.bytes,
+            "<iq type='error' id='1' to='a@x/r'><q xmlns='u'/><error type='cancel'>\
+             <feature-not-implemented xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
+             <unsupported xmlns='http://jabber.org/protocol/pubsub#errors' feature='publish'/>\
+             </error></iq>"
         );
     }
 

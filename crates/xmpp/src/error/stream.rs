@@ -1,6 +1,6 @@
 //! RFC 6120, 4.9: stream errors, which end a stream and tell the peer why.
 
-use super::{App, conditions, known_app, say};
+use super::{App, conditions, encode_app, known_app, say};
 use crate::write::Element;
 use crate::{ScanError, Stanza, ns};
 
@@ -84,7 +84,8 @@ impl StreamError {
     pub fn encode(&self) -> Vec<u8> {
         let error = Element::new("stream:error");
         let name = self.condition.name();
-        let error = say(error, name, ns::STREAM_ERRORS, self.text.as_deref(), self.app);
+        let app = self.app.map(encode_app);
+        let error = say(error, name, ns::STREAM_ERRORS, self.text.as_deref(), app);
         let renamed = self.renamed.as_deref();
         let renamed = renamed.map(|to| Element::new(RENAMED).xmlns(ns::WHOELSE_ERRORS).text(to));
         match renamed {
