@@ -17,8 +17,10 @@ import traceback
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-BINARY = ROOT / "target" / "debug" / "whoelse"
+BINARY = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug" / "whoelse"
 PATIENCE = 40
+# How many checks run beside each other. They wait more than they compute.
+AT_ONCE = 4
 
 CHECKS = []
 
@@ -200,27 +202,32 @@ async def run_all():
     # What slixmpp leaves undone when it is cut off is of no interest here.
     for library in ("asyncio", "slixmpp"):
         logging.getLogger(library).setLevel(logging.CRITICAL + 1)
-    passed = failed = 0
     only = sys.argv[1:]
     began = time.monotonic()
-    for function, settings in CHECKS:
-        name = function.__name__.replace("_", " ")
-        if only and not any(word in name for word in only):
-            continue
-        world = World(settings)
-        start = time.monotonic()
-        try:
-            async with world:
-                await function(world)
-        except Exception:
-            failed += 1
-            print(f"FAILED {name}", flush=True)
-            traceback.print_exc()
-            if world.server:
-                print("\n".join(world.server.lines), flush=True)
-        else:
-            passed += 1
-            print(f"ok     {name} ({time.monotonic() - start:.1f} s)", flush=True)
-    took = time.monotonic() - began
-    print(f"{passed} passed, {failed} failed in {took:.0f} s", flush=True)
-    return passed > 0 and failed == 0
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def passes(name, function, settings):
+        async with places:
+            return await run_one(name, function, World(settings))
+
+    named = [(it.__name__.replace("_", " "), it, settings) for it, settings in CHECKS]
+    chosen = [one for one in named if not only or any(word in one[0] for word in only)]
+    results = await asyncio.gather(*(passes(*one) for one in chosen))
+    passed, took = sum(results), time.monotonic() - began
+    print(f"{passed} passed, {len(results) - passed} failed in {took:.0f} s", flush=True)
+    return 0 < passed == len(results)
+
+
+async def run_one(name, function, world):
+    start = time.monotonic()
+    try:
+        async with world:
+            await function(world)
+    except Exception:
+        print(f"FAILED {name}", flush=True)
+        traceback.print_exc()
+        if world.server:
+            print("\n".join(world.server.lines), flush=True)
+        return False
+    print(f"ok     {name} ({time.monotonic() - start:.1f} s)", flush=True)
+    return True
