@@ -3,6 +3,7 @@
 import asyncio
 import sys
 
+import with_converse  # noqa: F401
 import with_go_sendxmpp  # noqa: F401
 import with_mcabber  # noqa: F401
 import with_profanity  # noqa: F401

@@ -1,0 +1,188 @@
+"""Converse.js, a client for browsers, in Debian's Chromium: over WebSockets and BOSH."""
+
+import asyncio
+import functools
+import http.server
+import os
+import re
+import threading
+from pathlib import Path
+from urllib.parse import urlencode
+
+from browser import Browser
+from with_web import urls
+from world import ROOT, check, password, patiently
+
+# `run` has put the page into the npm package.
+PACKAGE = ROOT / "target" / "foreign-converse" / "package"
+# A place for pictures of what a browser has shown, for whoever wants to look.
+PICTURES = os.environ.get("WHOELSE_PICTURES")
+
+WEB = {"web.listen": ["127.0.0.1:0"]}
+
+
+class Pages:
+    """The page and the package, as any web server would serve them."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    def __enter__(self):
+        handler = functools.partial(self.Quiet, directory=PACKAGE)
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=self.server.serve_forever).start()
+        return f"http://127.0.0.1:{self.server.server_port}/converse.html"
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Wire:
+    """What lies between the browser and the server: it can be cut and mended.
+
+    Whoever connects while it is cut gets no answer until it is mended.
+    """
+
+    def __init__(self, port):
+        self.far_port = port
+        self.whole = asyncio.Event()
+        self.whole.set()
+        # Whoever has come since the last cut.
+        self.came = asyncio.Event()
+        self.ends = set()
+
+    async def __aenter__(self):
+        self.server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
+        self.port = self.server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_):
+        self.server.close()
+        self.cut()
+
+    def cut(self):
+        self.whole.clear()
+        self.came.clear()
+        for end in self.ends:
+            end.transport.abort()
+        self.ends.clear()
+
+    def mend(self):
+        self.whole.set()
+
+    async def _carry(self, reader, writer):
+        self.came.set()
+        await self.whole.wait()
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.far_port)
+        ends = {writer, far_writer}
+        self.ends |= ends
+        await asyncio.gather(pass_on(reader, far_writer), pass_on(far_reader, writer))
+        self.ends -= ends
+
+
+async def pass_on(reader, writer):
+    try:
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        pass
+    writer.close()
+
+
+class Person:
+    """Somebody at Converse, who chats with bob."""
+
+    def __init__(self, browser):
+        self.browser = browser
+
+    async def logs_in(self, name):
+        await self.browser.types("input[name=jid]", f"{name}@localhost")
+        await self.browser.types("input[name=password]", password(name))
+        await self.browser.clicks("input[type=submit], button[type=submit]")
+
+    async def opens_a_chat(self, name):
+        await self.browser.clicks(".roster-contacts .list-item-link", name)
+        await self.browser.sees("textarea.chat-textarea")
+
+    async def writes(self, text):
+        await self.browser.types("textarea.chat-textarea", text + "\n")
+
+    async def reads(self, text):
+        """Waits until a message says this; there is no second one that does."""
+        messages = "converse-chat-message-body"
+        await self.browser.sees(messages, text)
+        said = await self.browser.texts(messages)
+        assert sum(text in one for one in said) == 1, said
+
+
+async def chat(alice, bob, over):
+    await alice.writes(f"over {over}, it's <me>")
+    await bob.hears(f"alice: over {over}, it's <me>")
+    bob.says(f"message alice hello & welcome to {over}")
+    await alice.reads(f"hello & welcome to {over}")
+
+
+async def survives_a_cut(alice, bob, wire, how):
+    """Bob writes while the wire is cut; once it is mended, alice reads it, and answers."""
+    wire.cut()
+    bob.says(f"message alice while you were away {how}")
+    # An answer to what he has asked after it: by then the server has it.
+    bob.says("history nobody")
+    await bob.hears("no messages with nobody")
+    await patiently("Converse connects again", wire.came.wait())
+    wire.mend()
+    await alice.reads(f"while you were away {how}")
+    await alice.writes(f"back {how}")
+    await bob.hears(f"alice: back {how}")
+
+
+async def at_converse(world, over, act):
+    """What alice does there, over `websocket_url` or `bosh_service_url`."""
+    with Pages() as page:
+        async with Wire(world.web_port) as wire, Browser() as browser:
+            websocket, bosh = urls("tls", wire.port)
+            service = {"websocket_url": websocket, "bosh_service_url": bosh}[over]
+            try:
+                await browser.opens(f"{page}?{urlencode({over: service})}")
+                await act(Person(browser), wire)
+            except AssertionError:
+                print("\n".join(await browser.console()), flush=True)
+                raise
+            finally:
+                if PICTURES:
+                    await browser.screenshot(Path(PICTURES) / f"{over}.png")
+
+
+@check(**WEB)
+async def converse_chats_over_a_websocket_and_survives_cut_wires(world):
+    bob = await world.client("bob")
+
+    async def act(alice, wire):
+        await alice.logs_in("alice")
+        await bob.hears("* alice logged in")
+        await alice.opens_a_chat("bob")
+        await chat(alice, bob, "a WebSocket")
+        # It resumes a session once, and begins a new one after a second cut.
+        await survives_a_cut(alice, bob, wire, "once")
+        await world.server.hears(re.compile("session_resumed .*alice@localhost"))
+        await survives_a_cut(alice, bob, wire, "twice")
+        await world.server.hears(re.compile("session_bound .*alice@localhost"))
+
+    await at_converse(world, "websocket_url", act)
+
+
+@check(**WEB)
+async def converse_chats_over_bosh_and_survives_a_cut_wire(world):
+    bob = await world.client("bob")
+
+    async def act(alice, wire):
+        await alice.logs_in("alice")
+        await bob.hears("* alice logged in")
+        await alice.opens_a_chat("bob")
+        await chat(alice, bob, "BOSH")
+        await survives_a_cut(alice, bob, wire, "once")
+
+    await at_converse(world, "bosh_service_url", act)
