@@ -1,5 +1,5 @@
 //! What is left of removed accounts goes piece by piece, after them: first their names in the
-//! rosters of others, then their rows (docs/design/lane.md). The store says what is left, so a
+//! rosters of others and in what features have stored, then their rows (docs/design/lane.md). The store says what is left, so a
 //! server that was killed goes on with it.
 
 use std::sync::Arc;
@@ -41,7 +41,7 @@ async fn remove_all(node: &Arc<Node>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Waits until no roster has the name of a removed account any more.
+/// Waits until nobody has the name of a removed account any more.
 pub(crate) async fn forget_names(node: &Arc<Node>) -> Result<(), Error> {
     while piece(node).await? == Left::Name {}
     Ok(())
@@ -58,7 +58,8 @@ enum Left {
 /// Removes one piece of what is left. What others have posted meanwhile comes before the next one.
 async fn piece(node: &Arc<Node>) -> Result<Left, Error> {
     let own = node.clone();
-    // A row of an archive can take its body along. What is done to a roster is fewer rows.
+    // A row of an archive can take its body along. What is done to rosters is fewer rows, and beside
+    // the last of them features change one piece.
     let piece = node.keeper.change(Touches::AtMost(2 * PIECE), move |tx| {
         Box::pin(async move {
             let Some(removal) = tx.next_removal().await? else {
@@ -66,7 +67,7 @@ async fn piece(node: &Arc<Node>) -> Result<Left, Error> {
             };
             match removal.holder {
                 Some(after) => {
-                    let then = forget_contact(&own, tx, &removal, after).await?;
+                    let then = forget_name(&own, tx, &removal, after).await?;
                     Ok((Left::Name, then))
                 }
                 None => {
@@ -79,8 +80,9 @@ async fn piece(node: &Arc<Node>) -> Result<Left, Error> {
     piece.await
 }
 
-/// Takes a removed account out of some rosters.
-async fn forget_contact(
+/// Takes a removed account out of some rosters; after the last of them, out of a piece of what
+/// features have stored.
+async fn forget_name(
     node: &Node,
     tx: &mut Tx,
     removal: &Removal,
@@ -97,7 +99,11 @@ async fn forget_contact(
     let key = node.key_of(jid.as_str());
     let now = node.clock.now().0;
     let (gone, last) = roster::forget_contact(tx, &key, after, ROSTERS, now).await?;
-    tx.note_holder(removal.account, last).await?;
+    let next = match last {
+        None if !node.wiring.forget_name(tx, &key, PIECE).await? => Some(after),
+        last => last,
+    };
+    tx.note_holder(removal.account, next).await?;
     Ok(vec![Box::new(move |node: &Arc<Node>| roster::tell_holders(node, &jid, gone))])
 }
 

@@ -6,8 +6,8 @@
 //! so a server that was killed goes on with them. Nobody sees them meanwhile: the number of an
 //! account or an archive is given once, and whoever looks for it by name finds no account.
 //!
-//! The name goes first. The rosters of others have it, and give rights to it; `core` takes it out
-//! of them. Until that is done no account can get this name.
+//! The name goes first. The rosters of others have it, and lists of features, and give rights to it;
+//! `core` takes it out of them. Until that is done no account can get this name.
 
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
@@ -51,7 +51,7 @@ pub struct Removal {
     pub domain: i64,
     /// Its name.
     pub localpart: String,
-    /// While the rosters of others may have it: the last account whose roster was looked at.
+    /// While others may have the name: the last account whose roster was looked at.
     pub holder: Option<i64>,
     /// Up to which number the rows of its archive are gone.
     pub seq: i64,
@@ -76,13 +76,13 @@ impl Tx {
         next.as_ref().map(removal).transpose()
     }
 
-    /// Returns whether the rosters of others may still have a removed account of this name.
+    /// Returns whether others may still have the name of a removed account.
     pub async fn is_name_left(&mut self, domain: i64, localpart: &str) -> Result<bool> {
         is_name_left(self.conn()?, domain, localpart).await
     }
 
-    /// Notes the last account whose roster was looked at for a removed account; `None`: there are no
-    /// more.
+    /// Notes the last account whose roster was looked at for a removed account; `None`: nobody has
+    /// its name any more.
     pub async fn note_holder(&mut self, account: i64, holder: Option<i64>) -> Result<()> {
         sqlx::query(NOTE).bind(account).bind(holder).execute(self.conn()?).await?;
         Ok(())
@@ -116,7 +116,7 @@ pub(crate) async fn begin(conn: &mut AnyConnection, account: i64) -> Result<()> 
     Ok(())
 }
 
-/// Returns whether the rosters of others may still have a removed account of this name.
+/// Returns whether others may still have the name of a removed account.
 pub(crate) async fn is_name_left(
     conn: &mut AnyConnection,
     domain: i64,

@@ -21,7 +21,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use whoelse_store::Store;
+use whoelse_store::{Store, Tx};
 use whoelse_xmpp::payload::xmpp_parsers::data_forms::DataForm;
 use whoelse_xmpp::{Child, Jid, Outgoing, Payload, Stanza, StanzaError};
 
@@ -185,6 +185,7 @@ pub struct Wiring {
     binds: Vec<((&'static str, &'static str), taps::BindTap)>,
     bound: Vec<taps::BoundTap>,
     accounts: Vec<taps::AccountTap>,
+    names_gone: Vec<taps::NameGoneTap>,
     barred: Vec<taps::BarredTap>,
     started: Vec<taps::Periodic>,
     periodic: Vec<(Duration, taps::Periodic)>,
@@ -401,6 +402,12 @@ impl Wiring {
     /// Called when accounts are made and removed.
     pub fn accounts(&mut self, tap: taps::AccountTap) {
         self.accounts.push(tap);
+    }
+
+    /// Called in pieces after an account was removed, until nothing is left: no account gets its name
+    /// before that.
+    pub fn name_gone(&mut self, tap: taps::NameGoneTap) {
+        self.names_gone.push(tap);
     }
 
     /// Called when what an account has open beside its sessions has to end: it was removed, blocked
@@ -621,6 +628,25 @@ impl Wiring {
             said.extend(say(node.clone(), session.clone()).await);
         }
         said
+    }
+
+    /// Lets the features forget the name of a removed account, in at most so many rows; returns
+    /// whether nothing of it is left.
+    pub(crate) async fn forget_name(
+        &self,
+        tx: &mut Tx,
+        key: &str,
+        most: u64,
+    ) -> Result<bool, whoelse_store::Error> {
+        let mut left = most;
+        for tap in &self.names_gone {
+            let changed = tap(tx, key, left).await?;
+            if changed >= left {
+                return Ok(false);
+            }
+            left -= changed;
+        }
+        Ok(true)
     }
 
     pub(crate) fn tell_barred(&self, node: &Node, account: &Account) {

@@ -2,13 +2,17 @@
 //! is anybody else's.
 #![allow(clippy::unwrap_used)]
 
-use whoelse_store::{Direction, NewMessage, NewRow, Query, RosterRow, Store};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use whoelse_store::{Direction, Location, NewMessage, NewRow, Query, RosterRow, Store};
 use whoelse_stream::secret::Password;
 
 use super::*;
 use crate::account::Account;
 use crate::clock::{Clock, Time};
 use crate::keeper::tests::{busy, quiet};
+use crate::kit::{BoxFuture, Feature, Wiring};
 use crate::route::tests::{device, hears, jid, kept, node, says};
 use crate::settings::Settings;
 
@@ -161,6 +165,42 @@ async fn the_next_account_of_a_name_has_nothing_of_the_one_before_it() {
         (rows(&node.store, mal.archive).await, rows(&node.store, new.archive).await),
         (0, 3)
     );
+    node.stop().await;
+}
+
+/// How many rows name somebody who was removed, in what a feature has stored.
+static NAMED: AtomicU64 = AtomicU64::new(2 * PIECE + 100);
+
+/// Forgets them piece by piece, and is asked only while the name is not free.
+fn forget<'a>(tx: &'a mut Tx, key: &'a str, most: u64) -> BoxFuture<'a, Result<u64, Error>> {
+    Box::pin(async move {
+        assert_eq!(key, "mal@#1");
+        assert!(tx.is_name_left(1, "mal").await?);
+        let changed = NAMED.load(Relaxed).min(most);
+        NAMED.fetch_sub(changed, Relaxed);
+        Ok(changed)
+    })
+}
+
+#[tokio::test]
+async fn no_account_gets_a_name_before_every_feature_has_forgotten_it() {
+    let wire = |w: &mut Wiring| {
+        w.name_gone(|_, _, _| Box::pin(async { Ok(0) }));
+        w.name_gone(forget);
+    };
+    let features = [Feature { name: "test", wire, ..Feature::PLAIN }];
+    let store = Store::open(&Location::Memory).await.unwrap();
+    let clock = Clock::manual(Time(1_767_225_600_000_000));
+    let starting = Node::start(Settings::default(), clock, store, &features, Some("localhost"));
+    let node = starting.await.unwrap();
+    node.create_account(&jid("mal"), Password::new("pencil").unwrap()).await.unwrap();
+    let mal = account(&node, "mal").await;
+    befriend(&node, "mal", ROSTERS as usize + 1).await;
+
+    node.remove_account(&mal, None, || {}).await.unwrap();
+    node.create_account(&jid("mal"), Password::new("another one").unwrap()).await.unwrap();
+
+    assert_eq!(NAMED.load(Relaxed), 0);
     node.stop().await;
 }
 
