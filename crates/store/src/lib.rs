@@ -274,7 +274,7 @@ mod tests {
         ("AND id = $2 RETURNING bytes", "one: no two items of a node have one id"),
         (
             "FROM pubsub_nodes n WHERE n.owner = $1 UNION ALL",
-            "two for each node of an account: a setting",
+            "two for each node of an account: limits",
         ),
         ("DELETE FROM pubsub_nodes WHERE owner = $1", "likewise"),
         // Nobody is served meanwhile.
