@@ -22,7 +22,8 @@ mod room;
 mod send_queue;
 mod seq_ranges;
 
-pub(crate) use late::{Anew, Whose};
+pub(crate) use late::Anew;
+pub use late::Whose;
 pub use life::ResumeRefused;
 pub(crate) use output::too_much_waits;
 pub(crate) use output::{Had, LogPage, Pushed};

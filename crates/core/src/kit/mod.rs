@@ -28,7 +28,7 @@ use whoelse_xmpp::{Child, Jid, Outgoing, Payload, Stanza, StanzaError};
 use crate::account::Account;
 use crate::counters::CounterGroup;
 use crate::node::Node;
-use crate::session::Session;
+use crate::session::{Session, Whose};
 use crate::settings::{Setting, Settings};
 use crate::slots::Slot;
 use crate::storage_policy::{StoragePolicy, storage_policy};
@@ -182,6 +182,7 @@ pub struct Wiring {
     elements: Vec<((&'static str, &'static str), taps::ElementTap)>,
     online: Vec<taps::OnlineTap>,
     available: Vec<taps::SessionTap>,
+    missed: Vec<taps::MissedTap>,
     binds: Vec<((&'static str, &'static str), taps::BindTap)>,
     bound: Vec<taps::BoundTap>,
     accounts: Vec<taps::AccountTap>,
@@ -379,6 +380,12 @@ impl Wiring {
     /// Called for every session that has become available, after its presence went out.
     pub fn available(&mut self, tap: taps::SessionTap) {
         self.available.push(tap);
+    }
+
+    /// Called when a session that had no room for events has room again: it is to be told anew what
+    /// these accounts tell.
+    pub fn missed(&mut self, tap: taps::MissedTap) {
+        self.missed.push(tap);
     }
 
     /// Handles an element of this namespace and name inside the request to bind that comes along with
@@ -603,6 +610,10 @@ impl Wiring {
 
     pub(crate) fn tell_available(&self, node: &Arc<Node>, session: &Arc<Session>) {
         self.available.iter().for_each(|tap| tap(node, session));
+    }
+
+    pub(crate) fn tell_missed(&self, node: &Arc<Node>, session: &Arc<Session>, whose: &Whose) {
+        self.missed.iter().for_each(|tap| tap(node, session, whose));
     }
 
     /// Returns the namespaces of what can be asked for in a request to bind that comes along with a

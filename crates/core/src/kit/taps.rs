@@ -10,7 +10,7 @@ use whoelse_xmpp::{Jid, Stanza, StanzaError};
 use crate::account::Account;
 use crate::carbon_tap::{Received, Sent};
 use crate::node::Node;
-use crate::session::Session;
+use crate::session::{Session, Whose};
 use crate::storage_policy::StoragePolicy;
 
 /// The order in which the taps on a passing stanza run.
@@ -72,6 +72,8 @@ pub type ElementTap = fn(&Session);
 pub type OnlineTap = fn(&Arc<Node>, &Arc<Account>, bool);
 /// A session became available.
 pub type SessionTap = fn(&Arc<Node>, &Arc<Session>);
+/// A session has room for what these accounts tell, and has missed some of it.
+pub type MissedTap = fn(&Arc<Node>, &Arc<Session>, &Whose);
 /// The client of a new session has asked for something along with its login (XEP-0386).
 pub type BindTap = fn(&Session);
 /// Says something to the client of such a session.

@@ -1,4 +1,4 @@
-//! Presence, and news of the roster, told anew: a session had no room when it came, and has room now
+//! Presence, events, and news of the roster, told anew: a session had no room when it came, and has room now
 //! (`docs/design/shares.md`).
 
 use std::collections::BTreeSet;
@@ -15,10 +15,14 @@ use crate::session::{Anew, Session, Whose, too_much_waits};
 
 impl Node {
     /// Tells a session anew how those are whose presence it missed, and who asks to see its owner,
-    /// as fast as it reads.
+    /// as fast as it reads. What events are told anew, features know.
     pub async fn tell_anew(self: &Arc<Node>, session: &Arc<Session>) {
         let Some(own) = &session.account else { return };
         let mut anew = session.take_anew();
+        let events_of = std::mem::take(&mut anew.events_of);
+        if !events_of.is_nobodys() {
+            self.wiring.tell_missed(self, session, &events_of);
+        }
         let whose = match anew.whose {
             Whose::These(these) => these,
             Whose::Everybody => match everybody_seen(self, own).await {

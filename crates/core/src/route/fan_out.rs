@@ -4,13 +4,15 @@
 //! No account is looked at together with the origin's: each recipient's half sees only the
 //! origin's address.
 
+use bytes::Bytes;
 use whoelse_xmpp::{BareJid, Class, Outgoing};
 
 use super::Origin;
 use crate::account::Account;
 use crate::audience::{self, Audience};
 use crate::node::Node;
-use crate::session::{Due, PushRefused, Sender, Session};
+use crate::rewriting;
+use crate::session::{Due, PushRefused, Queued, Sender, Session, Whose};
 
 /// The result of a fan-out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,7 +46,7 @@ pub fn fan_out(node: &Node, origin: &Origin, audience: Audience, stanza: &Outgoi
     audience::each(node, origin.account().map(|it| &**it), audience, |recipient| {
         reached.count(receive(node, recipient, &speaker.address, || match stanza.class {
             Class::Presence => Ok(recipient.push_to_available(stanza)),
-            _ => recipient.push_message(stanza, speaker.due(node, recipient)),
+            _ => recipient.push_message(stanza, speaker.message(node, recipient)),
         }));
     });
     reached
@@ -62,40 +64,37 @@ pub struct Listeners<'a> {
     pub wants: &'a dyn Fn(&Session) -> bool,
 }
 
-/// Gives one message, which has no `to`, to those of an audience who may hear it: to each available
-/// session that wants it, whatever its priority, and addressed to that session.
+/// Gives one event, a message without a `to`, to those of an audience who may hear it: to each
+/// available session that wants it, whatever its priority, and addressed to that session. A session
+/// without room for it misses it, and is told anew what the speaker has to tell
+/// ([`Wiring::missed`](crate::kit::Wiring::missed)).
 ///
 /// As for [`fan_out`], the caller must have paid for it.
 pub fn fan_out_to(
     node: &Node,
     origin: &Origin,
     listeners: &Listeners<'_>,
-    message: &Outgoing,
+    event: &Outgoing,
 ) -> Reached {
     let (mut reached, speaker) = (Reached::default(), Speaker::of(origin));
     audience::each(node, origin.account().map(|it| &**it), listeners.audience, |recipient| {
         if (listeners.may)(recipient.jid()) {
             reached.count(receive(node, recipient, &speaker.address, || {
-                recipient.push_to_those(message, speaker.due(node, recipient), listeners.wants)
+                recipient.push_to_those(event, speaker.event(node, recipient), listeners.wants)
             }));
         }
     });
     reached
 }
 
-/// Gives one presence, which has no `to`, to the account of one address. An account that is not in
-/// memory has no device that could get it.
-pub(crate) fn tell(node: &Node, from: &BareJid, to: &BareJid, presence: &Outgoing) {
-    if let Some(recipient) = node.here(to) {
-        receive(node, &recipient, from, || Ok(recipient.push_to_available(presence)));
-    }
-}
-
 /// Who speaks, as far as a recipient's half may know it.
-struct Speaker {
-    address: BareJid,
-    /// The number of the account, for the share; the server itself has none.
-    account: Option<i64>,
+#[derive(Debug, Clone)]
+pub struct Speaker {
+    /// The bare address.
+    pub address: BareJid,
+    /// The number of the account, which has a share of each recipient's room; the server itself has
+    /// none, and what it says is its own word.
+    pub account: Option<i64>,
 }
 
 impl Speaker {
@@ -104,15 +103,49 @@ impl Speaker {
         Speaker { address: origin.address().to_bare(), account }
     }
 
-    /// What a message of theirs is to a recipient: what passes, or the server's own word.
-    fn due(&self, node: &Node, recipient: &Account) -> Due {
-        match self.account {
-            None => Due::Own,
-            Some(account) => {
-                let is_stranger = !audience::knows(node, recipient, &self.address);
-                Due::Passing(Sender { account, is_stranger })
-            }
-        }
+    fn message(&self, node: &Node, recipient: &Account) -> Due {
+        self.sender(node, recipient).map_or(Due::Own, Due::Passing)
+    }
+
+    fn event(&self, node: &Node, recipient: &Account) -> Due {
+        self.sender(node, recipient).map_or(Due::Own, Due::Event)
+    }
+
+    fn sender(&self, node: &Node, recipient: &Account) -> Option<Sender> {
+        let is_stranger = || !audience::knows(node, recipient, &self.address);
+        self.account.map(|account| Sender { account, is_stranger: is_stranger() })
+    }
+}
+
+/// Tells one session an event that it begins to hear, or missed, as soon as it has room. Returns
+/// false if the session is over or detached before: it is noted then that it missed what the speaker
+/// tells.
+pub async fn tell_session(
+    node: &Node,
+    speaker: &Speaker,
+    session: &Session,
+    event: &Outgoing,
+) -> bool {
+    let Some(recipient) = &session.account else { return false };
+    if !audience::hears(node, recipient, &speaker.address) {
+        return true;
+    }
+    let to = Bytes::from(rewriting::attribute("to", session.jid.as_str()));
+    let item = Queued { stanza: event.clone(), to, due: speaker.event(node, recipient) };
+    if !session.room_for(item.due, item.len()).await {
+        session.miss_events(Whose::These([speaker.address.clone()].into()));
+        return false;
+    }
+    // Should somebody else have taken the room meanwhile, it is noted that it was missed.
+    let _ = session.push_queued(item);
+    true
+}
+
+/// Gives one presence, which has no `to`, to the account of one address. An account that is not in
+/// memory has no device that could get it.
+pub(crate) fn tell(node: &Node, from: &BareJid, to: &BareJid, presence: &Outgoing) {
+    if let Some(recipient) = node.here(to) {
+        receive(node, &recipient, from, || Ok(recipient.push_to_available(presence)));
     }
 }
 

@@ -17,7 +17,7 @@ use crate::clock::{Clock, Time};
 use crate::keeper::{After, Touches};
 use crate::kit::{Feature, Flow, When, Wiring};
 use crate::principal::{Principal, Rights};
-use crate::session::Drain;
+use crate::session::{Drain, Whose};
 use crate::settings::{Sessions, Settings};
 
 /// In the slot of an account: whether something was on its way to it, each time that copies
@@ -32,6 +32,9 @@ pub(crate) struct Blocked(pub Jid);
 #[derive(Default)]
 struct Copied(Mutex<Vec<String>>);
 
+/// In the slot of a session: whose events it was to be told anew.
+pub(crate) struct Missed(pub Whose);
+
 fn has_blocked(account: &Account, jid: &Jid) -> bool {
     account.look(|it: &Blocked| it.0 == *jid || it.0 == *jid.to_bare()).unwrap_or_default()
 }
@@ -42,6 +45,7 @@ fn wire(w: &mut Wiring) {
         true => Flow::Drop,
         false => Flow::On,
     });
+    w.missed(|_, session, whose| session.slots.put(Arc::new(Missed(whose.clone()))));
     w.copies(
         |_| true,
         |sent| {

@@ -1,5 +1,6 @@
 //! Presence for which a session had no room: the newest of each device, until there is room; and
-//! whose presence, and what of the roster, is to be looked up and told anew, beyond that.
+//! whose presence, whose events, and what of the roster is to be looked up and told anew, beyond
+//! that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +8,7 @@ use whoelse_xmpp::{BareJid, Jid, Outgoing, Stanza};
 
 use super::Queued;
 
-/// The most senders that are noted by name; beyond, everybody's presence is told anew.
+/// The most senders that are noted by name; beyond, what everybody says is told anew.
 const NOTED: usize = 1_000;
 
 /// What is to be told anew to a session, when it has room.
@@ -15,18 +16,20 @@ const NOTED: usize = 1_000;
 pub(crate) struct Anew {
     /// Whose presence.
     pub whose: Whose,
+    /// Whose events.
+    pub events_of: Whose,
     /// The requests to see the owner from this address on, by address.
     pub requests_from: Option<BareJid>,
     /// Who no longer asks, as far as is noted.
     pub withdrawn: BTreeSet<BareJid>,
 }
 
-/// Whose presence is to be told anew.
+/// Whose presence, or whose events, are to be told anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Whose {
+pub enum Whose {
     /// Theirs.
     These(BTreeSet<BareJid>),
-    /// That of everybody whom the session sees.
+    /// Those of everybody whom the session sees.
     Everybody,
 }
 
@@ -36,39 +39,52 @@ impl Default for Whose {
     }
 }
 
-impl Anew {
-    fn is_nothing(&self) -> bool {
-        self.requests_from.is_none()
-            && self.withdrawn.is_empty()
-            && matches!(&self.whose, Whose::These(these) if these.is_empty())
-    }
-
-    /// Adds what else is to be told.
-    pub fn add(&mut self, more: Anew) {
-        match more.whose {
-            Whose::Everybody => self.whose = Whose::Everybody,
-            Whose::These(these) => these.into_iter().for_each(|who| self.note(who)),
-        }
-        if let Some(from) = more.requests_from {
-            self.note_request(from);
-        }
-        more.withdrawn.into_iter().for_each(|who| self.note_withdrawal(who));
+impl Whose {
+    pub(crate) fn is_nobodys(&self) -> bool {
+        matches!(self, Whose::These(these) if these.is_empty())
     }
 
     fn note(&mut self, who: BareJid) {
-        if let Whose::These(these) = &mut self.whose {
+        if let Whose::These(these) = self {
             these.insert(who);
             if these.len() > NOTED {
-                self.whose = Whose::Everybody;
+                *self = Whose::Everybody;
             }
         }
     }
 
     fn has_noted(&self, who: &BareJid) -> bool {
-        match &self.whose {
+        match self {
             Whose::These(these) => these.contains(who),
             Whose::Everybody => true,
         }
+    }
+
+    fn add(&mut self, more: Whose) {
+        match more {
+            Whose::Everybody => *self = Whose::Everybody,
+            Whose::These(these) => these.into_iter().for_each(|who| self.note(who)),
+        }
+    }
+}
+
+impl Anew {
+    fn is_nothing(&self) -> bool {
+        self.is_nothing_but_events() && self.events_of.is_nobodys()
+    }
+
+    fn is_nothing_but_events(&self) -> bool {
+        self.requests_from.is_none() && self.withdrawn.is_empty() && self.whose.is_nobodys()
+    }
+
+    /// Adds what else is to be told.
+    pub fn add(&mut self, more: Anew) {
+        self.whose.add(more.whose);
+        self.events_of.add(more.events_of);
+        if let Some(from) = more.requests_from {
+            self.note_request(from);
+        }
+        more.withdrawn.into_iter().for_each(|who| self.note_withdrawal(who));
     }
 
     /// Beyond a thousand it is not told: the client may show a request that nobody makes any more.
@@ -124,7 +140,7 @@ impl Late {
     pub fn put(&mut self, item: Queued) {
         let Some(from) = sender_of(&item.stanza) else { return };
         let who = from.to_bare();
-        if self.anew.has_noted(&who) {
+        if self.anew.whose.has_noted(&who) {
             return;
         }
         match from.resource() {
@@ -138,7 +154,14 @@ impl Late {
             return;
         }
         self.remove_all_of(&who);
-        self.anew.note(who);
+        self.anew.whose.note(who);
+    }
+
+    /// Notes that an event could not be told.
+    pub fn miss_event(&mut self, event: &Outgoing) {
+        if let Some(from) = sender_of(event) {
+            self.anew.events_of.note(from.to_bare());
+        }
     }
 
     fn remove_all_of(&mut self, who: &BareJid) {
@@ -176,8 +199,8 @@ impl Late {
         self.anew.add(more);
     }
 
-    /// Forgets presence, and who asks: both are told when the session is available again. The roster
-    /// is pushed to it all the same.
+    /// Forgets presence, events, and who asks: all are told when the session is available again. The
+    /// roster is pushed to it all the same.
     pub fn forget_presence(&mut self) {
         (self.newest, self.bytes) = (BTreeMap::new(), 0);
         let withdrawn = std::mem::take(&mut self.anew.withdrawn);
@@ -210,10 +233,12 @@ impl Late {
         self.roster_is_told = false;
     }
 
-    /// Whether something is to be told anew and nobody was asked yet.
-    pub fn ask(&mut self) -> bool {
+    /// Whether something is to be told anew for which there is room, and nobody was asked yet.
+    pub fn ask(&mut self, room_for_events: bool) -> bool {
         let misses_roster = self.roster_after.is_some() && !self.roster_is_told;
-        (misses_roster || !self.anew.is_nothing()) && !std::mem::replace(&mut self.is_asked, true)
+        let misses_events = room_for_events && !self.anew.events_of.is_nobodys();
+        let misses = misses_roster || misses_events || !self.anew.is_nothing_but_events();
+        misses && !std::mem::replace(&mut self.is_asked, true)
     }
 
     /// Notes that whoever was asked is gone.
@@ -236,8 +261,8 @@ impl Late {
     }
 }
 
-/// Whose presence this is. Only what is late is read again.
-fn sender_of(presence: &Outgoing) -> Option<Jid> {
-    let stanza = Stanza::parse(presence.bytes.clone()).ok()?;
+/// Whose presence or event this is. Only what is late is read again.
+fn sender_of(late: &Outgoing) -> Option<Jid> {
+    let stanza = Stanza::parse(late.bytes.clone()).ok()?;
     Jid::parse(stanza.from()?).ok()
 }

@@ -8,7 +8,7 @@ use parking_lot::MutexGuard;
 use whoelse_stream::{Output, sm};
 use whoelse_xmpp::{BareJid, Class, Outgoing, StreamCondition, StreamError};
 
-use super::late::{Anew, Late};
+use super::late::{Anew, Late, Whose};
 use super::left_to_archive::LeftToArchive;
 use super::reading::Aside;
 use super::room::{Due, Sender};
@@ -37,8 +37,8 @@ pub struct Taken {
     pub end: Option<StreamError>,
     /// Whether there is room for the next page of the log: then ask for it.
     pub wants_page: bool,
-    /// Whether there is room for presence that is to be told anew: then ask for it.
-    pub wants_presence: bool,
+    /// Whether there is room for what is to be told anew: then ask for it.
+    pub wants_anew: bool,
 }
 
 /// Why a stanza could not be queued.
@@ -126,7 +126,7 @@ impl State {
     }
 
     /// Queues the presence that is late, if most of the queue's is acknowledged by now. Returns
-    /// whether presence is to be told anew and nobody was asked.
+    /// whether something is to be told anew and nobody was asked.
     fn catch_up_with_presence(&mut self) -> bool {
         let Some(mut late) = self.late.take_if(|_| self.room.has_room_for_late()) else {
             return false;
@@ -134,7 +134,7 @@ impl State {
         for item in late.take_presence() {
             self.enqueue(item);
         }
-        let asks = late.ask();
+        let asks = late.ask(self.room.has_room_for_events());
         self.late = Some(late).filter(|late| !late.is_empty());
         asks
     }
@@ -247,8 +247,8 @@ impl Session {
 
     /// Queues a stanza, if there is room for what it is ([`Due`]). A message that will be read from
     /// the log anyway is left to it, and so is one for which there is no room. Presence is late then,
-    /// and the server's own word ends the session. Any other stanza is refused, and the caller must
-    /// answer for it.
+    /// it is noted whose event was missed, and the server's own word ends the session. Any other
+    /// stanza is refused, and the caller must answer for it.
     pub(crate) fn push_queued(&self, item: Queued) -> Result<(), PushRefused> {
         self.push_item(item, InLog::AsItSays)
     }
@@ -297,6 +297,9 @@ impl Session {
             return Ok(());
         }
         if !has_room {
+            if matches!(item.due, Due::Event(_)) {
+                state.late_mut().miss_event(&item.stanza);
+            }
             let is_own = item.due == Due::Own;
             drop(state);
             if is_own {
@@ -373,11 +376,16 @@ impl Session {
         self.wait_for(|state| state.room.has_room_for_late()).await
     }
 
+    /// Waits until so much that passes, as what it is, has room. Returns false if the session is over
+    /// or detached before.
+    pub(crate) async fn room_for(&self, due: Due, bytes: usize) -> bool {
+        self.wait_for(|state| state.room.has_room_for(due, bytes, 0)).await
+    }
+
     /// Waits until a request to see the owner, of so many bytes, has room. Returns false if the
     /// session is over or detached before.
     pub(crate) async fn room_for_request(&self, bytes: usize) -> bool {
-        let due = Due::Passing(Sender::ASKERS);
-        self.wait_for(|state| state.room.has_room_for(due, bytes, 0)).await
+        self.room_for(Due::Passing(Sender::ASKERS), bytes).await
     }
 
     /// Waits until something is true of the session. Returns false if it is over or detached before.
@@ -413,7 +421,7 @@ impl Session {
             state.queue.end_rest();
         }
         if state.late.is_some() {
-            taken.wants_presence = state.catch_up_with_presence();
+            taken.wants_anew = state.catch_up_with_presence();
         }
         while out.len() < max
             && let Some(item) = state.queue.pop()
@@ -644,11 +652,18 @@ impl Session {
         self.push_queued(item)
     }
 
-    // --- presence that is told anew ---
+    // --- what is told anew ---
 
     /// Takes what is to be told anew.
     pub(crate) fn take_anew(&self) -> Anew {
         self.lock().late.as_mut().map(|late| late.take_anew()).unwrap_or_default()
+    }
+
+    /// Notes whose events were missed: they are told anew when there is room.
+    pub fn miss_events(&self, events_of: Whose) {
+        if !self.is_gone() {
+            self.put_anew_back(Anew { events_of, ..Anew::default() });
+        }
     }
 
     /// Gives back what could not be told: it is asked for again when there is room.

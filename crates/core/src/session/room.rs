@@ -19,6 +19,8 @@ pub enum Due {
     Presence,
     /// What passes, from this sender. It is refused, and whoever pushes it answers for it.
     Passing(Sender),
+    /// What passes and is told anew when there is room: an event of this speaker.
+    Event(Sender),
 }
 
 /// Whoever sends what passes.
@@ -71,7 +73,7 @@ impl Room {
                 let presence = self.presence + bytes;
                 presence <= self.budget / 4 || fits && presence <= self.budget / 2
             }
-            Due::Passing(sender) => self.passing.have_room_for(sender, bytes),
+            Due::Passing(sender) | Due::Event(sender) => self.passing.have_room_for(sender, bytes),
         }
     }
 
@@ -92,6 +94,11 @@ impl Room {
         self.presence <= self.late_most()
     }
 
+    /// Whether events that were missed may be told anew: no sender's share is full then.
+    pub fn has_room_for_events(&self) -> bool {
+        self.passing.bytes <= self.passing.most / 4
+    }
+
     /// The bytes of late presence that are kept.
     pub fn late_most(&self) -> usize {
         self.budget / 8
@@ -104,7 +111,7 @@ impl Room {
             Due::News => self.news += bytes,
             Due::Logged => self.logged += bytes,
             Due::Presence => self.presence += bytes,
-            Due::Passing(sender) => self.passing.take(sender, bytes),
+            Due::Passing(sender) | Due::Event(sender) => self.passing.take(sender, bytes),
         }
     }
 
@@ -115,7 +122,9 @@ impl Room {
             Due::News => &mut self.news,
             Due::Logged => &mut self.logged,
             Due::Presence => &mut self.presence,
-            Due::Passing(sender) => return self.passing.release(sender, bytes),
+            Due::Passing(sender) | Due::Event(sender) => {
+                return self.passing.release(sender, bytes);
+            }
         };
         *held = held.saturating_sub(bytes);
     }

@@ -25,7 +25,7 @@ impl Queued {
         Queued { stanza, to: Bytes::new(), due }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.stanza.bytes.len() + self.to.len()
     }
 }
@@ -74,7 +74,7 @@ impl Waiting {
         let bytes = match item.due {
             Due::Logged => &mut self.logged,
             Due::Own => &mut self.own,
-            Due::News | Due::Presence | Due::Passing(_) => return,
+            Due::News | Due::Presence | Due::Passing(_) | Due::Event(_) => return,
         };
         *bytes = if is_in { *bytes + item.len() } else { bytes.saturating_sub(item.len()) };
     }

@@ -349,7 +349,7 @@ impl Driver {
             // Reading may wait for the keeper and the store; this task must not.
             tokio::spawn(async move { node.read_log(&session).await });
         }
-        if taken.wants_presence {
+        if taken.wants_anew {
             let (node, session) = (self.node.clone(), self.session().clone());
             // As above: it waits for room.
             tokio::spawn(async move { node.tell_anew(&session).await });

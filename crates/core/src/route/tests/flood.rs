@@ -88,7 +88,7 @@ impl Client {
             let (node, session) = (node.clone(), session.clone());
             tokio::spawn(async move { node.read_log(&session).await });
         }
-        if taken.wants_presence {
+        if taken.wants_anew {
             let (node, session) = (node.clone(), session.clone());
             tokio::spawn(async move { node.tell_anew(&session).await });
         }

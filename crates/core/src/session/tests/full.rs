@@ -240,7 +240,7 @@ fn who_has_more_late_presence_than_is_kept_is_looked_up_and_nobody_else() {
     for _ in 0..20 {
         let mut out = Output::default();
         let taken = reader.session.take(1, NOW, &Limits::default(), &mut out, 99_999).unwrap();
-        asked += usize::from(taken.wants_presence);
+        asked += usize::from(taken.wants_anew);
         read.push_str(&String::from_utf8(out.take()).unwrap());
         let sent = reader.session.lock().counting.sent();
         reader.session.acked(sent).unwrap();
@@ -249,6 +249,56 @@ fn who_has_more_late_presence_than_is_kept_is_looked_up_and_nobody_else() {
     assert!(read.contains(">kept<") && asked == 1, "{asked}");
     let eve = BareJid::parse("eve@localhost").unwrap();
     assert_eq!(reader.session.take_anew().whose, Whose::These([eve].into()));
+}
+
+/// An event of an account.
+fn event(session: &Session, who: &str) -> Result<(), PushRefused> {
+    let from = format!("{who}@localhost");
+    let event = Element::new("message").attr("from", &from).text(&"x".repeat(2_000));
+    session.push_queued(Queued::new(event.outgoing(Class::Message), Due::Event(KNOWN)))
+}
+
+#[test]
+fn whose_events_were_missed_is_asked_for_when_little_passes_any_more() {
+    let reader = Reader::new();
+    assert_eq!(event(&reader.session, "carol"), Ok(()));
+    fill(&reader.session, Due::Passing(KNOWN), 9_999);
+    fill(&reader.session, Due::Event(OTHER), 9_999);
+    for who in ["alice", "bob", "alice"] {
+        assert_eq!(event(&reader.session, who), Err(PushRefused::NoRoom));
+    }
+
+    let mut asked = Vec::new();
+    loop {
+        let mut out = Output::default();
+        let taken = reader.session.take(1, NOW, &Limits::default(), &mut out, 9_999).unwrap();
+        asked.push(taken.wants_anew);
+        if out.is_empty() {
+            break;
+        }
+        let sent = reader.session.lock().counting.sent();
+        reader.session.acked(sent).unwrap();
+    }
+
+    assert_eq!(asked.iter().filter(|asked| **asked).count(), 1);
+    assert!(asked.iter().position(|asked| *asked) > Some(10), "{asked:?}");
+    let both = ["alice@localhost", "bob@localhost"].map(|who| BareJid::parse(who).unwrap());
+    assert_eq!(reader.session.take_anew().events_of, Whose::These(both.into()));
+}
+
+#[test]
+fn events_are_told_by_name_up_to_a_thousand_and_not_to_a_session_that_went() {
+    let reader = Reader::new();
+    fill(&reader.session, Due::Passing(KNOWN), 9_999);
+    for n in 0..=1_000 {
+        assert_eq!(event(&reader.session, &format!("eve{n}")), Err(PushRefused::NoRoom));
+    }
+    assert_eq!(reader.session.take_anew().events_of, Whose::Everybody);
+
+    reader.session.miss_events(Whose::Everybody);
+    reader.session.set_presence(None);
+
+    assert_eq!(reader.session.take_anew(), Anew::default());
 }
 
 #[test]
