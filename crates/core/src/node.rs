@@ -321,7 +321,7 @@ impl Node {
 
     /// Returns the domain number and the name under which an account of this address is stored, if
     /// it can be stored. `None` for an address elsewhere, or the domain's own.
-    pub(crate) fn stored_at<'a>(&self, jid: &'a BareJid) -> Option<(i64, &'a str)> {
+    pub fn stored_at<'a>(&self, jid: &'a BareJid) -> Option<(i64, &'a str)> {
         let served = self.served.load();
         let name = jid.local().filter(|_| jid.domain() == served.name)?;
         Some((served.domain.id, name))

@@ -31,6 +31,7 @@ pub mod offline;
 pub mod ping;
 pub mod ping_command;
 pub mod private_storage;
+pub mod pubsub;
 pub mod registration;
 pub mod relay;
 pub mod roster;
@@ -62,6 +63,7 @@ pub const ALL: &[Feature] = &[
     offline::FEATURE,
     hints::FEATURE,
     private_storage::FEATURE,
+    pubsub::FEATURE,
     registration::FEATURE,
     devices::FEATURE,
     commands::FEATURE,

@@ -51,8 +51,7 @@ pub const PUBSUB_PUBLISH_OPTIONS: &str = "http://jabber.org/protocol/pubsub#publ
 /// XEP-0060: the FORM_TYPE of what service discovery says about a node.
 pub const PUBSUB_META_DATA: &str = "http://jabber.org/protocol/pubsub#meta-data";
 /// XEP-0060: the FORM_TYPE of the question whether somebody may subscribe.
-pub const PUBSUB_AUTHORIZATION: &str =
-    "http://jabber.org/protocol/pubsub#subscribe_authorization";
+pub const PUBSUB_AUTHORIZATION: &str = "http://jabber.org/protocol/pubsub#subscribe_authorization";
 /// XEP-0049.
 pub const PRIVATE_STORAGE: &str = "jabber:iq:private";
 /// XEP-0059.

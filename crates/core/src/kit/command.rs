@@ -69,7 +69,7 @@ pub enum FieldKind {
 }
 
 /// The submitted form: each variable with its values.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Values(pub Vec<(String, Vec<String>)>);
 
 impl Values {

@@ -1,0 +1,111 @@
+//! XEP-0060, Publish-Subscribe, and XEP-0163, Personal Eventing Protocol: people leave small items
+//! with their accounts, and those who may hear it, and want to, are told (docs/design/pubsub.md).
+
+mod access;
+mod affiliations;
+mod change;
+mod config;
+mod events;
+mod form;
+mod limits;
+mod nodes;
+mod owner;
+mod publish;
+mod refusal;
+mod request;
+mod retract;
+mod retrieve;
+mod subscriptions;
+
+use std::time::Duration;
+
+use whoelse_core::kit::{Answer, At, Cx, Feature, Target, Verb};
+use whoelse_xmpp::{Child, Condition, Stanza, StanzaError, ns};
+
+use limits::Limits;
+use owner::Visitor;
+use request::Request;
+use retract::Retraction;
+
+/// XEP-0060 and XEP-0163.
+pub const FEATURE: Feature = Feature {
+    name: "pubsub",
+    xeps: &[(60, "1.30.0"), (163, "1.2.2")],
+    settings: &[Limits::SETTINGS],
+    wire: |w| {
+        for of in [ns::PUBSUB, ns::PUBSUB_OWNER] {
+            w.on(Verb::Get, ACCOUNTS, (of, "pubsub"), get);
+            w.on(Verb::Set, ACCOUNTS, (of, "pubsub"), set);
+        }
+        w.every(SWEEP, |server| Box::pin(async move { nodes::remove_gone(&server).await }));
+    },
+    ..Feature::PLAIN
+};
+
+/// Whose nodes there can be. A device has none.
+const ACCOUNTS: At = &[Target::Own, Target::Other, Target::Hidden];
+/// How often what is left of removed accounts is looked for; what a deletion leaves goes at once.
+const SWEEP: Duration = Duration::from_secs(3600);
+
+async fn get(cx: Cx, stanza: Stanza, pubsub: Child) -> Answer {
+    answer(cx, Verb::Get, stanza, pubsub).await
+}
+
+async fn set(cx: Cx, stanza: Stanza, pubsub: Child) -> Answer {
+    answer(cx, Verb::Set, stanza, pubsub).await
+}
+
+async fn answer(cx: Cx, verb: Verb, stanza: Stanza, pubsub: Child) -> Answer {
+    let request = Request::read(verb, &stanza, &pubsub)?;
+    let visitor = Visitor::of(&cx, &stanza, request.node()).await?;
+    let is_own = visitor.is_oneself();
+    let answer = dispatch(cx, visitor, request).await;
+    answer.map_err(|error| if is_own { repeating(error, &stanza, &pubsub) } else { error })
+}
+
+/// Whoever asks for a node of theirs that is not there hears what they have asked for: clients make
+/// their first list of devices only then.
+fn repeating(error: StanzaError, stanza: &Stanza, pubsub: &Child) -> StanzaError {
+    if error.condition != Condition::ItemNotFound {
+        return error;
+    }
+    // It is not longer than the stanza.
+    match stanza.alone(std::slice::from_ref(pubsub), usize::MAX) {
+        Some(asked) => error.with_payload(asked),
+        None => error,
+    }
+}
+
+async fn dispatch(cx: Cx, visitor: Visitor, request: Request) -> Answer {
+    match request {
+        Request::Subscriptions(node) => subscriptions::own(cx, visitor, node).await,
+        Request::Affiliations(node) => affiliations::own(cx, visitor, node).await,
+        Request::Subscribe { node, jid } => subscriptions::subscribe(cx, visitor, node, jid).await,
+        Request::Unsubscribe { node, jid } => {
+            subscriptions::unsubscribe(cx, visitor, node, jid).await
+        }
+        Request::Items { node, which } => retrieve::items(cx, visitor, node, which).await,
+        Request::Publish(publication) => publish::publish(cx, visitor, publication).await,
+        Request::Retract { node, id, notify } => {
+            retract::retract(cx, visitor, Retraction { node, id, notify }).await
+        }
+        Request::Create { node, configure } => nodes::create(cx, visitor, node, configure).await,
+        Request::Configuration { node } => nodes::configuration(cx, visitor, node).await,
+        Request::Configure { node, form } => nodes::configure(cx, visitor, node, form).await,
+        Request::DefaultConfiguration => nodes::default_configuration(&visitor),
+        Request::Delete { node, redirect } => nodes::delete(cx, visitor, node, redirect).await,
+        Request::Purge { node } => nodes::purge(cx, visitor, node).await,
+        Request::SubscriptionsOf { node } => subscriptions::of_node(cx, visitor, node).await,
+        Request::SetSubscriptions { node, entries } => {
+            subscriptions::set(cx, visitor, node, entries).await
+        }
+        Request::AffiliationsOf { node } => affiliations::of_node(cx, visitor, node).await,
+        Request::SetAffiliations { node, entries } => {
+            affiliations::set(cx, visitor, node, entries).await
+        }
+    }
+}
+
+pub(crate) fn wants(_: &whoelse_core::session::Session, _: &str) -> bool {
+    false
+}

@@ -1,0 +1,164 @@
+//! XEP-0060, 5.7 and 8.9: who is what at a node: what somebody is themselves, and the list for those
+//! who own it.
+
+use whoelse_core::kit::{Answer, Cx, Reply};
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{BareJid, Condition, Jid, StanzaError, ns};
+
+use super::access::{Affiliation, Subscription};
+use super::change::{Found, Nodes, Stop, change};
+use super::limits::{Limits, MOST_ENTRIES};
+use super::nodes::found;
+use super::owner::Visitor;
+use super::refusal::no_room;
+use crate::readable;
+
+/// Answers 5.7: what the asker is, at one node or at all.
+pub(super) async fn own(cx: Cx, visitor: Visitor, name: Option<String>) -> Answer {
+    let (server, owner) = (&cx.node, &visitor.owner);
+    if let Some(name) = &name {
+        found(&cx, &visitor, name).await?;
+    }
+    let key = server.key_of(visitor.from.bare());
+    let mut rows = match visitor.is_oneself() {
+        true => all(&cx, &visitor).await?,
+        false => {
+            let rows = server.store.pubsub_affiliations_of(owner.id(), &key).await;
+            let rows = readable(server, "node_unreadable", Some(owner.address()), rows)?;
+            let of = |(node, number)| Some((node, Affiliation::of_number(number)?));
+            rows.into_iter().filter_map(of).collect()
+        }
+    };
+    rows.retain(|(node, _)| name.as_ref().is_none_or(|name| name == node));
+    let list = Element::new("affiliations").attr_opt("node", name.as_deref());
+    let list = rows.iter().fold(list, |list, (node, affiliation)| {
+        let affiliation = affiliation.word();
+        list.child(Element::new("affiliation").attr("node", node).attr("affiliation", affiliation))
+    });
+    Ok(Reply::encoded(Element::new("pubsub").xmlns(ns::PUBSUB).child(list).finish()))
+}
+
+/// An account owns all its nodes.
+async fn all(cx: &Cx, visitor: &Visitor) -> Result<Vec<(String, Affiliation)>, StanzaError> {
+    let most = cx.node.settings().of::<Limits>().pubsub_nodes;
+    let rows = cx.node.store.pubsub_nodes(visitor.owner.id(), None, most).await;
+    let rows = readable(&cx.node, "node_unreadable", Some(visitor.owner.address()), rows)?;
+    Ok(rows.into_iter().map(|row| (row.name, Affiliation::Owner)).collect())
+}
+
+/// Answers 8.9.1.
+pub(super) async fn of_node(cx: Cx, visitor: Visitor, name: String) -> Answer {
+    let (server, owner) = (&cx.node, &visitor.owner);
+    let found = found(&cx, &visitor, &name).await?;
+    let asker = super::retrieve::asker(&cx, &visitor, &found).await?;
+    asker.owns().map_err(|refusal| visitor.refused(refusal))?;
+    let rows = server.store.pubsub_affiliations(found.row.id).await;
+    let rows = readable(server, "node_unreadable", Some(owner.address()), rows)?;
+    let rows = rows.into_iter().filter_map(|(who, number)| {
+        let who = BareJid::parse(&server.address_of(&who, "")).ok()?;
+        Some((who, Affiliation::of_number(number)?))
+    });
+    let account = owner.account().map(|account| (account.jid().clone(), Affiliation::Owner));
+    let list = list(&name, account.into_iter().chain(rows));
+    Ok(Reply::encoded(Element::new("pubsub").xmlns(ns::PUBSUB_OWNER).child(list).finish()))
+}
+
+fn list(name: &str, rows: impl Iterator<Item = (BareJid, Affiliation)>) -> Element {
+    rows.fold(Element::new("affiliations").attr("node", name), |list, (who, affiliation)| {
+        list.child(
+            Element::new("affiliation")
+                .attr("jid", who.as_str())
+                .attr("affiliation", affiliation.word()),
+        )
+    })
+}
+
+/// Answers 8.9.2. What cannot be comes back as it is, and the rest is done.
+pub(super) async fn set(
+    cx: Cx,
+    visitor: Visitor,
+    name: String,
+    entries: Vec<(Jid, Affiliation)>,
+) -> Answer {
+    let (owner, node) = (visitor.owner.clone(), name.clone());
+    let refused = change(&cx.node, &owner, 2 * MOST_ENTRIES as u64, move |nodes| {
+        Box::pin(async move {
+            let found = nodes.owned(&visitor, &node).await?;
+            let mut refused = Vec::new();
+            for (who, affiliation) in entries {
+                let who = who.to_bare();
+                if let Err(present) = nodes.set_affiliation(&found, &who, affiliation).await? {
+                    refused.push((who, present));
+                }
+            }
+            Ok(refused)
+        })
+    });
+    let refused = refused.await?;
+    if refused.is_empty() {
+        return Ok(Reply::empty());
+    }
+    let list = list(&name, refused.into_iter());
+    let payload = Element::new("pubsub").xmlns(ns::PUBSUB_OWNER).child(list).finish();
+    Err(StanzaError::new(Condition::NotAcceptable).with_payload(payload))
+}
+
+impl Nodes<'_> {
+    /// Sets what somebody is at a node; returns what they are and stay, if that cannot be: an account
+    /// owns its nodes, and a node has an owner.
+    async fn set_affiliation(
+        &mut self,
+        found: &Found,
+        who: &BareJid,
+        affiliation: Affiliation,
+    ) -> Result<Result<(), Affiliation>, Stop> {
+        let rows = self.tx.pubsub_affiliations(found.row.id).await?;
+        let key = self.server.key_of(who.as_str());
+        let owner = Affiliation::Owner.number();
+        let present = rows.iter().find(|(who, _)| *who == key).map(|(_, number)| *number);
+        let is_account = self.owner.account().is_some_and(|account| account.jid() == who);
+        let is_last = self.owner.account().is_none()
+            && present == Some(owner)
+            && rows.iter().filter(|(_, number)| *number == owner).count() == 1;
+        if affiliation != Affiliation::Owner && (is_account || is_last) {
+            return Ok(Err(Affiliation::Owner));
+        }
+        if is_account {
+            return Ok(Ok(()));
+        }
+        let most = self.server.settings().of::<Limits>().pubsub_affiliations;
+        if present.is_none() && affiliation != Affiliation::None && rows.len() >= most {
+            return Err(no_room("there are too many people on the list of this node").into());
+        }
+        let number = (affiliation != Affiliation::None).then(|| affiliation.number());
+        self.tx.set_pubsub_affiliation(found.row.id, &key, number).await?;
+        self.follow(found, who, affiliation).await?;
+        Ok(Ok(()))
+    }
+
+    /// 8.7.4: whoever becomes somebody at a node need not wait for a subscription any more, and an
+    /// outcast has none.
+    async fn follow(
+        &mut self,
+        found: &Found,
+        who: &BareJid,
+        affiliation: Affiliation,
+    ) -> Result<(), Stop> {
+        let key = self.server.key_of(who.as_str());
+        let rows = self.tx.pubsub_subscriptions_of(self.owner.id(), &key).await?;
+        for (_, row) in rows.iter().filter(|(name, _)| *name == found.row.name) {
+            let Ok(who) = Jid::parse(&self.server.address_of(&row.who, "")) else { continue };
+            let state = match (affiliation, Subscription::of_number(row.state)) {
+                (Affiliation::Outcast | Affiliation::PublishOnly, _) => Subscription::None,
+                (
+                    Affiliation::Owner | Affiliation::Publisher | Affiliation::Member,
+                    Some(Subscription::Pending),
+                ) => Subscription::Subscribed,
+                _ => continue,
+            };
+            self.set_subscription(found, &who, state).await?;
+            self.tell_subscription(found, &who, state).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,226 @@
+//! A change of an owner's nodes: some steps in one transaction, and afterwards the events.
+//!
+//! Other features change nodes by it, too: whatever is one deed is one change, over as many nodes as
+//! it takes. If a step is refused, none has happened.
+
+use std::sync::Arc;
+
+use whoelse_core::Node;
+use whoelse_core::keeper::Touches;
+use whoelse_core::kit::BoxFuture;
+use whoelse_store::{PubsubNode, Tx};
+use whoelse_xmpp::{BareJid, Condition, Jid, Outgoing, StanzaError};
+
+use super::access::{Affiliation, Asker, Subscription};
+use super::config::Config;
+use super::events::{AtNode, Audience, Event, What, tell};
+use super::limits::Limits;
+use super::owner::{Owner, Visitor};
+use super::refusal::no_room;
+
+/// Why a change is not made.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// It is refused.
+    Refused(StanzaError),
+    /// The store has failed.
+    Failed(whoelse_store::Error),
+}
+
+impl From<StanzaError> for Stop {
+    fn from(error: StanzaError) -> Stop {
+        Stop::Refused(error)
+    }
+}
+
+impl From<whoelse_store::Error> for Stop {
+    fn from(error: whoelse_store::Error) -> Stop {
+        Stop::Failed(error)
+    }
+}
+
+/// A node with its configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub row: PubsubNode,
+    pub config: Config,
+}
+
+impl Found {
+    pub fn of(row: PubsubNode) -> Found {
+        let config = Config::read(&row.config);
+        Found { row, config }
+    }
+}
+
+/// The nodes of an owner in a transaction of the keeper.
+pub(crate) struct Nodes<'a> {
+    pub tx: &'a mut Tx,
+    pub server: &'a Node,
+    pub owner: &'a Owner,
+    /// Whether there is more than before.
+    grows: bool,
+    events: Vec<Event>,
+}
+
+/// Makes a change of at most so many rows; then tells of it.
+pub(crate) async fn change<T, F>(
+    server: &Arc<Node>,
+    owner: &Owner,
+    rows: u64,
+    steps: F,
+) -> Result<T, StanzaError>
+where
+    T: Send + 'static,
+    F: for<'a, 'b> FnOnce(&'a mut Nodes<'b>) -> BoxFuture<'a, Result<T, Stop>> + Send + 'static,
+{
+    let (node, owner) = (server.clone(), owner.clone());
+    let made = server.keeper.change(Touches::AtMost(rows), move |tx| {
+        Box::pin(async move {
+            tx.begin_part().await?;
+            let mut nodes = Nodes::new(tx, &node, &owner);
+            let made = match steps(&mut nodes).await {
+                Ok(value) => nodes.is_within_bounds().await.map(|()| value),
+                Err(stop) => Err(stop),
+            };
+            let events = nodes.events;
+            match made {
+                Ok(value) => {
+                    tx.keep_part().await?;
+                    let told = (!events.is_empty()).then(|| tell(&owner, events));
+                    Ok((Ok(value), told.into_iter().collect()))
+                }
+                Err(Stop::Refused(error)) => {
+                    tx.undo_part().await?;
+                    Ok((Err(error), Vec::new()))
+                }
+                Err(Stop::Failed(error)) => Err(error),
+            }
+        })
+    });
+    made.await.unwrap_or_else(|error| {
+        Err(match error.is_full() {
+            true => no_room("the server cannot store anything right now"),
+            false => StanzaError::new(Condition::InternalServerError),
+        })
+    })
+}
+
+impl<'a> Nodes<'a> {
+    fn new(tx: &'a mut Tx, server: &'a Node, owner: &'a Owner) -> Nodes<'a> {
+        Nodes { tx, server, owner, grows: false, events: Vec::new() }
+    }
+
+    /// Finds a node of this name.
+    pub async fn find(&mut self, name: &str) -> Result<Option<Found>, whoelse_store::Error> {
+        Ok(self.tx.pubsub_node(self.owner.id(), name).await?.map(Found::of))
+    }
+
+    /// Finds a node of this name for somebody, who is told if there is none.
+    pub async fn expect(&mut self, name: &str, by: &Visitor) -> Result<Found, Stop> {
+        let found = self.find(name).await?;
+        found.ok_or_else(|| Stop::Refused(by.not_found()))
+    }
+
+    /// Makes a node, which somebody owns; `None` if there is one of this name.
+    pub async fn make(
+        &mut self,
+        name: &str,
+        config: Config,
+        by: &Visitor,
+    ) -> Result<Option<Found>, Stop> {
+        let written = config.written();
+        let Some(id) = self.tx.create_pubsub_node(self.owner.id(), name, &written).await? else {
+            return Ok(None);
+        };
+        self.grows = true;
+        if !by.is_oneself() {
+            let (who, owner) = (self.server.key_of(by.from.bare()), Affiliation::Owner.number());
+            self.tx.set_pubsub_affiliation(id, &who, Some(owner)).await?;
+        }
+        let row = PubsubNode {
+            id,
+            owner: self.owner.id(),
+            name: name.to_owned(),
+            config: written,
+            items: 0,
+            bytes: 0,
+        };
+        Ok(Some(Found { row, config }))
+    }
+
+    /// Notes that items have come.
+    pub fn note_growth(&mut self) {
+        self.grows = true;
+    }
+
+    /// What somebody is at a node.
+    pub async fn asker(&mut self, found: &Found, who: &Jid) -> Result<Asker, Stop> {
+        let bare = who.to_bare();
+        let relation = self.owner.relation(self.server, &bare, &found.config.roster_groups_allowed);
+        let key = self.server.key_of(bare.as_str());
+        let affiliation = self.tx.pubsub_affiliation(found.row.id, &key).await?;
+        let affiliation = affiliation.and_then(Affiliation::of_number).unwrap_or(Affiliation::None);
+        let mut subscription = self.subscription(found, &bare).await?;
+        if subscription == Subscription::None && !who.is_bare() {
+            subscription = self.subscription(found, who).await?;
+        }
+        Ok(Asker { affiliation, subscription, relation })
+    }
+
+    /// The state of the subscription of exactly this address.
+    pub async fn subscription(&mut self, found: &Found, who: &Jid) -> Result<Subscription, Stop> {
+        let key = self.server.key_of(who.as_str());
+        let state = self.tx.pubsub_subscription(found.row.id, &key).await?;
+        let state = state.and_then(|(state, _)| Subscription::of_number(state));
+        Ok(state.unwrap_or(Subscription::None))
+    }
+
+    /// Notes what is told of a node when the change is made, to those who hear it.
+    pub async fn tell(&mut self, found: &Found, what: What) -> Result<(), Stop> {
+        if found.config.deliver_notifications {
+            let audience = self.audience(found).await?;
+            let (name, config) = (found.row.name.clone(), found.config.clone());
+            self.events.push(Event::AtNode(AtNode { name, config, what, audience }));
+        }
+        Ok(())
+    }
+
+    /// Notes a word to somebody alone.
+    pub fn say(&mut self, to: Jid, message: Outgoing) {
+        self.events.push(Event::Word { to, message });
+    }
+
+    /// Those who are on the lists of a node.
+    pub async fn audience(&mut self, found: &Found) -> Result<Audience, Stop> {
+        let affiliations = self.tx.pubsub_affiliations(found.row.id).await?;
+        let affiliations = affiliations.into_iter().filter_map(|(who, affiliation)| {
+            let who = BareJid::parse(&self.server.address_of(&who, "")).ok()?;
+            Some((who, Affiliation::of_number(affiliation)?))
+        });
+        let affiliations = affiliations.collect();
+        let subscriptions = self.tx.pubsub_subscriptions(found.row.id).await?;
+        let subscriptions = subscriptions.into_iter().filter_map(|row| {
+            let who = Jid::parse(&self.server.address_of(&row.who, "")).ok()?;
+            Some((who, Subscription::of_number(row.state)?))
+        });
+        let subscriptions = subscriptions.collect();
+        Ok(Audience { affiliations, subscriptions })
+    }
+
+    /// Whether the owner may have what there is now, where it is more than before.
+    async fn is_within_bounds(&mut self) -> Result<(), Stop> {
+        if !self.grows {
+            return Ok(());
+        }
+        let usage = self.tx.pubsub_usage(self.owner.id()).await?;
+        let limits = self.server.settings().of::<Limits>().clone();
+        let over = match () {
+            () if usage.nodes > limits.pubsub_nodes => "there are too many nodes",
+            () if usage.items > limits.pubsub_items => "there are too many items in all nodes",
+            () if usage.bytes > limits.pubsub_bytes => "there is no more room for items",
+            () => return Ok(()),
+        };
+        Err(no_room(over).into())
+    }
+}

@@ -1,0 +1,263 @@
+//! What is told of a change, and to whom: those who see an account's presence and whose clients want
+//! to hear it (XEP-0163, 4.3), and those who are subscribed (XEP-0060, 7.1.2), as far as they may read
+//! the node.
+//!
+//! An event is encoded once. It is told on the finisher, so events have the order of the commits.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use whoelse_core::keeper::Then;
+use whoelse_core::kit::Cx;
+use whoelse_core::route::Origin;
+use whoelse_core::route::fan_out::{Listeners, fan_out_to};
+use whoelse_core::session::Session;
+use whoelse_core::{Node, Time, audience};
+use whoelse_store::PubsubItem;
+use whoelse_xmpp::write::{Element, escape};
+use whoelse_xmpp::{BareJid, Class, FullJid, Jid, Outgoing, Stanza, ns};
+
+use super::access::{AccessModel, Affiliation, Asker, Subscription};
+use super::config::{Config, ItemReply, NotificationType};
+use super::form;
+use super::owner::{Owner, Visitor};
+
+/// What has happened at a node.
+#[derive(Debug, Clone)]
+pub(crate) enum What {
+    /// An item was published.
+    Published(Item),
+    /// The node keeps no items and tells no content: something has happened.
+    Happened,
+    /// The item of this id was taken back.
+    Retracted(String),
+    /// All items were taken away.
+    Purged,
+    /// It is deleted, and perhaps there is another instead.
+    Deleted(Option<String>),
+    /// It is configured anew.
+    Configured,
+}
+
+/// An item as it is told.
+#[derive(Debug, Clone)]
+pub(crate) struct Item {
+    pub id: String,
+    /// The address of who published it.
+    pub publisher: String,
+    pub payload: Vec<u8>,
+}
+
+impl Item {
+    /// The item of a row.
+    pub fn of(server: &Node, row: PubsubItem) -> Item {
+        let publisher = server.address_of(&row.publisher, "");
+        Item { id: row.id, publisher, payload: row.payload }
+    }
+
+    /// Encodes it, with its publisher if the node is configured so.
+    pub fn encode(&self, config: &Config, with_payload: bool) -> Element {
+        let publisher =
+            (config.item_reply == ItemReply::Publisher).then(|| self.publisher.as_str());
+        let item = Element::new("item").attr("id", &self.id).attr_opt("publisher", publisher);
+        if with_payload { item.raw(&self.payload) } else { item }
+    }
+}
+
+/// Those who are on the lists of a node.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Audience {
+    pub affiliations: Vec<(BareJid, Affiliation)>,
+    pub subscriptions: Vec<(Jid, Subscription)>,
+}
+
+/// What is told after a change.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// Something happened at a node: for all who hear it.
+    AtNode(AtNode),
+    /// A word to somebody alone.
+    Word {
+        /// To whom.
+        to: Jid,
+        /// The message, without `to`.
+        message: Outgoing,
+    },
+}
+
+/// Something that happened at a node.
+#[derive(Debug)]
+pub(crate) struct AtNode {
+    pub name: String,
+    pub config: Config,
+    pub what: What,
+    pub audience: Audience,
+}
+
+/// What is done after the commit.
+pub(super) fn tell(owner: &Owner, events: Vec<Event>) -> Then {
+    let owner = owner.clone();
+    Box::new(move |server| {
+        for event in events {
+            match event {
+                Event::AtNode(event) => event.tell(server, &owner),
+                Event::Word { to, message } => say(server, &owner, &to, &message),
+            }
+        }
+    })
+}
+
+impl AtNode {
+    fn tell(&self, server: &Arc<Node>, owner: &Owner) {
+        let message = self.message(owner);
+        let told = RefCell::new(HashSet::new());
+        let may = |who: &BareJid| self.may_hear(server, owner, who);
+        if let Some(account) = owner.account() {
+            let wants = |session: &Session| {
+                let wants = super::wants(session, &self.name);
+                if wants {
+                    told.borrow_mut().insert(session.jid.clone());
+                }
+                wants
+            };
+            let audience = audience::Audience::Viewers;
+            let listeners = Listeners { audience, may: &may, wants: &wants };
+            fan_out_to(server, &Origin::Account(account.clone()), &listeners, &message);
+        }
+        let told = told.into_inner();
+        let is_told = |who: &Jid| told.iter().any(|session| is_session_of(session, who));
+        for (who, state) in &self.audience.subscriptions {
+            let hears = match (&self.what, state) {
+                (_, Subscription::Subscribed) => may(&who.to_bare()),
+                // 8.4.2: whoever waits is told that there is nothing to wait for.
+                (What::Deleted(_), Subscription::Pending) => true,
+                (_, Subscription::Pending | Subscription::None) => false,
+            };
+            if hears && !is_told(who) {
+                say(server, owner, who, &message);
+            }
+        }
+    }
+
+    /// Whether somebody may hear it.
+    fn may_hear(&self, server: &Node, owner: &Owner, who: &BareJid) -> bool {
+        let Audience { affiliations, subscriptions } = &self.audience;
+        let affiliation = affiliations.iter().find(|(it, _)| it == who);
+        let is_subscribed = subscriptions
+            .iter()
+            .any(|(it, state)| it.bare() == who.as_str() && *state == Subscription::Subscribed);
+        let asker = Asker {
+            affiliation: affiliation.map_or(Affiliation::None, |(_, affiliation)| *affiliation),
+            subscription: match is_subscribed {
+                true => Subscription::Subscribed,
+                false => Subscription::None,
+            },
+            relation: owner.relation(server, who, &self.config.roster_groups_allowed),
+        };
+        asker.reads(self.config.access_model).is_ok()
+    }
+
+    /// Encodes it, without `to`.
+    fn message(&self, owner: &Owner) -> Outgoing {
+        let payloads = self.config.deliver_payloads;
+        let items = || Element::new("items").attr("node", &self.name);
+        let event = match &self.what {
+            What::Published(item) => items().child(item.encode(&self.config, payloads)),
+            What::Happened => items(),
+            What::Retracted(id) => items().child(Element::new("retract").attr("id", id)),
+            What::Purged => Element::new("purge").attr("node", &self.name),
+            What::Deleted(instead) => {
+                let delete = Element::new("delete").attr("node", &self.name);
+                match instead {
+                    Some(uri) => delete.child(Element::new("redirect").attr("uri", uri)),
+                    None => delete,
+                }
+            }
+            What::Configured => {
+                let configuration = Element::new("configuration").attr("node", &self.name);
+                match payloads {
+                    true => configuration.child(form::of_config(&self.config)),
+                    false => configuration,
+                }
+            }
+        };
+        event_message(owner.address(), self.config.notification_type, event, &[])
+    }
+}
+
+/// A message with an event, without `to`.
+fn event_message(
+    from: &BareJid,
+    type_: NotificationType,
+    event: Element,
+    beside: &[u8],
+) -> Outgoing {
+    let type_ = (type_ == NotificationType::Headline).then(|| type_.word());
+    Element::new("message")
+        .attr("from", from.as_str())
+        .attr_opt("type", type_)
+        .attr("id", &whoelse_stream::token::token())
+        .child(Element::new("event").xmlns(ns::PUBSUB_EVENT).child(event))
+        .raw(beside)
+        .outgoing(Class::Message)
+}
+
+/// The last item of a node for somebody who begins to hear it, without `to`: with the time at which
+/// it was published.
+pub(crate) fn last_item(
+    server: &Node,
+    owner: &BareJid,
+    (name, config): (&str, &Config),
+    row: PubsubItem,
+) -> Outgoing {
+    let delay = Element::new("delay").xmlns(ns::DELAY).attr("stamp", &Time(row.at).stamp());
+    let item = Item::of(server, row).encode(config, config.deliver_payloads);
+    let items = Element::new("items").attr("node", name).child(item);
+    event_message(owner, config.notification_type, items, &delay.finish())
+}
+
+/// 12.11: tells somebody the state of their subscription, without `to`.
+pub(super) fn of_subscription(
+    owner: &BareJid,
+    name: &str,
+    who: &Jid,
+    state: Subscription,
+) -> Outgoing {
+    let subscription = Element::new("subscription")
+        .attr("node", name)
+        .attr("jid", who.as_str())
+        .attr("subscription", state.word());
+    event_message(owner, NotificationType::Headline, subscription, &[])
+}
+
+/// Whether an address means this session.
+fn is_session_of(session: &FullJid, who: &Jid) -> bool {
+    match who.is_bare() {
+        true => session.bare() == who.bare(),
+        false => **session == *who,
+    }
+}
+
+/// Sends a message of the owner's to one address, if its owner lets them hear it.
+fn say(server: &Arc<Node>, owner: &Owner, to: &Jid, message: &Outgoing) {
+    if owner.account().is_some_and(|account| !server.wiring.shows(account, to)) {
+        return;
+    }
+    let mut attribute = b" to='".to_vec();
+    escape(&mut attribute, to.as_str());
+    attribute.push(b'\'');
+    // What is written here can be read.
+    let Ok(stanza) = Stanza::parse(message.with_attributes(&attribute).bytes) else { return };
+    drop(stanza);
+}
+
+/// Pays for what is told to others of a change by somebody, and waits for their turn. What only the
+/// owner hears is paid for with the request.
+pub(super) async fn turn(cx: &Cx, visitor: &Visitor, config: &Config, bytes: usize) {
+    let is_told = config.deliver_notifications && config.access_model != AccessModel::Whitelist;
+    if let Some(session) = visitor.session(&cx.node).filter(|_| is_told) {
+        let bytes = if config.deliver_payloads { bytes } else { 0 };
+        cx.node.fan_out_turn(&session, bytes).await;
+    }
+}

@@ -1,0 +1,195 @@
+//! XEP-0060, 7.1: publishing an item.
+
+use whoelse_core::keeper::PIECE;
+use whoelse_core::kit::{Answer, Cx, Reply};
+use whoelse_store::NewPubsubItem;
+use whoelse_stream::token::token;
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{Condition, StanzaError, ns};
+
+use super::change::{Found, Nodes, Stop, change};
+use super::config::{Config, MaxItems, WhenFull};
+use super::events::{self, Item, What};
+use super::limits::Limits;
+use super::owner::Visitor;
+use super::refusal::{bad, because, node_full};
+use super::request::{Draft, Publication};
+
+/// Answers a request to publish.
+pub(super) async fn publish(cx: Cx, visitor: Visitor, publication: Publication) -> Answer {
+    let config = present(&cx, &visitor, &publication).await?;
+    let bytes = publication.item.as_ref().map_or(0, |item| item.payload.len());
+    events::turn(&cx, &visitor, &config, bytes).await;
+    let name = publication.node.clone();
+    let (at, owner) = (cx.now.0, visitor.owner.clone());
+    let id = change(&cx.node, &owner, ROWS, move |nodes| {
+        Box::pin(async move { nodes.publish(&visitor, publication, at).await })
+    });
+    let mut publish = Element::new("publish").attr("node", &name);
+    if let Some(id) = id.await? {
+        publish = publish.child(Element::new("item").attr("id", &id));
+    }
+    Ok(Reply::encoded(Element::new("pubsub").xmlns(ns::PUBSUB).child(publish).finish()))
+}
+
+/// The node, an item, and those that give way to it.
+const ROWS: u64 = PIECE + 3;
+
+/// The configuration that the node probably has when the item is published.
+async fn present(
+    cx: &Cx,
+    visitor: &Visitor,
+    publication: &Publication,
+) -> Result<Config, StanzaError> {
+    let owner = &visitor.owner;
+    let found = cx.node.store.pubsub_node(owner.id(), &publication.node).await;
+    let found = crate::readable(&cx.node, "node_unreadable", Some(owner.address()), found)?;
+    Ok(match found {
+        Some(row) => Found::of(row).config,
+        None => begun(visitor, publication).unwrap_or_else(|_| owner.begins(&publication.node)),
+    })
+}
+
+/// 7.1.4, 7.1.5: the configuration with which a node begins by this publication.
+fn begun(visitor: &Visitor, publication: &Publication) -> Result<Config, StanzaError> {
+    let mut config = visitor.owner.begins(&publication.node);
+    if let Some(options) = &publication.options {
+        config.begin_with(options)?;
+    }
+    visitor.owner.takes(&config)?;
+    Ok(config)
+}
+
+impl Nodes<'_> {
+    /// Publishes for somebody, as far as they may. Returns the id of the item, if there is one.
+    pub async fn publish(
+        &mut self,
+        by: &Visitor,
+        publication: Publication,
+        at: i64,
+    ) -> Result<Option<String>, Stop> {
+        let found = match self.find(&publication.node).await? {
+            Some(found) => {
+                let asker = self.asker(&found, &by.from).await?;
+                asker.publishes(found.config.models()).map_err(|refusal| by.refused(refusal))?;
+                if let Some(options) = &publication.options {
+                    found.config.meets(options)?;
+                }
+                found
+            }
+            None => {
+                by.owner.lets_create(self.server, by).map_err(|_| by.not_found())?;
+                let config = begun(by, &publication)?;
+                let made = self.make(&publication.node, config, by).await?;
+                made.ok_or_else(|| by.not_found())?
+            }
+        };
+        fits(&found.config, publication.item.as_ref())?;
+        let Some(Draft { id, payload }) = publication.item else {
+            self.tell(&found, What::Happened).await?;
+            return Ok(None);
+        };
+        let limits = self.server.settings().of::<Limits>().clone();
+        if payload.len() as u64 > limits.pubsub_item_bytes {
+            return Err(because(Condition::NotAcceptable, "payload-too-big").into());
+        }
+        let item = Item { id: id.unwrap_or_else(token), publisher: by.from.bare().into(), payload };
+        if found.config.persist_items {
+            self.store(&found, by, &item, at).await?;
+        }
+        let id = item.id.clone();
+        self.tell(&found, What::Published(item)).await?;
+        Ok(Some(id))
+    }
+
+    /// Stores an item, in place of the one of its id or of the oldest ones.
+    async fn store(
+        &mut self,
+        found: &Found,
+        by: &Visitor,
+        item: &Item,
+        at: i64,
+    ) -> Result<(), Stop> {
+        let there = self.tx.pubsub_items_by_id(found.row.id, &[&item.id]).await?;
+        let publisher = self.server.key_of(by.from.bare());
+        match there.first() {
+            Some(there) => {
+                let asker = self.asker(found, &by.from).await?;
+                let may = asker.changes(found.config.models(), there.publisher == publisher);
+                may.map_err(|refusal| by.refused(refusal))?;
+            }
+            None => self.has_room(found)?,
+        }
+        let new = NewPubsubItem { id: &item.id, publisher: &publisher, at, payload: &item.payload };
+        self.tx.put_pubsub_item(found.row.id, new).await?;
+        self.note_growth();
+        self.trim(found).await
+    }
+
+    /// 7.1.3.4: whether a node takes one more item.
+    fn has_room(&self, found: &Found) -> Result<(), Stop> {
+        let most = self.server.settings().of::<Limits>().pubsub_items;
+        let (most, is_reject) = match found.config.max_items {
+            MaxItems::Max => (most, true),
+            MaxItems::Number(number) => {
+                (most.min(number.into()), found.config.when_full == WhenFull::Reject)
+            }
+        };
+        match is_reject && found.row.items >= most {
+            true => Err(node_full().into()),
+            false => Ok(()),
+        }
+    }
+
+    /// Takes the oldest items away that are too many for the node. Many go with the publications that
+    /// follow: everybody waits for one.
+    pub async fn trim(&mut self, found: &Found) -> Result<(), Stop> {
+        if let MaxItems::Number(number) = found.config.max_items {
+            let keep = u64::from(number).max((found.row.items + 1).saturating_sub(PIECE));
+            self.tx.retract_oldest_pubsub_items(found.row.id, keep).await?;
+        }
+        Ok(())
+    }
+}
+
+/// 7.1.3.6: whether something can be published to a node that is configured so.
+fn fits(config: &Config, item: Option<&Draft>) -> Result<(), StanzaError> {
+    match item {
+        None if config.persist_items || config.deliver_payloads => Err(bad("item-required")),
+        Some(_) if !config.persist_items && !config.deliver_payloads => Err(bad("item-forbidden")),
+        Some(item) if config.deliver_payloads && item.payload.is_empty() => {
+            Err(bad("payload-required"))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_published_fits_the_node() {
+        let draft = |payload: &str| Some(Draft { id: None, payload: payload.into() });
+        for (persists, tells, item, expected) in [
+            (true, true, None, Some("item-required")),
+            (true, true, draft(""), Some("payload-required")),
+            (true, true, draft("<a/>"), None),
+            (true, false, None, Some("item-required")),
+            (true, false, draft(""), None),
+            (true, false, draft("<a/>"), None),
+            (false, true, None, Some("item-required")),
+            (false, true, draft(""), Some("payload-required")),
+            (false, true, draft("<a/>"), None),
+            (false, false, None, None),
+            (false, false, draft(""), Some("item-forbidden")),
+            (false, false, draft("<a/>"), Some("item-forbidden")),
+        ] {
+            let mut config = Config::of_account("n");
+            (config.persist_items, config.deliver_payloads) = (persists, tells);
+            let refused = fits(&config, item.as_ref()).err();
+            let app = refused.and_then(|error| error.app).map(|(name, _)| name);
+            assert_eq!(app, expected, "{persists} {tells} {item:?}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! XEP-0060, 6.5: reading the items of a node: all, the newest, some by their ids, or a page of them
+//! (XEP-0059), the newest first.
+
+use whoelse_core::kit::{Answer, Cx, Reply};
+use whoelse_core::turns::{OwnTurn, Turns};
+use whoelse_store::{PubsubItem, PubsubPage};
+use whoelse_xmpp::payload::xmpp_parsers::rsm::SetQuery;
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{Condition, StanzaError, ns};
+
+use super::access::{Affiliation, Asker, Subscription};
+use super::change::Found;
+use super::config::MaxItems;
+use super::events::Item;
+use super::nodes::found;
+use super::owner::Visitor;
+use super::refusal::unsupported;
+use super::request::Which;
+use crate::readable;
+
+/// An answer that has reached so many bytes gets no more items: the rest is another page.
+const WEIGHT: usize = 1 << 20;
+/// Items that are read from the store at once: at most as many times the longest.
+const STEP: u64 = 50;
+
+/// Answers a request to read items.
+pub(super) async fn items(cx: Cx, visitor: Visitor, name: String, which: Which) -> Answer {
+    let found = found(&cx, &visitor, &name).await?;
+    let asker = asker(&cx, &visitor, &found).await?;
+    asker.reads(found.config.access_model).map_err(|refusal| visitor.refused(refusal))?;
+    if !found.config.persist_items {
+        return Err(unsupported("persistent-items"));
+    }
+    let reader = Reader { cx, visitor, found };
+    let asks = reader.cx.node.here(&reader.visitor.from.to_bare());
+    let reading = reader.read(which);
+    // Whoever asks for much lets others read between its pieces.
+    let page = match asks.map(|asks| asks.get_or_default::<OwnTurn>()) {
+        Some(own) => own.one_by_one(reading).await?,
+        None => reading.await?,
+    };
+    Ok(reader.answer(&name, page))
+}
+
+/// What somebody is at a node, as it is stored now.
+pub(super) async fn asker(cx: &Cx, visitor: &Visitor, found: &Found) -> Result<Asker, StanzaError> {
+    let (server, who) = (&cx.node, &visitor.from);
+    let owner = &visitor.owner;
+    let relation = owner.relation(server, &who.to_bare(), &found.config.roster_groups_allowed);
+    let bare = server.key_of(who.bare());
+    let affiliation = server.store.pubsub_affiliation(found.row.id, &bare).await;
+    let affiliation = readable(server, "node_unreadable", Some(owner.address()), affiliation)?;
+    let subscriptions = server.store.pubsub_subscriptions_of(owner.id(), &bare).await;
+    let subscriptions = readable(server, "node_unreadable", Some(owner.address()), subscriptions)?;
+    let own = subscriptions.into_iter().filter(|(name, row)| {
+        let is_meant = row.who == bare || row.who == server.key_of(who.as_str());
+        *name == found.row.name && is_meant
+    });
+    let states = own.filter_map(|(_, row)| Subscription::of_number(row.state));
+    Ok(Asker {
+        affiliation: affiliation.and_then(Affiliation::of_number).unwrap_or(Affiliation::None),
+        subscription: states.max_by_key(|state| state.number()).unwrap_or(Subscription::None),
+        relation,
+    })
+}
+
+/// Items, the newest first, and how they lie among all.
+struct Page {
+    rows: Vec<PubsubItem>,
+    /// How many items are before the first of them, and how many there are; said where a page was
+    /// asked for, or is all that fits.
+    place: Option<(u64, u64)>,
+}
+
+/// A request to read a node that may be read.
+struct Reader {
+    cx: Cx,
+    visitor: Visitor,
+    found: Found,
+}
+
+impl Reader {
+    async fn read(&self, which: Which) -> Result<Page, StanzaError> {
+        let all = self.found.row.items;
+        match which {
+            Which::Ids(ids) => {
+                let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+                let store = &self.cx.node.store;
+                let mut rows =
+                    self.piece(store.pubsub_items_by_id(self.found.row.id, &ids)).await?;
+                rows.reverse();
+                Ok(Page { rows, place: None })
+            }
+            Which::Newest(most) => {
+                let kept = match self.found.config.max_items {
+                    MaxItems::Number(number) => number.into(),
+                    MaxItems::Max => u64::MAX,
+                };
+                let most = most.map_or(kept, |most| kept.min(most as u64));
+                let rows = self.newest(most, None).await?;
+                let is_cut = (rows.len() as u64) < most.min(all);
+                Ok(Page { rows, place: is_cut.then_some((0, all)) })
+            }
+            Which::Page(set) => self.page(set).await,
+        }
+    }
+
+    /// XEP-0059: `after` an item are those that are older, and the last page has the oldest.
+    async fn page(&self, set: SetQuery) -> Result<Page, StanzaError> {
+        if set.index.is_some() {
+            // XEP-0059, 2.6: pages by number are not offered.
+            return Err(StanzaError::new(Condition::FeatureNotImplemented));
+        }
+        let all = self.found.row.items;
+        let most = set.max.map_or(u64::MAX, |most| most as u64);
+        let is_last = set.before.as_ref().is_some_and(String::is_empty);
+        let before = set.before.filter(|id| !id.is_empty());
+        if most == 0 {
+            return Ok(Page { rows: Vec::new(), place: Some((0, all)) });
+        }
+        let rows = match (set.after, before, is_last) {
+            (Some(id), ..) => self.newest(most, Some(self.seq(&id).await?)).await?,
+            (None, Some(id), _) => self.oldest(most, Some(self.seq(&id).await?)).await?,
+            (None, None, true) => self.oldest(most, None).await?,
+            (None, None, false) => self.newest(most, None).await?,
+        };
+        let older = match rows.last() {
+            Some(last) => {
+                let store = &self.cx.node.store;
+                self.piece(store.pubsub_count_before(self.found.row.id, last.seq)).await?
+            }
+            None => 0,
+        };
+        let index = all.saturating_sub(older).saturating_sub(rows.len() as u64);
+        Ok(Page { rows, place: Some((index, all)) })
+    }
+
+    /// The number of an item, whose id may be of an item that is gone.
+    async fn seq(&self, id: &str) -> Result<i64, StanzaError> {
+        let store = &self.cx.node.store;
+        let seq = self.piece(store.pubsub_item_seq(self.found.row.id, id)).await?;
+        seq.ok_or_else(|| StanzaError::new(Condition::ItemNotFound))
+    }
+
+    /// Reads the newest items that are older than this one, the newest first.
+    async fn newest(&self, most: u64, than: Option<i64>) -> Result<Vec<PubsubItem>, StanzaError> {
+        self.rows(most, PubsubPage { before: than, from_end: true, ..PubsubPage::default() }).await
+    }
+
+    /// Reads the oldest items that are newer than this one, the newest first.
+    async fn oldest(&self, most: u64, than: Option<i64>) -> Result<Vec<PubsubItem>, StanzaError> {
+        let mut rows = self.rows(most, PubsubPage { after: than, ..PubsubPage::default() }).await?;
+        rows.reverse();
+        Ok(rows)
+    }
+
+    /// Reads in steps, in the direction of the page, until there are enough or their bytes suffice.
+    async fn rows(&self, most: u64, mut page: PubsubPage) -> Result<Vec<PubsubItem>, StanzaError> {
+        let (mut rows, mut weight) = (Vec::new(), 0);
+        while (rows.len() as u64) < most && weight < WEIGHT {
+            page.most = STEP.min(most - rows.len() as u64);
+            let mut step =
+                self.piece(self.cx.node.store.pubsub_page(self.found.row.id, &page)).await?;
+            let is_last = (step.len() as u64) < page.most;
+            if page.from_end {
+                step.reverse();
+            }
+            match (step.last(), page.from_end) {
+                (Some(edge), true) => page.before = Some(edge.seq),
+                (Some(edge), false) => page.after = Some(edge.seq),
+                (None, _) => {}
+            }
+            weight += step.iter().map(|row| row.payload.len()).sum::<usize>();
+            rows.extend(step);
+            if is_last {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Reads one piece of the store, when it is its turn.
+    async fn piece<T>(
+        &self,
+        reading: impl Future<Output = Result<T, whoelse_store::Error>>,
+    ) -> Result<T, StanzaError> {
+        let turns = self.cx.node.slots.get_or_default::<Turns>();
+        let read = turns.piece(async {}, reading).await;
+        readable(&self.cx.node, "node_unreadable", Some(self.visitor.owner.address()), read)
+    }
+
+    fn answer(&self, name: &str, page: Page) -> Reply {
+        let set = page.place.map(|place| set(&page.rows, place));
+        let items = Element::new("items").attr("node", name);
+        let items = page.rows.into_iter().fold(items, |items, row| {
+            items.child(Item::of(&self.cx.node, row).encode(&self.found.config, true))
+        });
+        let answer = Element::new("pubsub").xmlns(ns::PUBSUB).child(items);
+        Reply::encoded(match set {
+            Some(set) => answer.child(set).finish(),
+            None => answer.finish(),
+        })
+    }
+}
+
+/// XEP-0059, 2.1: which part of all items these are.
+fn set(rows: &[PubsubItem], (index, all): (u64, u64)) -> Element {
+    let set = Element::new("set").xmlns(ns::RSM);
+    let set = match (rows.first(), rows.last()) {
+        (Some(first), Some(last)) => {
+            let begin = Element::new("first").attr("index", &index.to_string()).text(&first.id);
+            set.child(begin).text_child("last", &last.id)
+        }
+        _ => set,
+    };
+    set.text_child("count", &all.to_string())
+}
