@@ -21,7 +21,7 @@ use crate::rewriting;
 use crate::roster::{Roster, addressed};
 use crate::route::Origin;
 use crate::route::fan_out::{fan_out, tell};
-use crate::session::{Session, Ticket};
+use crate::session::{Session, Ticket, Whose};
 
 pub(crate) use said::Said;
 
@@ -243,10 +243,12 @@ pub(crate) fn granted(node: &Node, contact: Option<&Account>, to: &Jid, asker: &
 }
 
 /// Shows `subject` to `viewer`, who may see it from now on: sends the presence of each device.
-pub(crate) fn show(node: &Node, subject: &Account, viewer: &BareJid) {
-    for (_, presence) in present_state(node, subject, viewer).unwrap_or_default() {
+pub(crate) fn show(node: &Arc<Node>, subject: &Arc<Account>, viewer: &BareJid) {
+    let Some(state) = present_state(node, subject, viewer) else { return };
+    for (_, presence) in state {
         tell(node, subject.jid(), viewer, &presence);
     }
+    node.wiring.tell_shown(node, subject, viewer);
 }
 
 /// Takes `subject` away from `viewer`, who is no longer subscribed: each available device is gone.
@@ -274,27 +276,30 @@ pub fn hide(node: &Node, subject: &Account, viewer: &BareJid) {
 }
 
 /// Tells an account and somebody whom it has just unblocked each other's present state, as far as
-/// they may know it.
-pub fn show_again(node: &Node, account: &Account, other: &BareJid) {
-    tell_state(node, account, other);
+/// they may know it. What the other has told meanwhile the account has missed.
+pub fn show_again(node: &Arc<Node>, account: &Arc<Account>, other: &BareJid) {
+    if tell_state(node, account, other) {
+        node.wiring.tell_shown(node, account, other);
+    }
     if let Some(other) = node.here(other) {
         tell_state(node, &other, account.jid());
     }
+    for session in account.sessions().into_iter().filter(|session| session.is_available()) {
+        session.miss_events(Whose::These([other.clone()].into()));
+    }
 }
 
-/// Tells `viewer` which devices of `subject` are available, or that there is none.
-fn tell_state(node: &Node, subject: &Account, viewer: &BareJid) {
-    match present_state(node, subject, viewer) {
-        None => {}
-        Some(state) if state.is_empty() => {
-            tell(node, subject.jid(), viewer, &unavailable(subject.jid().as_str()));
-        }
-        Some(state) => {
-            for (_, presence) in state {
-                tell(node, subject.jid(), viewer, &presence);
-            }
-        }
+/// Tells `viewer` which devices of `subject` are available, or that there is none. Returns whether
+/// they may know it.
+fn tell_state(node: &Node, subject: &Account, viewer: &BareJid) -> bool {
+    let Some(state) = present_state(node, subject, viewer) else { return false };
+    if state.is_empty() {
+        tell(node, subject.jid(), viewer, &unavailable(subject.jid().as_str()));
     }
+    for (_, presence) in state {
+        tell(node, subject.jid(), viewer, &presence);
+    }
+    true
 }
 
 /// Whether a presence is about a subscription, or a probe: such a presence is for an account, never

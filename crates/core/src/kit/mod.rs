@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use whoelse_store::{Store, Tx};
 use whoelse_xmpp::payload::xmpp_parsers::data_forms::DataForm;
-use whoelse_xmpp::{Child, Jid, Outgoing, Payload, Stanza, StanzaError};
+use whoelse_xmpp::{BareJid, Child, Jid, Outgoing, Payload, Stanza, StanzaError};
 
 use crate::account::Account;
 use crate::counters::CounterGroup;
@@ -183,6 +183,7 @@ pub struct Wiring {
     online: Vec<taps::OnlineTap>,
     available: Vec<taps::SessionTap>,
     missed: Vec<taps::MissedTap>,
+    shown: Vec<taps::ShownTap>,
     binds: Vec<((&'static str, &'static str), taps::BindTap)>,
     bound: Vec<taps::BoundTap>,
     accounts: Vec<taps::AccountTap>,
@@ -386,6 +387,12 @@ impl Wiring {
     /// these accounts tell.
     pub fn missed(&mut self, tap: taps::MissedTap) {
         self.missed.push(tap);
+    }
+
+    /// Called when somebody gets an account's presence from now on, after it was sent: they were
+    /// granted a subscription, or its owner has unblocked them.
+    pub fn shown(&mut self, tap: taps::ShownTap) {
+        self.shown.push(tap);
     }
 
     /// Handles an element of this namespace and name inside the request to bind that comes along with
@@ -614,6 +621,10 @@ impl Wiring {
 
     pub(crate) fn tell_missed(&self, node: &Arc<Node>, session: &Arc<Session>, whose: &Whose) {
         self.missed.iter().for_each(|tap| tap(node, session, whose));
+    }
+
+    pub(crate) fn tell_shown(&self, node: &Arc<Node>, subject: &Arc<Account>, viewer: &BareJid) {
+        self.shown.iter().for_each(|tap| tap(node, subject, viewer));
     }
 
     /// Returns the namespaces of what can be asked for in a request to bind that comes along with a

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 use whoelse_store::{Error, Tx};
-use whoelse_xmpp::{Jid, Stanza, StanzaError};
+use whoelse_xmpp::{BareJid, Jid, Stanza, StanzaError};
 
 use crate::account::Account;
 use crate::carbon_tap::{Received, Sent};
@@ -74,6 +74,8 @@ pub type OnlineTap = fn(&Arc<Node>, &Arc<Account>, bool);
 pub type SessionTap = fn(&Arc<Node>, &Arc<Session>);
 /// A session has room for what these accounts tell, and has missed some of it.
 pub type MissedTap = fn(&Arc<Node>, &Arc<Session>, &Whose);
+/// Somebody of this address gets the presence of the account from now on.
+pub type ShownTap = fn(&Arc<Node>, &Arc<Account>, &BareJid);
 /// The client of a new session has asked for something along with its login (XEP-0386).
 pub type BindTap = fn(&Session);
 /// Says something to the client of such a session.

@@ -144,7 +144,7 @@ impl Entry {
 
     /// Shows the owner's presence to a contact that may see it from now on, and takes it away from
     /// one that no longer may (RFC 6121, 3.1.5, 3.2.2 and 3.3.3).
-    fn show(&self, node: &Node) {
+    fn show(&self, node: &Arc<Node>) {
         match (self.before.state.from, self.after.state.from) {
             // With the shared roster, this changes nothing.
             _ if node.contacts.are_shared() => {}

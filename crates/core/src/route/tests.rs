@@ -16,9 +16,10 @@ use crate::account::Account;
 use crate::clock::{Clock, Time};
 use crate::keeper::{After, Touches};
 use crate::kit::{Feature, Flow, When, Wiring};
+use crate::presence;
 use crate::principal::{Principal, Rights};
 use crate::session::{Drain, Whose};
-use crate::settings::{Sessions, Settings};
+use crate::settings::{Contacts, Sessions, Settings};
 
 /// In the slot of an account: whether something was on its way to it, each time that copies
 /// of what it has said were due.
@@ -31,6 +32,10 @@ pub(crate) struct Blocked(pub Jid);
 /// In the slot of an account: whose messages copies were due of.
 #[derive(Default)]
 struct Copied(Mutex<Vec<String>>);
+
+/// In the slot of an account: who got its presence from then on.
+#[derive(Default)]
+struct Shown(Mutex<Vec<BareJid>>);
 
 /// In the slot of a session: whose events it was to be told anew.
 pub(crate) struct Missed(pub Whose);
@@ -45,6 +50,7 @@ fn wire(w: &mut Wiring) {
         true => Flow::Drop,
         false => Flow::On,
     });
+    w.shown(|_, subject, viewer| subject.get_or_default::<Shown>().0.lock().push(viewer.clone()));
     w.missed(|_, session, whose| session.slots.put(Arc::new(Missed(whose.clone()))));
     w.copies(
         |_| true,
@@ -62,9 +68,13 @@ fn wire(w: &mut Wiring) {
 const FEATURE: Feature = Feature { name: "test", wire, ..Feature::PLAIN };
 
 pub(crate) async fn node(names: &[&str]) -> Arc<Node> {
+    node_with(Contacts::Everyone, names).await
+}
+
+async fn node_with(contacts: Contacts, names: &[&str]) -> Arc<Node> {
     let store = Store::open(&Location::Memory).await.unwrap();
     let clock = Clock::manual(Time(1_767_225_600_000_000));
-    let settings = Settings { sessions: Sessions::Many, ..Settings::default() };
+    let settings = Settings { sessions: Sessions::Many, contacts, ..Settings::default() };
     let node = Node::start(settings, clock, store, &[FEATURE], Some("localhost")).await.unwrap();
     for name in names {
         node.create_account(&jid(name), Password::new("pencil").unwrap()).await.unwrap();
@@ -262,4 +272,43 @@ async fn what_a_session_says_after_its_password_was_changed_is_not_carried_out()
     let read = hears(&node, &bob);
     assert!(read.contains("before") && !read.contains("after"), "{read}");
     assert_eq!(thief.session.h(), h, "it is not counted as handled");
+}
+
+/// Who was told to features as somebody who gets this device's owner's presence from then on.
+fn shown_to(device: &Hold) -> Vec<BareJid> {
+    std::mem::take(&mut *device.session.own().get_or_default::<Shown>().0.lock())
+}
+
+#[tokio::test]
+async fn features_are_told_who_gets_somebodys_presence_from_now_on() {
+    let node = node_with(Contacts::Roster, &["alice", "bob"]).await;
+    let alice = device(&node, "alice", "desk").await;
+    let bob = device(&node, "bob", "desk").await;
+
+    finish(says(&node, &alice, "<presence to='bob@localhost' type='subscribe'/>")).await;
+    assert_eq!((shown_to(&alice), shown_to(&bob)), (vec![], vec![]));
+    finish(says(&node, &bob, "<presence to='alice@localhost' type='subscribed'/>")).await;
+    assert_eq!((shown_to(&alice), shown_to(&bob)), (vec![], vec![jid("alice")]));
+    finish(says(&node, &bob, "<presence to='alice@localhost' type='unsubscribed'/>")).await;
+
+    assert_eq!((shown_to(&alice), shown_to(&bob)), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn who_is_unblocked_gets_presence_again_and_was_not_heard_meanwhile() {
+    let node = node(&["alice", "bob"]).await;
+    let bob = device(&node, "bob", "desk").await;
+    let account = bob.session.own().clone();
+
+    account.put(Arc::new(Blocked(jid("alice").into())));
+    presence::show_again(&node, &account, &jid("alice"));
+    assert!(shown_to(&bob).is_empty(), "who is still blocked gets nothing");
+    account.put(Arc::new(Blocked(jid("nobody").into())));
+    presence::show_again(&node, &account, &jid("alice"));
+    hears(&node, &bob);
+    node.tell_anew(&bob.session).await;
+
+    assert_eq!(shown_to(&bob), [jid("alice")]);
+    let missed = bob.session.slots.get::<Missed>().unwrap();
+    assert_eq!(missed.0, Whose::These([jid("alice")].into()));
 }

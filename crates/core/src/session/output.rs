@@ -663,6 +663,7 @@ impl Session {
     pub fn miss_events(&self, events_of: Whose) {
         if !self.is_gone() {
             self.put_anew_back(Anew { events_of, ..Anew::default() });
+            self.wake.notify_one();
         }
     }
 
