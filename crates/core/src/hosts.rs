@@ -1,13 +1,15 @@
-//! What an address refers to: the server itself, an account of one of its domains, or somebody
-//! elsewhere.
+//! What an address refers to: the server itself, an account of one of its domains, one of its
+//! services, or somebody elsewhere.
 
 use compact_str::CompactString;
 use whoelse_xmpp::Jid;
 
-/// The domains that this server serves.
+/// The domains that this server serves, and those of its services.
 #[derive(Debug, Clone)]
 pub struct Hosts {
     own: Vec<CompactString>,
+    /// The domain of each service, with its key. There are few of them.
+    services: Vec<(CompactString, &'static str)>,
 }
 
 /// What an address refers to.
@@ -18,14 +20,20 @@ pub enum Host<'a> {
     /// An account of one of our domains, or one of its devices, or a session of the server itself.
     /// It may not exist.
     Account,
+    /// A service of ours, by its key, or an address at it.
+    Service(&'static str),
     /// Somebody of another domain.
     Remote(&'a str),
 }
 
 impl Hosts {
-    /// Makes a set of own domains.
-    pub fn new(own: impl IntoIterator<Item = CompactString>) -> Hosts {
-        Hosts { own: own.into_iter().collect() }
+    /// Makes a set of own domains, and of the domains of services, each with its key. A domain that
+    /// is an own one is never a service.
+    pub fn new(
+        own: impl IntoIterator<Item = CompactString>,
+        services: impl IntoIterator<Item = (CompactString, &'static str)>,
+    ) -> Hosts {
+        Hosts { own: own.into_iter().collect(), services: services.into_iter().collect() }
     }
 
     /// Whether a domain is one of ours.
@@ -36,7 +44,7 @@ impl Hosts {
     /// Returns what this address refers to.
     pub fn find<'a>(&self, jid: &'a Jid) -> Host<'a> {
         if !self.is_own(jid.domain()) {
-            return Host::Remote(jid.domain());
+            return self.service(jid.domain()).map_or(Host::Remote(jid.domain()), Host::Service);
         }
         match (jid.local(), jid.resource()) {
             (None, None) => Host::Server,
@@ -44,6 +52,11 @@ impl Hosts {
             // itself.
             _ => Host::Account,
         }
+    }
+
+    /// Returns the key of the service that has this domain.
+    fn service(&self, domain: &str) -> Option<&'static str> {
+        self.services.iter().find(|(own, _)| own == domain).map(|(_, key)| *key)
     }
 }
 
@@ -54,7 +67,8 @@ mod tests {
 
     #[test]
     fn every_kind_of_address_has_its_host() {
-        let hosts = Hosts::new(["a.example".into(), "b.example".into()]);
+        let services = [("rooms.a.example".into(), "rooms"), ("b.example".into(), "never")];
+        let hosts = Hosts::new(["a.example".into(), "b.example".into()], services);
 
         for (address, host) in [
             ("a.example", Host::Server),
@@ -62,6 +76,11 @@ mod tests {
             ("a.example/console", Host::Account),
             ("bob@a.example", Host::Account),
             ("bob@b.example/desk", Host::Account),
+            ("rooms.a.example", Host::Service("rooms")),
+            ("rooms.a.example/console", Host::Service("rooms")),
+            ("lunch@rooms.a.example/bob", Host::Service("rooms")),
+            ("rooms.b.example", Host::Remote("rooms.b.example")),
+            ("lunch@a.rooms.a.example", Host::Remote("a.rooms.a.example")),
             ("c.example", Host::Remote("c.example")),
             ("bob@c.example", Host::Remote("c.example")),
             ("bob@sub.a.example", Host::Remote("sub.a.example")),

@@ -23,7 +23,7 @@ use crate::clock::{Clock, Moment, Time};
 use crate::counters::{Census, Counters};
 use crate::hosts::{Host, Hosts};
 use crate::keeper::{Keeper, Touches};
-use crate::kit::Wiring;
+use crate::kit::{Service, Wiring};
 use crate::known_networks::KnownNetworks;
 use crate::lasting::Lasting;
 use crate::ledger::Ledger;
@@ -36,7 +36,7 @@ use crate::roster::Roster;
 use crate::roster::everybody::Everybody;
 use crate::session::Session;
 use crate::session_list::SessionList;
-use crate::settings::{Contacts, Settings};
+use crate::settings::{Contacts, Label, Settings};
 use crate::slots::Slots;
 use crate::watch::Watch;
 
@@ -70,6 +70,8 @@ pub struct Node {
     pub slots: Slots,
     pub(crate) accounts: Accounts,
     pub(crate) served: ArcSwap<Served>,
+    /// The label of each service before the domain, with its key.
+    pub(crate) service_labels: Vec<(Label, &'static str)>,
     /// The sessions of the server itself, as which an administrator acts over the admin socket.
     pub(crate) own_sessions: SessionList,
     /// The accounts with an available session.
@@ -116,6 +118,8 @@ pub(crate) struct Served {
     former: Vec<String>,
     /// The domain's own address, which is the server's.
     address: BareJid,
+    /// The address of each service, with its key.
+    services: Vec<(BareJid, &'static str)>,
 }
 
 impl Node {
@@ -191,6 +195,21 @@ impl Node {
         self.served.load().hosts.find(jid)
     }
 
+    /// Returns the address of a service that is wired, by its key.
+    pub fn service_address(&self, key: &str) -> Option<BareJid> {
+        let served = self.served.load();
+        served.services.iter().find(|(_, of)| *of == key).map(|(address, _)| address.clone())
+    }
+
+    /// Lists the services, each with its address.
+    pub fn services(&self) -> Vec<(BareJid, &'static Service)> {
+        let served = self.served.load();
+        let found = |(address, key): &(BareJid, &'static str)| {
+            Some((address.clone(), self.wiring.service_of(key)?))
+        };
+        served.services.iter().filter_map(found).collect()
+    }
+
     /// The names that the domain had before, for clients that still ask for them.
     pub fn former_names(&self) -> Vec<String> {
         self.served.load().former.clone()
@@ -229,7 +248,8 @@ impl Node {
                 let then: crate::keeper::After = vec![Box::new(move |node: &Arc<Node>| {
                     let id = node.domain().id;
                     let served = own.iter().find(|domain| domain.id == id).cloned();
-                    let served = served.map(|domain| Served::new(domain, own, former));
+                    let labels = &node.service_labels;
+                    let served = served.map(|domain| Served::new(domain, own, former, labels));
                     let Some(Ok(served)) = served else { return };
                     node.end_all(&StreamError::renamed(&served.name));
                     node.served.store(Arc::new(served));
@@ -438,12 +458,24 @@ impl Node {
 }
 
 impl Served {
-    pub fn new(domain: Domain, own: Vec<Domain>, former: Vec<Domain>) -> Result<Served, JidError> {
+    /// Of each service: the label before the domain, and its key.
+    pub fn new(
+        domain: Domain,
+        own: Vec<Domain>,
+        former: Vec<Domain>,
+        services: &[(Label, &'static str)],
+    ) -> Result<Served, JidError> {
         let address = BareJid::new(None, &domain.name)?;
         let former = former.into_iter().filter(|it| it.id == domain.id).map(|it| it.name).collect();
         let name = CompactString::from(domain.name.as_str());
-        let hosts = Hosts::new([name.clone()]);
-        Ok(Served { name, domain, own, hosts, former, address })
+        let addresses = services.iter().map(|(label, key)| {
+            let address = BareJid::new(None, &format!("{label}.{name}"))?;
+            Ok((address, *key))
+        });
+        let services: Vec<_> = addresses.collect::<Result<_, JidError>>()?;
+        let domains = services.iter().map(|(address, key)| (address.domain().into(), *key));
+        let hosts = Hosts::new([name.clone()], domains);
+        Ok(Served { name, domain, own, hosts, former, address, services })
     }
 
     pub fn keys_of(&self, jids: &HashSet<BareJid>) -> HashSet<String> {

@@ -16,11 +16,12 @@ use whoelse_xmpp::{BareJid, Class, FullJid, Jid, Kind, Outgoing, Stanza};
 use crate::account::Account;
 use crate::audience::{self, Audience};
 use crate::delivery;
+use crate::hosts::Host;
 use crate::node::Node;
 use crate::rewriting;
 use crate::roster::{Roster, addressed};
-use crate::route::Origin;
 use crate::route::fan_out::{fan_out, tell};
+use crate::route::{Origin, to_service};
 use crate::session::{Session, Ticket, Whose};
 
 pub(crate) use said::Said;
@@ -265,7 +266,14 @@ pub(crate) fn take_away(node: &Node, subject: &Account, viewer: &BareJid) {
 
 /// Takes `subject` away from `viewer`, whom it has just blocked. The devices that `viewer` has seen
 /// are gone: all if it is subscribed, or those that have sent it directed presence.
-pub fn hide(node: &Node, subject: &Account, viewer: &BareJid) {
+pub fn hide(node: &Arc<Node>, subject: &Account, viewer: &BareJid) {
+    if let Host::Service(key) = node.host_of(viewer) {
+        for device in subject.sessions().iter().filter(|it| it.forget_directed_to(viewer)) {
+            let gone = unavailable(device.jid.as_str());
+            to_service::tell_gone(node, key, device, (viewer, &gone));
+        }
+        return;
+    }
     let subscribed = audience::is_subscribed(node, subject, viewer);
     for device in subject.sessions() {
         let directed = device.forget_directed_to(viewer);

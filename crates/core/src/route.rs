@@ -2,7 +2,7 @@
 //!
 //! It has two halves. The sender's half ([`from_session`]) sees the sender's account alone: it
 //! checks what may be said, and to whom; stanzas that need nobody else branch off there. The
-//! recipient's half ([`to_account`]) sees the recipient's account and the sender's *address*. Its
+//! recipient's half ([`to_account`], or [`to_service`]) sees the recipient's account and the sender's *address*. Its
 //! [`Answer`] says what became of the stanza, as a value that could be sent over a wire. On one
 //! node the halves call each other directly.
 //!
@@ -19,19 +19,22 @@ mod request;
 mod subscription;
 mod to_account;
 mod to_server;
+pub(crate) mod to_service;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub(crate) use in_flight::{Answer, InFlight, Taken};
 pub(crate) use kept::Append;
-pub use origin::Origin;
+pub use origin::{Entity, Origin};
+pub use to_service::Addressed;
 
 use std::sync::Arc;
 
 use whoelse_xmpp::{Jid, Kind, Stanza, StanzaError, StreamCondition, StreamError};
 
 use crate::carbon_tap;
+use crate::hosts::Host;
 use crate::keeper::Work;
 use crate::kit::BoxFuture;
 use crate::node::Node;
@@ -87,24 +90,46 @@ pub(crate) fn route(
         Origin::Session { session, ticket } => {
             from_session::speak(node, (session, ticket), stanza, lang)
         }
-        silent @ (Origin::Ended(_) | Origin::Account(_) | Origin::Server(_)) => {
+        silent
+        @ (Origin::Ended(_) | Origin::Account(_) | Origin::Server(_) | Origin::Entity(_)) => {
             unanswered(node, silent, stanza)
         }
     }
 }
 
-/// Sends a stanza in the name of an origin that gets no answer. An account that is not in memory has
-/// no device that could get it.
+/// Says a stanza in the name of a service of ours, or of an address at it. Nothing comes back: what it
+/// has to know of the recipient, it is told by taps.
+pub fn speak(node: &Arc<Node>, entity: Entity, stanza: Stanza) -> Routed {
+    route(node, Origin::Entity(entity), stanza, None)
+}
+
+/// Sends a stanza in the name of an origin that gets no answer.
 fn unanswered(node: &Arc<Node>, origin: Origin, stanza: Stanza) -> Routed {
     let Some(Ok(to)) = stanza.to().map(Jid::parse) else { return Routed::Done };
-    if node.here(&to.to_bare()).is_none() {
+    let host = node.host_of(&to);
+    // What a service says may be kept. Of anybody else, an account that is not in memory has no
+    // device that could get it.
+    let is_entity = matches!(origin, Origin::Entity(_));
+    if host == Host::Account && !is_entity && node.here(&to.to_bare()).is_none() {
         return Routed::Done;
     }
+    let key = match host {
+        Host::Account => None,
+        // No service speaks to another.
+        Host::Service(key) if !is_entity => Some(key),
+        Host::Service(_) | Host::Server | Host::Remote(_) => return Routed::Done,
+    };
     let (from, strip) = (origin.address().clone(), in_flight::Places::new());
     let storage = node.wiring.storage_policy(&stanza);
-    let flight =
-        InFlight { from, to, stanza, lang: None, strip, storage, sender: None, copy: None };
-    to_account::to_account(node, flight, origin)
+    let sender = match &origin {
+        Origin::Entity(entity) => entity.payer.as_ref().map(|payer| payer.id),
+        _ => None,
+    };
+    let flight = InFlight { from, to, stanza, lang: None, strip, storage, sender, copy: None };
+    match key {
+        None => to_account::to_account(node, flight, origin),
+        Some(key) => to_service::take(node, key, flight, origin),
+    }
 }
 
 /// Posts work to the keeper. `full`: what the origin waits for before it says more, if it has

@@ -7,6 +7,7 @@
 
 pub mod declare;
 pub mod kind;
+mod label;
 mod units;
 
 use std::collections::HashSet;
@@ -20,9 +21,11 @@ use crate::network::NetworkRange;
 
 pub use declare::{Group, OfFeature, Setting};
 pub use kind::{
-    About, Choice, Kind, Written, Wrong, choice, count, duration, duration_or_off, flag, list,
-    path, quoted, size, text,
+    About, Choice, Kind, Written, Wrong, choice, count, duration, duration_or_off, flag, label,
+    list, path, quoted, size, text,
 };
+
+pub use label::{Label, NotALabel};
 
 /// Who may make an account.
 pub use whoelse_stream::c2s::Registration;

@@ -28,7 +28,7 @@ use crate::online::Online;
 use crate::recent_logins::RecentLogins;
 use crate::roster::everybody::Everybody;
 use crate::session_list::SessionList;
-use crate::settings::Settings;
+use crate::settings::{Label, Settings};
 use crate::slots::Slots;
 use crate::verifiers::HASHING;
 use crate::watch::Watch;
@@ -88,7 +88,8 @@ impl Node {
         // Read this before anything else writes another one.
         let last_heartbeat = store.last_heartbeat().await?;
         let wiring = Wiring::of(features, &settings.features_off).map_err(StartError::Wiring)?;
-        let served = serve(&store, domain).await?;
+        let service_labels = wiring.service_labels(&settings).map_err(StartError::Wiring)?;
+        let served = serve(&store, domain, &service_labels).await?;
         let named = served.keys_of(&settings.admins);
         let administrators = Administrators::new(named, &store.granted_rights().await?);
         let secret = installation_secret(&store, "login").await?;
@@ -132,6 +133,7 @@ impl Node {
             slots,
             accounts,
             served: ArcSwap::from_pointee(served),
+            service_labels,
             own_sessions: SessionList::default(),
             online: Online::default(),
             everybody: Everybody::default(),
@@ -200,7 +202,11 @@ pub fn name_to_serve(stored: &[Domain], wanted: Option<&str>) -> Result<String, 
     }
 }
 
-async fn serve(store: &Store, wanted: Option<&str>) -> Result<Served, StartError> {
+async fn serve(
+    store: &Store,
+    wanted: Option<&str>,
+    services: &[(Label, &'static str)],
+) -> Result<Served, StartError> {
     let name = name_to_serve(&store.domains().await?, wanted)?;
     let mut tx = store.begin().await?;
     tx.ensure_domain(&name).await?;
@@ -209,7 +215,7 @@ async fn serve(store: &Store, wanted: Option<&str>) -> Result<Served, StartError
     tx.commit().await?;
     let domain = own.iter().find(|domain| domain.name == name).cloned();
     let domain = domain.ok_or_else(|| StartError::Domain(name.clone()))?;
-    Served::new(domain, own, former).map_err(|_| StartError::Domain(name))
+    Served::new(domain, own, former, services).map_err(|_| StartError::Domain(name))
 }
 
 /// Returns a secret of this installation. It is made on the first call.

@@ -1,9 +1,10 @@
-//! XEP-0030, Service Discovery: what the server and its accounts can do.
+//! XEP-0030, Service Discovery: what the server, its services and its accounts can do.
 //!
 //! The features declare their namespaces; the answers are derived from what is wired.
 
 use whoelse_core::Node;
-use whoelse_core::kit::{ANYWHERE, Answer, Cx, EVERY_ADDRESS, Feature, Reply, Target};
+use whoelse_core::kit::service::{self, Service};
+use whoelse_core::kit::{ANY_SERVICE, Answer, At, Cx, Feature, Reply, Target};
 use whoelse_xmpp::payload::xmpp_parsers::data_forms::DataForm;
 use whoelse_xmpp::payload::xmpp_parsers::disco::{
     DiscoInfoQuery, DiscoInfoResult, DiscoItemsQuery, Identity,
@@ -19,13 +20,27 @@ pub const FEATURE: Feature = Feature {
     xeps: &[(30, "2.5.0")],
     disco: &[ns::DISCO_INFO, ns::DISCO_ITEMS],
     wire: |w| {
-        w.get(ANYWHERE, info);
+        w.get(WHAT_IS_SEEN, info);
         w.get(EVERY_ADDRESS, items);
     },
     ..Feature::PLAIN
 };
 
+/// The addresses whose owner the asker may see.
+const WHAT_IS_SEEN: At = &[Target::Server, Target::Own, Target::Other, ANY_SERVICE];
+/// The same, and bare addresses about which nothing may be told.
+const EVERY_ADDRESS: At =
+    &[Target::Server, Target::Own, Target::Other, Target::Hidden, ANY_SERVICE];
+
 async fn info(cx: Cx, query: DiscoInfoQuery) -> Answer {
+    if let Target::Service(key) = cx.target {
+        let service = cx.node.wiring.service_of(key).ok_or_else(unknown)?;
+        return match (service.info, &query.node) {
+            (_, None) => Ok(Reply::of(&of_service(&cx.node, service))),
+            (None, Some(_)) => Err(unknown()),
+            (Some(info), Some(_)) => info(cx, query).await,
+        };
+    }
     let mut answer = Element::new("query").xmlns(ns::DISCO_INFO);
     let is_caps = |node: &String| capabilities::is_offered(&of_node(&cx.node), node);
     if cx.target == Target::Server && query.node.as_ref().is_none_or(is_caps) {
@@ -74,10 +89,45 @@ pub(crate) fn of_server(disco: &[&str], extensions: Vec<DataForm>) -> DiscoInfoR
     }
 }
 
+/// What a service says of itself.
+fn of_service(node: &Node, service: &Service) -> DiscoInfoResult {
+    let service::Identity { category, type_, name } = service.identity;
+    let mut features = [ns::DISCO_INFO, ns::DISCO_ITEMS].to_vec();
+    features.extend((service.features)(node));
+    features.sort_unstable();
+    features.dedup();
+    DiscoInfoResult {
+        node: None,
+        identities: vec![Identity {
+            category: category.to_owned(),
+            type_: type_.to_owned(),
+            lang: None,
+            name: Some(name.to_owned()),
+        }],
+        features: features.into_iter().map(str::to_owned).collect(),
+        extensions: Vec::new(),
+    }
+}
+
 async fn items(cx: Cx, query: DiscoItemsQuery) -> Answer {
+    let service = match cx.target {
+        Target::Service(key) => cx.node.wiring.service_of(key).and_then(|service| service.items),
+        _ => None,
+    };
+    if let Some(items) = service {
+        return items(cx, query).await;
+    }
     let mut answer =
         Element::new("query").xmlns(ns::DISCO_ITEMS).attr_opt("node", query.node.as_deref());
     match (query.node.as_deref(), cx.target) {
+        (None, Target::Server) => {
+            for (address, service) in cx.node.services() {
+                let item = Element::new("item")
+                    .attr("jid", address.as_str())
+                    .attr("name", service.identity.name);
+                answer = answer.child(item);
+            }
+        }
         // Section 8: an account answers only those who may see its presence. For others it looks as
         // if there were no account, whatever the node.
         (None, _) | (Some(_), Target::Hidden | Target::HiddenDevice) => {}

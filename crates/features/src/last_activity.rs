@@ -63,7 +63,7 @@ async fn last(cx: Cx, _: LastActivity) -> Answer {
             let running = cx.node.clock.steady().since(cx.node.started.steady);
             return seconds(running, String::new());
         }
-        Target::Hidden | Target::HiddenDevice => return Err(cx.hidden()),
+        Target::Hidden | Target::HiddenDevice | Target::Service(_) => return Err(cx.hidden()),
         Target::Own | Target::Other => {}
     }
     let subject = cx.subject()?;

@@ -1,6 +1,6 @@
-//! XEP-0199, XMPP Ping: the server shows that it is there.
+//! XEP-0199, XMPP Ping: the server shows that it is there, and so do its services.
 
-use whoelse_core::kit::{Answer, Cx, Feature, Reply, SERVER_OR_OWN};
+use whoelse_core::kit::{ANY_SERVICE, Answer, Cx, Feature, Reply, Target};
 use whoelse_xmpp::ns;
 use whoelse_xmpp::payload::xmpp_parsers::ping::Ping;
 
@@ -9,7 +9,7 @@ pub const FEATURE: Feature = Feature {
     name: "ping",
     xeps: &[(199, "2.0.1")],
     disco: &[ns::PING],
-    wire: |w| w.get(SERVER_OR_OWN, ping),
+    wire: |w| w.get(&[Target::Server, Target::Own, ANY_SERVICE], ping),
     ..Feature::PLAIN
 };
 

@@ -109,7 +109,9 @@ fn own_alone(cx: &SessionCx) -> Result<&Arc<Account>, StanzaError> {
     match cx.target {
         Target::Own => cx.account(),
         Target::Hidden | Target::HiddenDevice => Err(cx.hidden()),
-        Target::Server | Target::Other => Err(StanzaError::new(Condition::Forbidden)),
+        Target::Server | Target::Service(_) | Target::Other => {
+            Err(StanzaError::new(Condition::Forbidden))
+        }
     }
 }
 

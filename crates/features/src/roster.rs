@@ -139,7 +139,9 @@ fn own_alone(cx: &SessionCx) -> Result<(), StanzaError> {
     match cx.target {
         Target::Own => Ok(()),
         Target::Hidden | Target::HiddenDevice => Err(cx.hidden()),
-        Target::Other | Target::Server => Err(StanzaError::new(Condition::Forbidden)),
+        Target::Other | Target::Server | Target::Service(_) => {
+            Err(StanzaError::new(Condition::Forbidden))
+        }
     }
 }
 

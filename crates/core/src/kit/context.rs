@@ -32,6 +32,19 @@ pub enum Target {
     Hidden,
     /// Like [`Target::Hidden`], for a full address.
     HiddenDevice,
+    /// A service, by its key and its address without more.
+    Service(&'static str),
+}
+
+/// Every service, where a handler says for what it answers.
+pub const ANY_SERVICE: Target = Target::Service("");
+
+impl Target {
+    /// Whether it is one of these.
+    pub(crate) fn is_among(self, targets: At) -> bool {
+        let is_service = matches!(self, Target::Service(_));
+        targets.iter().any(|it| *it == self || is_service && *it == ANY_SERVICE)
+    }
 }
 
 /// Which targets a handler answers for.
@@ -44,8 +57,6 @@ pub const OWN: At = &[Target::Own];
 pub const SERVER_OR_OWN: At = &[Target::Server, Target::Own];
 /// All three.
 pub const ANYWHERE: At = &[Target::Server, Target::Own, Target::Other];
-/// All three, and the addresses about which nothing may be told.
-pub const EVERY_ADDRESS: At = &[Target::Server, Target::Own, Target::Other, Target::Hidden];
 
 /// The context of a request, whoever sends it.
 #[derive(Clone)]

@@ -6,13 +6,15 @@
 
 pub mod command;
 mod context;
+pub mod service;
 pub mod taps;
 
 pub use crate::boxed_future::BoxFuture;
 pub use command::{Command, CommandDone, CommandNote};
 pub use context::{
-    ANYWHERE, AdminCx, At, Cx, EVERY_ADDRESS, OWN, SERVER, SERVER_OR_OWN, SessionCx, Target,
+    ANY_SERVICE, ANYWHERE, AdminCx, At, Cx, OWN, SERVER, SERVER_OR_OWN, SessionCx, Target,
 };
+pub use service::Service;
 pub use taps::{Flow, Passing, When};
 
 use std::any::TypeId;
@@ -29,7 +31,7 @@ use crate::account::Account;
 use crate::counters::CounterGroup;
 use crate::node::Node;
 use crate::session::{Session, Whose};
-use crate::settings::{Setting, Settings};
+use crate::settings::{Label, Setting, Settings};
 use crate::slots::Slot;
 use crate::storage_policy::{StoragePolicy, storage_policy};
 
@@ -194,6 +196,7 @@ pub struct Wiring {
     offers: Vec<(OfferedIf, &'static str)>,
     made_offers: Vec<fn(&Node) -> Vec<u8>>,
     commands: Vec<&'static Command>,
+    services: Vec<&'static Service>,
     disco: Vec<&'static str>,
     disco_if: Vec<(ThereIf, &'static str)>,
     server_forms: Vec<ServerForm>,
@@ -477,6 +480,37 @@ impl Wiring {
     /// Returns the ad-hoc commands, in the order of the features.
     pub fn commands(&self) -> &[&'static Command] {
         &self.commands
+    }
+
+    /// Gives the server a service: an address of its own below the domain.
+    pub fn service(&mut self, service: &'static Service) {
+        if service.key.is_empty() || self.services.iter().any(|known| known.key == service.key) {
+            self.faults
+                .push(format!("two services have the key `{}`, or it is empty", service.key));
+        }
+        self.services.push(service);
+    }
+
+    /// Returns the service of this key.
+    pub fn service_of(&self, key: &str) -> Option<&'static Service> {
+        self.services.iter().find(|service| service.key == key).copied()
+    }
+
+    /// Returns the label of each service before the domain, with its key. Fails with one line when
+    /// two services have the same label.
+    pub(crate) fn service_labels(
+        &self,
+        settings: &Settings,
+    ) -> Result<Vec<(Label, &'static str)>, String> {
+        let mut labels: Vec<(Label, &'static str)> = Vec::new();
+        for service in &self.services {
+            let label = (service.label)(settings);
+            if let Some((_, other)) = labels.iter().find(|(other, _)| *other == label) {
+                return Err(format!("the services {other} and {} are both `{label}`", service.key));
+            }
+            labels.push((label, service.key));
+        }
+        Ok(labels)
     }
 
     /// Returns the requests that have handlers, by the namespace and name of their payload.

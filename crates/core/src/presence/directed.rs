@@ -4,12 +4,15 @@
 //! goes. Whether the recipient is subscribed as well does not matter here: a recipient that was
 //! told by the broadcast is not told twice.
 
+use std::sync::Arc;
+
 use whoelse_xmpp::{BareJid, Condition, Jid, Kind, Outgoing, Stanza, StanzaError};
 
 use crate::audience;
+use crate::hosts::Host;
 use crate::node::Node;
 use crate::rewriting;
-use crate::route::Origin;
+use crate::route::{Origin, to_service};
 use crate::session::Session;
 
 /// Remembers an available presence to `to`, or forgets it after an unavailable one, before the
@@ -41,16 +44,25 @@ pub(crate) fn note(
 
 /// Tells those to whom the session had sent directed presence that it is gone.
 pub(super) fn say_unavailable(
-    node: &Node,
+    node: &Arc<Node>,
     origin: &Origin,
     was_available: bool,
     directed: &[Jid],
     presence: &Outgoing,
 ) {
     let (own, from) = (origin.account(), origin.address().to_bare());
+    let session = match origin {
+        Origin::Session { session, .. } | Origin::Ended(session) => Some(session),
+        Origin::Account(_) | Origin::Server(_) | Origin::Entity(_) => None,
+    };
     let shows =
         |bare: &BareJid| own.is_none_or(|own| bare == own.jid() || node.wiring.shows(own, bare));
     for to in directed {
+        if let (Host::Service(key), Some(session)) = (node.host_of(to), session) {
+            // Also one that is blocked: it would count the session among those that are there.
+            to_service::tell_gone(node, key, session, (to, presence));
+            continue;
+        }
         let bare = to.to_bare();
         if shows(&bare) {
             // A subscriber has got it by the broadcast, on each available device.

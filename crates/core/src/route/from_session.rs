@@ -9,7 +9,7 @@ use whoelse_store::{Direction, NewRow};
 use whoelse_xmpp::{Condition, Jid, Kind, Stanza, StanzaError};
 
 use super::in_flight::{InFlight, Places};
-use super::{Origin, Routed, refused, request, subscription, to_account, to_server};
+use super::{Origin, Routed, refused, request, subscription, to_account, to_server, to_service};
 use crate::account::Account;
 use crate::hosts::Host;
 use crate::kit::{Flow, Passing, Target};
@@ -37,6 +37,8 @@ enum Address {
     Server,
     /// An account or one of its devices, or a session of the server itself.
     Account(Jid),
+    /// A service, by its key, or an address at it.
+    Service(&'static str, Jid),
 }
 
 /// Takes a stanza of a session; the ticket is its place in the count.
@@ -57,6 +59,7 @@ pub(super) fn speak(
         Ok(Address::Server) => speech.for_server(),
         Ok(Address::Everybody) => speech.for_everybody(),
         Ok(Address::Account(to)) => speech.for_account(to),
+        Ok(Address::Service(key, to)) => speech.for_service(key, to),
         Err(error) => speech.refuse(&error),
     }
 }
@@ -119,6 +122,7 @@ impl Speech {
         match self.node.host_of(&to) {
             Host::Server => Ok(Address::Server),
             Host::Account => Ok(Address::Account(to)),
+            Host::Service(key) => Ok(Address::Service(key, to)),
             Host::Remote(domain) => Err(StanzaError::new(Condition::RemoteServerNotFound)
                 .with_text(format!("cannot reach {domain}"))),
         }
@@ -200,6 +204,20 @@ impl Speech {
             Ok(()) => to_account::to_account(&node, flight, origin),
             Err(error) => refused(&node, &origin, &flight.stanza, &error),
         }
+    }
+
+    fn for_service(self, key: &'static str, to: Jid) -> Routed {
+        let from = Jid::from(self.session.jid.clone());
+        let strip = match self.taps(&from, &to) {
+            Ok(strip) => strip,
+            Err(Flow::Refuse(error)) => return self.refuse(&error),
+            Err(_) => return self.done(),
+        };
+        let Speech { node, session, ticket, stanza, lang, .. } = self;
+        let sender = session.account.as_ref().map(|own| own.id);
+        let storage = StoragePolicy::Never;
+        let flight = InFlight { from, to, stanza, lang, strip, storage, sender, copy: None };
+        to_service::to_service(&node, key, flight, Origin::Session { session, ticket })
     }
 
     /// Runs the taps of the sender's account. Returns the children that they leave out of the

@@ -18,14 +18,25 @@ pub enum Origin {
         /// The ticket.
         ticket: Ticket,
     },
-    /// A session that is over: what it leaves behind is answered, or kept, in its name, and others
-    /// are told that it is gone.
+    /// A session that is over, or no longer available: what it leaves behind is answered, or kept, in
+    /// its name, and others are told that it is gone.
     Ended(Arc<Session>),
     /// An account itself, by its bare address: the server speaks in its name, and nobody is
     /// answered.
     Account(Arc<Account>),
     /// The server itself, by its address.
     Server(BareJid),
+    /// A service of ours, or an address at it.
+    Entity(Entity),
+}
+
+/// A service of ours, or an address at it, as a speaker. It is never answered.
+pub struct Entity {
+    /// The address by which it speaks.
+    pub address: Jid,
+    /// The account for which it speaks, or on whose word: it pays, and what waits of it is its
+    /// share. Nobody, if the server itself is the reason.
+    pub payer: Option<Arc<Account>>,
 }
 
 impl Origin {
@@ -36,15 +47,17 @@ impl Origin {
             Origin::Ended(session) => &session.jid,
             Origin::Account(account) => account.jid(),
             Origin::Server(address) => address,
+            Origin::Entity(entity) => &entity.address,
         }
     }
 
-    /// The sender's account; the server itself has none.
+    /// The sender's account, or the one that pays for it; the server itself has none.
     pub(crate) fn account(&self) -> Option<&Arc<Account>> {
         match self {
             Origin::Session { session, .. } | Origin::Ended(session) => session.account.as_ref(),
             Origin::Account(account) => Some(account),
             Origin::Server(_) => None,
+            Origin::Entity(entity) => entity.payer.as_ref(),
         }
     }
 
@@ -80,7 +93,7 @@ impl Origin {
     pub fn refuse(&self, stanza: &Stanza, error: &StanzaError) {
         match self {
             Origin::Session { session, .. } => session.answer_error(stanza, error),
-            Origin::Ended(_) | Origin::Account(_) | Origin::Server(_) => {}
+            Origin::Ended(_) | Origin::Account(_) | Origin::Server(_) | Origin::Entity(_) => {}
         }
     }
 
@@ -88,7 +101,7 @@ impl Origin {
     pub fn done(&self) {
         match self {
             Origin::Session { session, ticket } => session.done(*ticket),
-            Origin::Ended(_) | Origin::Account(_) | Origin::Server(_) => {}
+            Origin::Ended(_) | Origin::Account(_) | Origin::Server(_) | Origin::Entity(_) => {}
         }
     }
 }

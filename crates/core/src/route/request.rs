@@ -64,6 +64,16 @@ pub(super) fn of_account(
             return answered(node, origin, &flight, Answer::Refused(refused));
         }
     };
+    by(node, flight, origin, work)
+}
+
+/// Answers a request by what this work gives, at the latest when the deadline has come.
+pub(super) fn by(
+    node: &Arc<Node>,
+    flight: InFlight,
+    origin: Origin,
+    work: BoxFuture<'static, kit::Answer>,
+) -> Routed {
     let (node, until) = (node.clone(), deadline(node));
     let working = Working::begin(work);
     Routed::Waits(Box::pin(async move {
@@ -98,7 +108,7 @@ pub(super) fn payloads<'a>(node: &'a Node, stanza: &'a Stanza) -> impl Iterator<
 fn handler<'a>(node: &'a Node, stanza: &'a Stanza, target: Target) -> Option<(&'a Handler, Child)> {
     let verb = if stanza.type_() == Some("get") { Verb::Get } else { Verb::Set };
     let child = payloads(node, stanza).next()?;
-    let route = node.wiring.request(verb, child).filter(|route| route.at.contains(&target))?;
+    let route = node.wiring.request(verb, child).filter(|route| target.is_among(route.at))?;
     Some((&route.handler, child.clone()))
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::label::{Label, NotALabel};
 use super::units::{SIZES, TIMES, read_scaled, say_scaled};
 
 /// A value as it was written, whatever the format of the file.
@@ -470,6 +471,21 @@ where
             items.sort_unstable();
             format!("[{}]", items.join(", "))
         },
+    )
+}
+
+/// One label of a domain name, in quotes.
+pub const fn label() -> Kind<Label> {
+    Kind::of(
+        What::Said("one label of a domain name"),
+        "\"chat\"",
+        |written| match written {
+            Written::Text(text) => {
+                text.parse().map_err(|why: NotALabel| Wrong::Because(why.to_string()))
+            }
+            _ => Err(Wrong::Kind),
+        },
+        |label: &Label| quoted(label.as_str()),
     )
 }
 
