@@ -46,8 +46,12 @@ async fn info(cx: Cx, query: DiscoInfoQuery) -> Answer {
     if cx.target == Target::Server && query.node.as_ref().is_none_or(is_caps) {
         return Ok(Reply::of(&DiscoInfoResult { node: query.node, ..of_node(&cx.node) }));
     }
+    let of_account = cx.node.wiring.of_accounts().filter(|_| cx.target != Target::Server);
     if let Some(node) = &query.node {
         answer = answer.attr("node", node);
+        if let Some(about) = of_account {
+            return (about.info)(cx, query).await;
+        }
         if cx.target != Target::Server {
             return Err(unknown());
         }
@@ -64,7 +68,13 @@ async fn info(cx: Cx, query: DiscoInfoQuery) -> Answer {
         return Ok(Reply::encoded(answer.finish()));
     }
     answer = answer.child(identity("account", "registered", None));
-    for feature in cx.node.wiring.disco() {
+    let mut features = cx.node.wiring.disco().to_vec();
+    if let Some(about) = of_account {
+        answer = answer.child(identity(about.identity.0, about.identity.1, None));
+        features.extend(about.features);
+        features.sort_unstable();
+    }
+    for feature in features {
         answer = answer.child(Element::new("feature").attr("var", feature));
     }
     Ok(Reply::encoded(answer.finish()))
@@ -116,6 +126,9 @@ async fn items(cx: Cx, query: DiscoItemsQuery) -> Answer {
     };
     if let Some(items) = service {
         return items(cx, query).await;
+    }
+    if let (Some(about), Target::Own | Target::Other) = (cx.node.wiring.of_accounts(), cx.target) {
+        return (about.items)(cx, query).await;
     }
     let mut answer =
         Element::new("query").xmlns(ns::DISCO_ITEMS).attr_opt("node", query.node.as_deref());

@@ -5,6 +5,7 @@ mod access;
 mod affiliations;
 mod change;
 mod config;
+mod discovery;
 mod events;
 mod form;
 mod limits;
@@ -15,6 +16,7 @@ mod refusal;
 mod request;
 mod retract;
 mod retrieve;
+mod standing;
 mod subscriptions;
 
 use std::time::Duration;
@@ -37,6 +39,7 @@ pub const FEATURE: Feature = Feature {
             w.on(Verb::Get, ACCOUNTS, (of, "pubsub"), get);
             w.on(Verb::Set, ACCOUNTS, (of, "pubsub"), set);
         }
+        w.about_accounts(&discovery::OF_ACCOUNTS);
         w.every(SWEEP, |server| Box::pin(async move { nodes::remove_gone(&server).await }));
     },
     ..Feature::PLAIN

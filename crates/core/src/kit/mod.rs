@@ -4,12 +4,14 @@
 //! says about it, and a `wire` function that registers its handlers and taps in a [`Wiring`]. The
 //! rest of the server knows no feature by name.
 
+pub mod about;
 pub mod command;
 mod context;
 pub mod service;
 pub mod taps;
 
 pub use crate::boxed_future::BoxFuture;
+pub use about::AboutAccounts;
 pub use command::{Command, CommandDone, CommandNote};
 pub use context::{
     ANY_SERVICE, ANYWHERE, AdminCx, At, Cx, OWN, SERVER, SERVER_OR_OWN, SessionCx, Target,
@@ -200,6 +202,7 @@ pub struct Wiring {
     disco: Vec<&'static str>,
     disco_if: Vec<(ThereIf, &'static str)>,
     server_forms: Vec<ServerForm>,
+    about_accounts: Option<&'static AboutAccounts>,
     faults: Vec<String>,
 }
 
@@ -469,6 +472,14 @@ impl Wiring {
         self.server_forms.push(form);
     }
 
+    /// Says what accounts are, and answers what nodes they have, in service discovery. One feature
+    /// has nodes at accounts.
+    pub fn about_accounts(&mut self, about: &'static AboutAccounts) {
+        if self.about_accounts.replace(about).is_some() {
+            self.faults.push("two features have nodes at accounts".to_owned());
+        }
+    }
+
     /// Adds an ad-hoc command (XEP-0050).
     pub fn command(&mut self, command: &'static Command) {
         if self.commands.iter().any(|known| known.node == command.node) {
@@ -537,6 +548,11 @@ impl Wiring {
     /// Returns the forms of the server's answer to service discovery.
     pub fn server_forms(&self, node: &Node) -> Vec<DataForm> {
         self.server_forms.iter().filter_map(|form| form(node)).collect()
+    }
+
+    /// Returns what is said of accounts, beside what is said of the whole server.
+    pub fn of_accounts(&self) -> Option<&'static AboutAccounts> {
+        self.about_accounts
     }
 
     /// Returns the stream features after login, encoded.

@@ -14,6 +14,7 @@ use super::events::{self, What};
 use super::form;
 use super::owner::Visitor;
 use super::refusal::unsupported;
+use super::standing::Standing;
 use crate::readable;
 
 /// The rows of a node that is made, configured or left: its own, and notes of what is left of it.
@@ -63,7 +64,7 @@ pub(super) async fn create(
 /// Answers 8.2.1: the form of a node's configuration, for those who own it.
 pub(super) async fn configuration(cx: Cx, visitor: Visitor, name: String) -> Answer {
     let found = found(&cx, &visitor, &name).await?;
-    let asker = super::retrieve::asker(&cx, &visitor, &found).await?;
+    let asker = Standing::of(&cx, &visitor).await?.at(&found);
     asker.owns().map_err(|refusal| visitor.refused(refusal))?;
     let configure = Element::new("configure").attr("node", &name);
     Ok(owned(configure.child(form::to_configure(&found.config))))

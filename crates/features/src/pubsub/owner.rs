@@ -82,26 +82,23 @@ pub(crate) struct Visitor {
 }
 
 impl Visitor {
-    /// The account itself, at its own nodes.
-    pub fn oneself(account: &Arc<Account>) -> Visitor {
-        let from = account.jid().clone().into();
-        Visitor { owner: Owner::of(account), from, is_hidden: false }
-    }
-
     /// Finds out whose nodes a request is about. The one answer to strangers, unless they may see the
     /// node that it names.
     pub async fn of(cx: &Cx, stanza: &Stanza, name: Option<&str>) -> Result<Visitor, StanzaError> {
         match cx.target {
-            Target::Own | Target::Other => {
-                let owner = Owner::of(cx.subject()?);
-                Ok(Visitor { owner, from: cx.from.clone(), is_hidden: false })
-            }
+            Target::Own | Target::Other => Visitor::of_seen(cx),
             Target::Hidden => match name {
                 Some(name) => stranger(cx, stanza, name).await,
                 None => Err(refusal::stranger()),
             },
             _ => Err(StanzaError::new(Condition::ServiceUnavailable)),
         }
+    }
+
+    /// Somebody who may see the owner.
+    pub fn of_seen(cx: &Cx) -> Result<Visitor, StanzaError> {
+        let owner = Owner::of(cx.subject()?);
+        Ok(Visitor { owner, from: cx.from.clone(), is_hidden: false })
     }
 
     /// Whether it is the owner's own account.

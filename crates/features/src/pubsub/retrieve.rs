@@ -8,7 +8,6 @@ use whoelse_xmpp::payload::xmpp_parsers::rsm::SetQuery;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Condition, StanzaError, ns};
 
-use super::access::{Affiliation, Asker, Subscription};
 use super::change::Found;
 use super::config::MaxItems;
 use super::events::Item;
@@ -16,6 +15,7 @@ use super::nodes::found;
 use super::owner::Visitor;
 use super::refusal::unsupported;
 use super::request::Which;
+use super::standing::Standing;
 use crate::readable;
 
 /// An answer that has reached so many bytes gets no more items: the rest is another page.
@@ -26,42 +26,24 @@ const STEP: u64 = 50;
 /// Answers a request to read items.
 pub(super) async fn items(cx: Cx, visitor: Visitor, name: String, which: Which) -> Answer {
     let found = found(&cx, &visitor, &name).await?;
-    let asker = asker(&cx, &visitor, &found).await?;
+    let asker = Standing::of(&cx, &visitor).await?.at(&found);
     asker.reads(found.config.access_model).map_err(|refusal| visitor.refused(refusal))?;
     if !found.config.persist_items {
         return Err(unsupported("persistent-items"));
     }
     let reader = Reader { cx, visitor, found };
-    let asks = reader.cx.node.here(&reader.visitor.from.to_bare());
-    let reading = reader.read(which);
-    // Whoever asks for much lets others read between its pieces.
-    let page = match asks.map(|asks| asks.get_or_default::<OwnTurn>()) {
-        Some(own) => own.one_by_one(reading).await?,
-        None => reading.await?,
-    };
+    let page = reader.one_by_one(which).await?;
     Ok(reader.answer(&name, page))
 }
 
-/// What somebody is at a node, as it is stored now.
-pub(super) async fn asker(cx: &Cx, visitor: &Visitor, found: &Found) -> Result<Asker, StanzaError> {
-    let (server, who) = (&cx.node, &visitor.from);
-    let owner = &visitor.owner;
-    let relation = owner.relation(server, &who.to_bare(), &found.config.roster_groups_allowed);
-    let bare = server.key_of(who.bare());
-    let affiliation = server.store.pubsub_affiliation(found.row.id, &bare).await;
-    let affiliation = readable(server, "node_unreadable", Some(owner.address()), affiliation)?;
-    let subscriptions = server.store.pubsub_subscriptions_of(owner.id(), &bare).await;
-    let subscriptions = readable(server, "node_unreadable", Some(owner.address()), subscriptions)?;
-    let own = subscriptions.into_iter().filter(|(name, row)| {
-        let is_meant = row.who == bare || row.who == server.key_of(who.as_str());
-        *name == found.row.name && is_meant
-    });
-    let states = own.filter_map(|(_, row)| Subscription::of_number(row.state));
-    Ok(Asker {
-        affiliation: affiliation.and_then(Affiliation::of_number).unwrap_or(Affiliation::None),
-        subscription: states.max_by_key(|state| state.number()).unwrap_or(Subscription::None),
-        relation,
-    })
+/// The ids of items at a node, the newest first, as far as they fit in an answer.
+pub(super) async fn ids(
+    cx: Cx,
+    visitor: Visitor,
+    found: Found,
+) -> Result<Vec<String>, StanzaError> {
+    let page = Reader { cx, visitor, found }.one_by_one(Which::Newest(None)).await?;
+    Ok(page.rows.into_iter().map(|row| row.id).collect())
 }
 
 /// Items, the newest first, and how they lie among all.
@@ -80,6 +62,15 @@ struct Reader {
 }
 
 impl Reader {
+    /// Reads when what the same account asked for before is read.
+    async fn one_by_one(&self, which: Which) -> Result<Page, StanzaError> {
+        let asks = self.cx.node.here(&self.visitor.from.to_bare());
+        match asks.map(|asks| asks.get_or_default::<OwnTurn>()) {
+            Some(own) => own.one_by_one(self.read(which)).await,
+            None => self.read(which).await,
+        }
+    }
+
     async fn read(&self, which: Which) -> Result<Page, StanzaError> {
         let all = self.found.row.items;
         match which {

@@ -16,6 +16,7 @@ use super::limits::{Limits, MOST_ENTRIES};
 use super::nodes::found;
 use super::owner::Visitor;
 use super::refusal::{bad, because, forbidden, not_subscribed, unsupported};
+use super::standing::Standing;
 use crate::readable;
 
 /// Answers 6.1.
@@ -77,7 +78,7 @@ pub(super) async fn own(cx: Cx, visitor: Visitor, name: Option<String>) -> Answe
 pub(super) async fn of_node(cx: Cx, visitor: Visitor, name: String) -> Answer {
     let (server, owner) = (&cx.node, &visitor.owner);
     let found = found(&cx, &visitor, &name).await?;
-    let asker = super::retrieve::asker(&cx, &visitor, &found).await?;
+    let asker = Standing::of(&cx, &visitor).await?.at(&found);
     asker.owns().map_err(|refusal| visitor.refused(refusal))?;
     let rows = server.store.pubsub_subscriptions(found.row.id).await;
     let rows = readable(server, "node_unreadable", Some(owner.address()), rows)?;
