@@ -7,6 +7,9 @@
 //! less than a second before a crash, or not at all. The archives of both sides hold each message
 //! exactly once.
 //!
+//! Others publish lists of their devices meanwhile (XEP-0163). After each crash the list is the last
+//! one that was accepted, or the one that was on its way: whole, and never nothing.
+//!
 //! All of that is repeated over bad wires, which delay, split, swallow and break
 //! (`common/proxy.rs`), and with rosters, where people who do not see each other still send
 //! messages.
@@ -33,6 +36,7 @@ use whoelse_xmpp::{Kind, ns};
 
 const SENDERS: usize = 4;
 const RECEIVERS: usize = 3;
+const PUBLISHERS: usize = 2;
 /// Messages of one sender that may be in flight.
 const WINDOW: usize = 20;
 /// A confirmation is saved within a second; a busy machine may take longer for both.
@@ -107,7 +111,8 @@ fn is_killed(crashes: u64, contacts: &str, bad_wires: bool) {
     let seed: u64 = setting("WHOELSE_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     println!("{crashes} crashes, WHOELSE_SEED={seed}");
     let chance = |n: usize| Chance::new(seed, n as u64);
-    let names: Vec<String> = (0..SENDERS).map(sender).chain((0..RECEIVERS).map(receiver)).collect();
+    let writers = (0..SENDERS).map(sender).chain((0..RECEIVERS).map(receiver));
+    let names: Vec<String> = writers.chain((0..PUBLISHERS).map(publisher)).collect();
     let home = Home::with_people(&names.iter().map(String::as_str).collect::<Vec<_>>());
     home.write("whoelse.toml", &format!("contacts = \"{contacts}\"\nsessions = \"one\"\n"));
     let arguments = ["--config", "whoelse.toml", "--credentials", "credentials.txt"];
@@ -128,6 +133,9 @@ fn is_killed(crashes: u64, contacts: &str, bad_wires: bool) {
         let receivers: Vec<_> = (0..RECEIVERS)
             .map(|n| scope.spawn(move || receive(world, n, chance(100 + n))))
             .collect();
+        let publishers: Vec<_> = (0..PUBLISHERS)
+            .map(|n| scope.spawn(move || publish(world, n, chance(300 + n))))
+            .collect();
         let mut moments = chance(200);
         for crash in 0..crashes {
             // On a busy machine nobody would ever get in, and nothing would be tried.
@@ -146,6 +154,9 @@ fn is_killed(crashes: u64, contacts: &str, bad_wires: bool) {
         // The wires stop failing as well, otherwise nobody would finish.
         wire.iter().for_each(Proxy::clear_up);
         world.over.store(true, Ordering::SeqCst);
+        let lists: Vec<u32> = publishers.into_iter().map(|it| it.join().unwrap()).collect();
+        println!("{lists:?} lists were published");
+        assert!(lists.iter().all(|lists| *lists > 0), "somebody has never published");
         world.sent.set(senders.into_iter().map(|it| it.join().unwrap()).collect()).unwrap();
         receivers.into_iter().map(|it| it.join().unwrap()).collect()
     });
@@ -416,6 +427,94 @@ fn come(world: &World, name: &str, resume: Option<Resumption>) -> (Raw, bool) {
         }
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+// ---- publishers ----
+
+fn publisher(n: usize) -> String {
+    format!("publisher{n}")
+}
+
+/// The lists of a publisher, by number; 0 is none.
+#[derive(Clone, Copy, Default)]
+struct Lists {
+    /// The last one that was accepted, or read.
+    accepted: u32,
+    /// The last one that was said.
+    said: u32,
+}
+
+/// Publishes one list after the other until the crashes are over; returns how many there were.
+fn publish(world: &World, me: usize, mut chance: Chance) -> u32 {
+    let mut lists = Lists::default();
+    loop {
+        let (mut raw, _) = come(world, &publisher(me), None);
+        match publish_over(world, &mut raw, &mut lists, &mut chance) {
+            Ok(()) => {
+                let _ = raw.close();
+                return lists.accepted;
+            }
+            Err(Gone::Closed) => {}
+            Err(Gone::Late) => panic!("{} waits in vain for an answer", publisher(me)),
+        }
+    }
+}
+
+fn publish_over(
+    world: &World,
+    raw: &mut Raw,
+    lists: &mut Lists,
+    chance: &mut Chance,
+) -> Result<(), Gone> {
+    loop {
+        // What was read stays, whether or not it was answered.
+        lists.accepted = read_list(raw, *lists)?;
+        if world.over.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        for _ in 0..chance.number(1, 20) {
+            lists.said += 1;
+            let devices: Vec<String> =
+                devices(lists.said).map(|id| format!("<device id='{id}'/>")).collect();
+            let xml = format!(
+                "<publish node='{DEVICES}'><item id='current'>\
+                 <list xmlns='eu.siacs.conversations.axolotl'>{}</list></item></publish>",
+                devices.concat()
+            );
+            let answer = ask(raw, "set", lists.said, &xml)?;
+            assert!(answer.contains("type='result'"), "{answer}");
+            lists.accepted = lists.said;
+            thread::sleep(chance.millis(0, 30));
+        }
+    }
+}
+
+const DEVICES: &str = "eu.siacs.conversations.axolotl.devicelist";
+
+/// Returns the devices of a list: another number of others in each.
+fn devices(list: u32) -> impl Iterator<Item = u32> {
+    (0..1 + list % 4).map(move |device| list * 10 + device)
+}
+
+/// Reads the list, and checks that it is the last one that was accepted, or the one after that.
+fn read_list(raw: &mut Raw, lists: Lists) -> Result<u32, Gone> {
+    let answer = ask(raw, "get", lists.said, &format!("<items node='{DEVICES}'/>"))?;
+    let ids = answer.split("<device id='").skip(1).map(|rest| rest.split('\'').next().unwrap());
+    let ids: Vec<u32> = ids.map(|id| id.parse().unwrap()).collect();
+    let read = ids.first().map_or(0, |first| first / 10);
+    let is_whole = read == 0 || devices(read).eq(ids);
+    assert!(is_whole && [lists.accepted, lists.said].contains(&read), "{answer}");
+    Ok(read)
+}
+
+fn ask(raw: &mut Raw, type_: &str, number: u32, payload: &str) -> Result<String, Gone> {
+    let id = format!("{type_}{number}");
+    raw.send(&format!(
+        "<iq type='{type_}' id='{id}'><pubsub xmlns='http://jabber.org/protocol/pubsub'>{payload}\
+         </pubsub></iq>"
+    ))?;
+    let answer = raw.stanza(|stanza| stanza.id() == Some(&id))?;
+    Ok(String::from_utf8(answer.bytes().to_vec()).unwrap())
 }
 
 // ---- what must be true ----

@@ -5,11 +5,13 @@
 //! It runs over a world in memory, with the server's own connection driver and a clock that
 //! advances only when nothing else happens. The wire ([`device`]) delays and splits bytes, stalls,
 //! silently loses one direction, and breaks anywhere. A [`Witness`] records everything sent and
-//! received, and knows what must be true of it.
+//! received, and knows what must be true of it; its [`Lists`] do so of what is published.
 
 mod device;
+mod lists;
 mod witness;
 
+pub use lists::Lists;
 pub use witness::Witness;
 
 use std::time::Duration;
@@ -55,6 +57,10 @@ pub struct Tally {
     pub refused: usize,
     /// Messages that a later session of a device got again.
     pub repeats: usize,
+    /// Lists of devices that were accepted.
+    pub lists: usize,
+    /// Times that one was read.
+    pub looks: usize,
     /// Connections that opened a session or resumed one.
     pub logins: usize,
     /// Connections that resumed one.
@@ -108,11 +114,14 @@ impl Storm {
         self.witness.check()?;
         self.empty()?;
         let (messages, refused, repeats) = self.witness.counts();
+        let (lists, looks) = self.witness.lists.counts();
         Ok(Tally {
             passed: self.world.now().since(begin),
             messages,
             refused,
             repeats,
+            lists,
+            looks,
             logins: self.logins,
             resumed: self.resumed,
         })
@@ -123,8 +132,9 @@ impl Storm {
     fn something_happens(&mut self) -> Result<(), String> {
         let chosen = self.random.below(self.devices.len());
         match self.random.below(100) {
-            0..45 => self.speak(chosen),
-            45..60 => self.move_about(chosen),
+            0..36 => self.speak(chosen),
+            36..46 => self.publish(chosen),
+            46..60 => self.move_about(chosen),
             60..75 if self.plan.wires => {
                 self.devices[chosen].trouble(&mut self.random);
                 Ok(())
@@ -159,6 +169,25 @@ impl Storm {
             let origin = self.random.below(4) > 0;
             let message = self.witness.write(chosen, to, device, origin);
             self.devices[chosen].say(message, self.witness.xml(message));
+        }
+        Ok(())
+    }
+
+    /// A device publishes lists of its account, and reads them, without waiting for an answer.
+    fn publish(&mut self, chosen: usize) -> Result<(), String> {
+        if !self.devices[chosen].is_connected() {
+            return self.connect(chosen);
+        }
+        if !self.devices[chosen].is_open() {
+            return Ok(());
+        }
+        for _ in 0..=self.random.below(3) {
+            let (device, lists) = (&mut self.devices[chosen], &mut self.witness.lists);
+            let request = match self.random.below(2) {
+                0 => lists.publish(device.account(), chosen),
+                _ => lists.look(device.account(), chosen),
+            };
+            device.ask(request);
         }
         Ok(())
     }
@@ -270,8 +299,8 @@ impl Storm {
             }
             self.settle()?;
             let open = self.devices.iter().all(|it| it.is_open() && it.has_nothing_to_say());
-            if open && self.witness.is_complete() {
-                return Ok(());
+            if open && self.witness.is_complete() && self.witness.lists.is_quiet() {
+                return self.look();
             }
             // A network with too many failures waits for its turn, and a lost session for its end.
             self.pass(Duration::from_secs(20))?;
@@ -280,6 +309,18 @@ impl Storm {
             self.devices.iter().filter(|it| !it.is_open()).map(|it| it.words()).collect();
         let missing = self.witness.missing();
         Err(format!("after the storm these are not in: {stuck:?}; missing: {missing}"))
+    }
+
+    /// Everybody reads the list of their account.
+    fn look(&mut self) -> Result<(), String> {
+        for (chosen, device) in self.devices.iter_mut().enumerate() {
+            device.ask(self.witness.lists.look(device.account(), chosen));
+        }
+        self.settle()?;
+        match self.witness.lists.is_quiet() {
+            true => Ok(()),
+            false => Err("a list was asked for, and nobody has answered".to_owned()),
+        }
     }
 
     /// Logs everybody out, and checks that nothing is left.

@@ -27,7 +27,7 @@ fn live_through(plan: Plan) {
     let first: u64 = setting("WHOELSE_SEED").unwrap_or(1);
     let count: u64 = setting("WHOELSE_FAULTS").unwrap_or(1);
     let (mut passed, mut messages, mut refused, mut repeats) = (Duration::ZERO, 0, 0, 0);
-    let (mut logins, mut resumed) = (0, 0);
+    let (mut logins, mut resumed, mut lists, mut looks) = (0, 0, 0, 0);
     for seed in first..first + count {
         let tally = run(&Plan { seed, ..plan }).unwrap_or_else(|why| panic!("{why}"));
         passed += tally.passed;
@@ -36,13 +36,16 @@ fn live_through(plan: Plan) {
         repeats += tally.repeats;
         logins += tally.logins;
         resumed += tally.resumed;
+        lists += tally.lists;
+        looks += tally.looks;
     }
     println!(
         "{} h of faults: {messages} messages, {refused} refused, {repeats} came again; {logins} \
-         logins, {resumed} of them resumed",
+         logins, {resumed} of them resumed; {lists} lists, read {looks} times",
         passed.as_secs() / 3600
     );
     assert!(messages > 100, "{messages} messages");
+    assert!(lists > 5 && looks > 5, "{lists} lists, read {looks} times");
 }
 
 #[test]

@@ -101,6 +101,11 @@ impl Device {
         self.open
     }
 
+    /// Returns whose device it is.
+    pub fn account(&self) -> usize {
+        self.account
+    }
+
     /// Returns whether everything it sent was acknowledged.
     pub fn has_nothing_to_say(&self) -> bool {
         self.outbox.iter().all(|it| it.message.is_none())
@@ -197,6 +202,11 @@ impl Device {
         if self.open {
             self.post(None, xml.to_owned());
         }
+    }
+
+    /// Sends a request.
+    pub fn ask(&mut self, xml: String) {
+        self.post(None, xml);
     }
 
     /// Sends `<r/>`.
@@ -315,6 +325,7 @@ impl Device {
             Step::Open(Opening::Bound { sm, .. }) => {
                 turn.opened = true;
                 witness.session_began(me);
+                witness.lists.session_lost(me);
                 self.session = sm.and_then(|sm| sm.id);
                 (self.received, self.counted, self.open) = (0, 0, true);
                 // A message that may have arrived is repeated only if the server recognises
@@ -364,7 +375,8 @@ impl Device {
                 let body = stanza.child_text("body", ns::CLIENT).unwrap_or_default();
                 witness.received(me, stanza.to(), &body, now)
             }
-            (Kind::Iq, Some("result")) => {
+            (Kind::Iq, Some("result" | "error")) => {
+                witness.lists.answered(stanza)?;
                 let proof = id.strip_prefix("proof").and_then(|number| number.parse::<u32>().ok());
                 while let Some((number, heard)) = self.proofs.front().copied()
                     && proof.is_some_and(|proof| number <= proof)

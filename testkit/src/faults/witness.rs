@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use whoelse_core::Time;
 
+use super::Lists;
+
 /// Confirmations are saved within this time (`core::keeper`).
 const NOTED: Duration = Duration::from_secs(1);
 
@@ -61,6 +63,8 @@ struct Receipt {
 /// Everything that was sent and received.
 #[derive(Debug, Default)]
 pub struct Witness {
+    /// What was published and read.
+    pub lists: Lists,
     messages: Vec<Message>,
     /// By device.
     receipts: Vec<Vec<Receipt>>,
@@ -92,6 +96,7 @@ impl Witness {
             devices: devices.to_vec(),
             disk,
             history,
+            lists: Lists::new(disk),
             ..Witness::default()
         }
     }
