@@ -36,7 +36,7 @@ pub enum Flow {
 /// A stanza on its way, as a tap sees it.
 pub struct Passing<'a> {
     /// The server.
-    pub node: &'a Node,
+    pub node: &'a Arc<Node>,
     /// The stanza as it arrived.
     pub stanza: &'a Stanza,
     /// The account whose tap this is: the sender's on the way out, the recipient's on the way in.

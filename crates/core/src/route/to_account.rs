@@ -164,7 +164,7 @@ fn deliver(
 }
 
 /// Runs the taps of the recipient's account, which may leave more out of the forwarded stanza.
-fn taps(node: &Node, account: &Account, flight: &mut InFlight) -> Flow {
+fn taps(node: &Arc<Node>, account: &Account, flight: &mut InFlight) -> Flow {
     let strip = std::mem::take(&mut flight.strip);
     let (from, to) = (&flight.from, &flight.to);
     let mut passing =
