@@ -1,8 +1,10 @@
 //! XEP-0060, Publish-Subscribe, and XEP-0163, Personal Eventing Protocol: people leave small items
-//! with their accounts, and those who may hear it, and want to, are told (docs/design/pubsub.md).
+//! with their accounts, or at a service, and those who may hear it, and want to, are told
+//! (docs/design/pubsub.md).
 
 mod access;
 mod affiliations;
+mod authorization;
 mod change;
 mod config;
 mod discovery;
@@ -16,12 +18,13 @@ mod refusal;
 mod request;
 mod retract;
 mod retrieve;
+mod service;
 mod standing;
 mod subscriptions;
 
 use std::time::Duration;
 
-use whoelse_core::kit::{Answer, At, Cx, Feature, Target, Verb};
+use whoelse_core::kit::{Answer, At, Cx, Feature, Target, Verb, When};
 use whoelse_xmpp::{Child, Condition, Stanza, StanzaError, ns};
 
 use limits::Limits;
@@ -33,12 +36,15 @@ use retract::Retraction;
 pub const FEATURE: Feature = Feature {
     name: "pubsub",
     xeps: &[(60, "1.30.0"), (163, "1.2.2")],
-    settings: &[Limits::SETTINGS],
+    settings: &[Limits::SETTINGS, service::Nodes::SETTINGS],
     wire: |w| {
         for of in [ns::PUBSUB, ns::PUBSUB_OWNER] {
-            w.on(Verb::Get, ACCOUNTS, (of, "pubsub"), get);
-            w.on(Verb::Set, ACCOUNTS, (of, "pubsub"), set);
+            w.on(Verb::Get, OWNERS, (of, "pubsub"), get);
+            w.on(Verb::Set, OWNERS, (of, "pubsub"), set);
         }
+        w.incoming(When::Guard, authorization::take_from_owner);
+        w.service(&service::SERVICE);
+        w.name_gone(|tx, who, most| Box::pin(tx.forget_pubsub_name(who, most)));
         w.about_accounts(&discovery::OF_ACCOUNTS);
         w.every(SWEEP, |server| Box::pin(async move { nodes::remove_gone(&server).await }));
     },
@@ -46,7 +52,7 @@ pub const FEATURE: Feature = Feature {
 };
 
 /// Whose nodes there can be. A device has none.
-const ACCOUNTS: At = &[Target::Own, Target::Other, Target::Hidden];
+const OWNERS: At = &[Target::Own, Target::Other, Target::Hidden, Target::Service(service::KEY)];
 /// How often what is left of removed accounts is looked for; what a deletion leaves goes at once.
 const SWEEP: Duration = Duration::from_secs(3600);
 

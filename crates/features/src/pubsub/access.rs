@@ -86,7 +86,7 @@ words! {
 /// What somebody is to the owner of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Relation {
-    /// The account whose nodes these are.
+    /// The account whose nodes these are; at the service, an administrator.
     Oneself,
     /// Subscribed to the owner's presence; `in_group`: and in one of the groups of the owner's
     /// roster that the node allows.

@@ -136,6 +136,7 @@ impl<'a> Nodes<'a> {
         self.grows = true;
         if !by.is_oneself() {
             let (who, owner) = (self.server.key_of(by.from.bare()), Affiliation::Owner.number());
+            self.has_room_for_node_of(&who).await?;
             self.tx.set_pubsub_affiliation(id, &who, Some(owner)).await?;
         }
         let row = PubsubNode {
@@ -147,6 +148,16 @@ impl<'a> Nodes<'a> {
             bytes: 0,
         };
         Ok(Some(Found { row, config }))
+    }
+
+    /// Whether somebody may own one more node that is not their account's.
+    async fn has_room_for_node_of(&mut self, who: &str) -> Result<(), Stop> {
+        let rows = self.tx.pubsub_affiliations_of(self.owner.id(), who).await?;
+        let own = rows.iter().filter(|(_, number)| *number == Affiliation::Owner.number()).count();
+        match own as u64 >= self.server.settings().of::<Limits>().pubsub_nodes {
+            true => Err(no_room("you have too many nodes").into()),
+            false => Ok(()),
+        }
     }
 
     /// Notes that items have come.
@@ -186,9 +197,14 @@ impl<'a> Nodes<'a> {
         Ok(())
     }
 
-    /// Notes a word to somebody alone.
+    /// Notes a word to somebody alone, if they are there.
     pub fn say(&mut self, to: Jid, message: Outgoing) {
-        self.events.push(Event::Word { to, message });
+        self.events.push(Event::Word { to, message, waits: false });
+    }
+
+    /// Notes a question to somebody, for whom it waits.
+    pub fn ask(&mut self, to: Jid, message: Outgoing) {
+        self.events.push(Event::Word { to, message, waits: true });
     }
 
     /// Those who are on the lists of a node.
@@ -214,11 +230,11 @@ impl<'a> Nodes<'a> {
             return Ok(());
         }
         let usage = self.tx.pubsub_usage(self.owner.id()).await?;
-        let limits = self.server.settings().of::<Limits>().clone();
+        let bounds = self.owner.bounds(self.server);
         let over = match () {
-            () if usage.nodes > limits.pubsub_nodes => "there are too many nodes",
-            () if usage.items > limits.pubsub_items => "there are too many items in all nodes",
-            () if usage.bytes > limits.pubsub_bytes => "there is no more room for items",
+            () if usage.nodes > bounds.nodes => "there are too many nodes",
+            () if usage.items > bounds.items => "there are too many items in all nodes",
+            () if usage.bytes > bounds.bytes => "there is no more room for items",
             () => return Ok(()),
         };
         Err(no_room(over).into())

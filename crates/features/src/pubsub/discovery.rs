@@ -15,9 +15,43 @@ use super::retrieve::ids;
 use super::standing::Standing;
 use crate::readable;
 
-/// Declares what can be done by the names of XEP-0060, 10.
+/// Declares what can be done by the names of XEP-0060, 10: what all nodes can, and more.
 macro_rules! features {
-    ($($name:literal)+) => {
+    ($($more:literal)+) => {
+        features! { all $($more)+
+            "auto-create"
+            "config-node"
+            "config-node-max"
+            "create-and-configure"
+            "create-nodes"
+            "delete-items"
+            "delete-nodes"
+            "instant-nodes"
+            "item-ids"
+            "manage-subscriptions"
+            "member-affiliation"
+            "meta-data"
+            "modify-affiliations"
+            "multi-items"
+            "outcast-affiliation"
+            "persistent-items"
+            "publish"
+            "publish-node-full"
+            "publish-only-affiliation"
+            "publish-options"
+            "publisher-affiliation"
+            "purge-nodes"
+            "retract-items"
+            "retrieve-affiliations"
+            "retrieve-default"
+            "retrieve-items"
+            "retrieve-subscriptions"
+            "rsm"
+            "subscribe"
+            "subscription-notifications"
+        }
+    };
+    (all $($name:literal)+) => {
         &[ns::PUBSUB, $(concat!("http://jabber.org/protocol/pubsub#", $name)),+]
     };
 }
@@ -27,48 +61,21 @@ pub(super) const OF_ACCOUNTS: AboutAccounts = AboutAccounts {
     identity: ("pubsub", "pep"),
     features: features! {
         "access-presence"
-        "auto-create"
         "auto-subscribe"
-        "config-node"
-        "config-node-max"
-        "create-and-configure"
-        "create-nodes"
-        "delete-items"
-        "delete-nodes"
         "filtered-notifications"
-        "instant-nodes"
-        "item-ids"
         "last-published"
-        "manage-subscriptions"
-        "member-affiliation"
-        "meta-data"
-        "modify-affiliations"
-        "multi-items"
-        "outcast-affiliation"
-        "persistent-items"
         "presence-subscribe"
-        "publish"
-        "publish-node-full"
-        "publish-only-affiliation"
-        "publish-options"
-        "publisher-affiliation"
         "pubsub-on-a-jid"
-        "purge-nodes"
-        "retract-items"
-        "retrieve-affiliations"
-        "retrieve-default"
-        "retrieve-items"
-        "retrieve-subscriptions"
-        "rsm"
-        "subscribe"
-        "subscription-notifications"
     },
     info: |cx, query| Box::pin(info(cx, query)),
     items: |cx, query| Box::pin(items(cx, query)),
 };
 
+/// What the service can do.
+pub(super) const OF_SERVICE: &[&str] = features! { "access-open" };
+
 /// Answers what a node is: 5.3 and 5.4.
-async fn info(cx: Cx, query: DiscoInfoQuery) -> Answer {
+pub(super) async fn info(cx: Cx, query: DiscoInfoQuery) -> Answer {
     let (visitor, name) = (Visitor::of_seen(&cx)?, query.node.unwrap_or_default());
     let found = readable_node(&cx, &visitor, &name).await?;
     let owner = &visitor.owner;
@@ -88,7 +95,7 @@ async fn info(cx: Cx, query: DiscoInfoQuery) -> Answer {
 }
 
 /// Answers which nodes there are for the asker, or which items are at one: 5.2 and 5.5.
-async fn items(cx: Cx, query: DiscoItemsQuery) -> Answer {
+pub(super) async fn items(cx: Cx, query: DiscoItemsQuery) -> Answer {
     let visitor = Visitor::of_seen(&cx)?;
     let address = visitor.owner.address().clone();
     let answer =

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use whoelse_core::keeper::Then;
 use whoelse_core::kit::Cx;
-use whoelse_core::route::Origin;
 use whoelse_core::route::fan_out::{Listeners, fan_out_to};
+use whoelse_core::route::{Entity, Origin, Routed, speak};
 use whoelse_core::session::Session;
 use whoelse_core::{Node, Time, audience};
 use whoelse_store::PubsubItem;
@@ -83,6 +83,8 @@ pub(crate) enum Event {
         to: Jid,
         /// The message, without `to`.
         message: Outgoing,
+        /// Whether it waits for whoever is not there.
+        waits: bool,
     },
 }
 
@@ -102,7 +104,7 @@ pub(super) fn tell(owner: &Owner, events: Vec<Event>) -> Then {
         for event in events {
             match event {
                 Event::AtNode(event) => event.tell(server, &owner),
-                Event::Word { to, message } => say(server, &owner, &to, &message),
+                Event::Word { to, message, waits } => say(server, &owner, (&to, waits), &message),
             }
         }
     })
@@ -135,7 +137,7 @@ impl AtNode {
                 (_, Subscription::Pending | Subscription::None) => false,
             };
             if hears && !is_told(who) {
-                say(server, owner, who, &message);
+                say(server, owner, (who, false), &message);
             }
         }
     }
@@ -239,9 +241,12 @@ fn is_session_of(session: &FullJid, who: &Jid) -> bool {
     }
 }
 
-/// Sends a message of the owner's to one address, if its owner lets them hear it.
-fn say(server: &Arc<Node>, owner: &Owner, to: &Jid, message: &Outgoing) {
-    if owner.account().is_some_and(|account| !server.wiring.shows(account, to)) {
+/// Sends a message of the owner's to one address, if its owner lets them hear it. Whoever is not in
+/// memory has no device that could get what does not wait.
+fn say(server: &Arc<Node>, owner: &Owner, (to, waits): (&Jid, bool), message: &Outgoing) {
+    let is_here = || server.here(&to.to_bare()).is_some();
+    let is_blocked = || owner.account().is_some_and(|account| !server.wiring.shows(account, to));
+    if !(waits || is_here()) || is_blocked() {
         return;
     }
     let mut attribute = b" to='".to_vec();
@@ -249,7 +254,11 @@ fn say(server: &Arc<Node>, owner: &Owner, to: &Jid, message: &Outgoing) {
     attribute.push(b'\'');
     // What is written here can be read.
     let Ok(stanza) = Stanza::parse(message.with_attributes(&attribute).bytes) else { return };
-    drop(stanza);
+    let address = owner.address().clone().into();
+    let entity = Entity { address, payer: owner.account().cloned() };
+    if let Routed::Waits(rest) = speak(server, entity, stanza) {
+        tokio::spawn(rest);
+    }
 }
 
 /// Pays for what is told to others of a change by somebody, and waits for their turn. What only the

@@ -1,7 +1,8 @@
 //! The bounds of publish-subscribe. Whoever reaches one is refused, and loses nothing.
 
 use whoelse_core::settings;
-use whoelse_core::settings::{count, size};
+use whoelse_core::settings::{Settings, count, size};
+use whoelse_store::PubsubUsage;
 
 /// The longest name of a node and the longest id of an item, in bytes: as long as a part of an
 /// address (RFC 7622).
@@ -14,10 +15,11 @@ pub(super) const MOST_ENTRIES: usize = 100;
 settings! {
     /// Bounds of what people publish.
     pub(super) struct Limits in "limits" {
-        /// Nodes of one account: one for each kind of thing that its clients tell or keep, and one for
+        /// Nodes of one account, and as many that it has made at the service: one for each kind of thing that its clients tell or keep, and one for
         /// each device whose messages are encrypted.
         pubsub_nodes: u64 = 200, count().from(1);
-        /// Items of one account in all its nodes: a few thousand bookmarks and read marks.
+        /// Items of one account in all its nodes, and of one node of the service: a few thousand
+        /// bookmarks and read marks.
         pubsub_items: u64 = 10_000, count().from(1);
         /// Bytes of all items of one account: enough for some avatars and whatever else is small;
         /// files belong elsewhere.
@@ -29,5 +31,15 @@ settings! {
         /// People who are subscribed to one node, besides those who see its owner's presence: each is
         /// told whatever happens there.
         pubsub_subscriptions: usize = 500, count().from(1);
+    }
+}
+
+/// How much an account may have.
+pub(super) fn of_account(settings: &Settings) -> PubsubUsage {
+    let limits = settings.of::<Limits>();
+    PubsubUsage {
+        nodes: limits.pubsub_nodes,
+        items: limits.pubsub_items,
+        bytes: limits.pubsub_bytes,
     }
 }

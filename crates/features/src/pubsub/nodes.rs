@@ -41,7 +41,7 @@ pub(super) async fn create(
     configure: Values,
 ) -> Answer {
     let owner = visitor.owner.clone();
-    owner.lets_create(&cx.node, &visitor)?;
+    visitor.creates(&cx.node)?;
     let (is_instant, name) = (name.is_none(), name.unwrap_or_else(token));
     let mut config = owner.begins(&name);
     config.change(&configure)?;

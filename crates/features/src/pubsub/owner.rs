@@ -7,67 +7,88 @@ use whoelse_core::account::Account;
 use whoelse_core::kit::{Cx, Target};
 use whoelse_core::session::Session;
 use whoelse_core::{Node, audience};
+use whoelse_store::{PUBSUB_SERVICE, PubsubUsage};
 use whoelse_xmpp::{BareJid, Condition, Jid, Stanza, StanzaError};
 
-use super::access::{Affiliation, Asker, Refusal, Relation, Subscription};
-use super::config::Config;
-use super::refusal;
+use super::access::{AccessModel, Affiliation, Asker, Refusal, Relation, Subscription};
+use super::config::{Config, unsupported_access_model};
+use super::{limits, refusal, service};
 use crate::readable;
 
 /// The owner of nodes.
 #[derive(Clone)]
-pub(crate) struct Owner {
-    account: Arc<Account>,
+pub(crate) enum Owner {
+    /// An account.
+    Account(Arc<Account>),
+    /// The service of the domain, by its address.
+    Service(BareJid),
 }
 
 impl Owner {
-    /// The owner of an account's nodes.
-    pub fn of(account: &Arc<Account>) -> Owner {
-        Owner { account: account.clone() }
-    }
-
     /// Its number in the store.
     pub fn id(&self) -> i64 {
-        self.account.id
+        match self {
+            Owner::Account(account) => account.id,
+            Owner::Service(_) => PUBSUB_SERVICE,
+        }
     }
 
     /// The address of its nodes, from which its events come.
     pub fn address(&self) -> &BareJid {
-        self.account.jid()
+        match self {
+            Owner::Account(account) => account.jid(),
+            Owner::Service(address) => address,
+        }
     }
 
     /// The account, if it is one.
     pub fn account(&self) -> Option<&Arc<Account>> {
-        Some(&self.account)
+        match self {
+            Owner::Account(account) => Some(account),
+            Owner::Service(_) => None,
+        }
     }
 
     /// Returns the configuration with which a node of this name begins.
     pub fn begins(&self, name: &str) -> Config {
-        Config::of_account(name)
+        match self {
+            Owner::Account(_) => Config::of_account(name),
+            Owner::Service(_) => Config::of_service(),
+        }
     }
 
-    /// Whether one of its nodes can be configured so.
-    pub fn takes(&self, _: &Config) -> Result<(), StanzaError> {
-        Ok(())
+    /// Whether one of its nodes can be configured so. The service has no contacts.
+    pub fn takes(&self, config: &Config) -> Result<(), StanzaError> {
+        match (self, config.access_model) {
+            (Owner::Service(_), AccessModel::Presence | AccessModel::Roster) => {
+                Err(unsupported_access_model())
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// Whether somebody may make nodes.
-    pub fn lets_create(&self, _: &Node, by: &Visitor) -> Result<(), StanzaError> {
-        if by.is_oneself() { Ok(()) } else { Err(by.refused(Refusal::Forbidden)) }
+    /// How much it may have.
+    pub fn bounds(&self, server: &Node) -> PubsubUsage {
+        match self {
+            Owner::Account(_) => limits::of_account(&server.settings()),
+            Owner::Service(_) => service::bounds(&server.settings()),
+        }
     }
 
     /// What somebody is to it. `groups` are those of its roster that a node names.
     pub fn relation(&self, server: &Node, who: &BareJid, groups: &[String]) -> Relation {
-        if who == self.address() {
-            return Relation::Oneself;
+        match self {
+            Owner::Account(account) if who == account.jid() => Relation::Oneself,
+            Owner::Account(account) if audience::sees(server, account, who) => {
+                let roster = account.roster();
+                let contact = roster.get(who).filter(|contact| contact.listed);
+                let is_in =
+                    |group: &String| contact.is_some_and(|contact| contact.groups.contains(group));
+                Relation::Contact { in_group: groups.iter().any(is_in) }
+            }
+            Owner::Service(_) if service::is_administrator(server, who) => Relation::Oneself,
+            Owner::Account(_) | Owner::Service(_) => Relation::Stranger,
         }
-        if !audience::sees(server, &self.account, who) {
-            return Relation::Stranger;
-        }
-        let roster = self.account.roster();
-        let contact = roster.get(who).filter(|contact| contact.listed);
-        let is_in = |group: &String| contact.is_some_and(|contact| contact.groups.contains(group));
-        Relation::Contact { in_group: groups.iter().any(is_in) }
     }
 }
 
@@ -86,24 +107,45 @@ impl Visitor {
     /// node that it names.
     pub async fn of(cx: &Cx, stanza: &Stanza, name: Option<&str>) -> Result<Visitor, StanzaError> {
         match cx.target {
-            Target::Own | Target::Other => Visitor::of_seen(cx),
+            Target::Hidden if !cx.node.contacts.hide_who_exists() => Err(cx.hidden()),
             Target::Hidden => match name {
                 Some(name) => stranger(cx, stanza, name).await,
                 None => Err(refusal::stranger()),
             },
-            _ => Err(StanzaError::new(Condition::ServiceUnavailable)),
+            _ => Visitor::of_seen(cx),
         }
     }
 
-    /// Somebody who may see the owner.
+    /// Somebody who sees this owner.
+    pub fn seeing(owner: Owner, from: Jid) -> Visitor {
+        Visitor { owner, from, is_hidden: false }
+    }
+
+    /// Finds out whose nodes a request of somebody is about who may see them.
     pub fn of_seen(cx: &Cx) -> Result<Visitor, StanzaError> {
-        let owner = Owner::of(cx.subject()?);
-        Ok(Visitor { owner, from: cx.from.clone(), is_hidden: false })
+        let owner = match cx.target {
+            Target::Service(key) => {
+                let address = cx.node.service_address(key);
+                let gone = || StanzaError::new(Condition::ServiceUnavailable);
+                Owner::Service(address.ok_or_else(gone)?)
+            }
+            _ => Owner::Account(cx.subject()?.clone()),
+        };
+        Ok(Visitor::seeing(owner, cx.from.clone()))
     }
 
     /// Whether it is the owner's own account.
     pub fn is_oneself(&self) -> bool {
         self.from.bare() == self.owner.address().as_str()
+    }
+
+    /// Whether they may make nodes.
+    pub fn creates(&self, server: &Node) -> Result<(), StanzaError> {
+        let may = match &self.owner {
+            Owner::Account(_) => self.is_oneself(),
+            Owner::Service(_) => service::lets_create(server, &self.from.to_bare()),
+        };
+        if may { Ok(()) } else { Err(self.refused(Refusal::Forbidden)) }
     }
 
     /// Returns the error for a refusal, which tells a stranger nothing.
@@ -155,7 +197,7 @@ async fn stranger(cx: &Cx, stanza: &Stanza, name: &str) -> Result<Visitor, Stanz
     if !cx.node.wiring.shows(&account, &cx.from) {
         return Err(hidden());
     }
-    Ok(Visitor { owner: Owner::of(&account), from: cx.from.clone(), is_hidden: true })
+    Ok(Visitor { owner: Owner::Account(account), from: cx.from.clone(), is_hidden: true })
 }
 
 /// The number of no node.

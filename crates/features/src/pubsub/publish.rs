@@ -78,7 +78,7 @@ impl Nodes<'_> {
                 found
             }
             None => {
-                by.owner.lets_create(self.server, by).map_err(|_| by.not_found())?;
+                by.creates(self.server).map_err(|_| by.not_found())?;
                 let config = begun(by, &publication)?;
                 let made = self.make(&publication.node, config, by).await?;
                 made.ok_or_else(|| by.not_found())?

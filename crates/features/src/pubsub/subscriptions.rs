@@ -3,15 +3,13 @@
 
 use whoelse_core::kit::{Answer, Cx, Reply};
 use whoelse_store::PubsubPage;
-use whoelse_stream::token::token;
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{Class, Condition, ErrorType, Jid, Outgoing, StanzaError, ns};
+use whoelse_xmpp::{Condition, ErrorType, Jid, StanzaError, ns};
 
-use super::access::{Affiliation, Subscription};
+use super::access::Subscription;
 use super::change::{Found, Nodes, Stop, change};
 use super::config::SendLast;
 use super::events::{last_item, of_subscription};
-use super::form::begun;
 use super::limits::{Limits, MOST_ENTRIES};
 use super::nodes::found;
 use super::owner::Visitor;
@@ -213,39 +211,4 @@ impl Nodes<'_> {
         }
         Ok(())
     }
-
-    /// 8.6: asks the owners of a node whether somebody may subscribe.
-    async fn ask_owners(&mut self, found: &Found, who: &Jid) -> Result<(), Stop> {
-        let audience = self.audience(found).await?;
-        let owners = audience.affiliations.into_iter();
-        let owners = owners.filter(|(_, affiliation)| *affiliation == Affiliation::Owner);
-        let own = self.owner.account().map(|account| account.jid().clone());
-        let question = question(self.owner.address().as_str(), &found.row.name, who);
-        for owner in own.into_iter().chain(owners.map(|(owner, _)| owner)) {
-            self.say(owner.into(), question.clone());
-        }
-        Ok(())
-    }
-}
-
-/// The question whether somebody may subscribe, without `to`. It waits for whoever is not there.
-fn question(from: &str, name: &str, who: &Jid) -> Outgoing {
-    let field = |var: &str, type_: &str, label: &str, value: &str| {
-        Element::new("field")
-            .attr("var", var)
-            .attr("type", type_)
-            .attr("label", label)
-            .text_child("value", value)
-    };
-    let form = begun("form", ns::PUBSUB_AUTHORIZATION)
-        .text_child("title", "Somebody wants to subscribe")
-        .child(field("pubsub#node", "text-single", "The node", name))
-        .child(field("pubsub#subscriber_jid", "jid-single", "Who", who.as_str()))
-        .child(field("pubsub#allow", "boolean", "Let them subscribe?", "false"));
-    Element::new("message")
-        .attr("from", from)
-        .attr("id", &token())
-        .text_child("body", &format!("{who} wants to subscribe to {name}"))
-        .child(form)
-        .outgoing(Class::Message)
 }

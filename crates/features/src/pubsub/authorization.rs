@@ -1,0 +1,197 @@
+//! XEP-0060, 8.6: where a subscription needs their consent, the owners of a node are asked by a form,
+//! and answer by it. Those who miss it find who waits in the list of subscriptions (8.8).
+
+use std::sync::Arc;
+
+use whoelse_core::Node;
+use whoelse_core::kit::{Flow, Passing};
+use whoelse_core::route::{Addressed, Origin, Routed};
+use whoelse_stream::token::token;
+use whoelse_xmpp::payload::xmpp_parsers::data_forms::{DataForm, DataFormType};
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{Class, Condition, Jid, Kind, Outgoing, Stanza, StanzaError, ns};
+
+use super::access::{Affiliation, Subscription};
+use super::change::{Found, Nodes, Stop, change};
+use super::form::begun;
+use super::owner::{Owner, Visitor};
+use super::service;
+use crate::form;
+
+/// The fields of the form.
+const NODE: &str = "pubsub#node";
+const SUBSCRIBER: &str = "pubsub#subscriber_jid";
+const ALLOW: &str = "pubsub#allow";
+
+impl Nodes<'_> {
+    /// Asks whether somebody may subscribe: the account, or those who own a node of the service.
+    pub async fn ask_owners(&mut self, found: &Found, who: &Jid) -> Result<(), Stop> {
+        let owners = match self.owner.account() {
+            Some(account) => vec![account.jid().clone()],
+            None => {
+                let listed = self.audience(found).await?.affiliations.into_iter();
+                let owns = |(who, affiliation)| (affiliation == Affiliation::Owner).then_some(who);
+                listed.filter_map(owns).collect()
+            }
+        };
+        let question = question(self.owner.address().as_str(), &found.row.name, who);
+        for owner in owners {
+            self.ask(owner.into(), question.clone());
+        }
+        Ok(())
+    }
+
+    /// Does what an owner has answered; nothing, if nobody waits for it any more.
+    async fn take_answer(&mut self, by: &Visitor, answer: &Answer) -> Result<(), Stop> {
+        let found = self.owned(by, &answer.node).await?;
+        if self.subscription(&found, &answer.subscriber).await? != Subscription::Pending {
+            return Ok(());
+        }
+        let state = match answer.allows {
+            true => Subscription::Subscribed,
+            false => Subscription::None,
+        };
+        self.set_subscription(&found, &answer.subscriber, state).await?;
+        self.tell_subscription(&found, &answer.subscriber, state).await
+    }
+}
+
+/// The question, without `to`. It has a text, so it waits for whoever is not there.
+fn question(from: &str, node: &str, who: &Jid) -> Outgoing {
+    let field = |var: &str, type_: &str, label: &str, value: &str| {
+        Element::new("field")
+            .attr("var", var)
+            .attr("type", type_)
+            .attr("label", label)
+            .text_child("value", value)
+    };
+    let form = begun("form", ns::PUBSUB_AUTHORIZATION)
+        .child(field(NODE, "text-single", "The node", node))
+        .child(field(SUBSCRIBER, "jid-single", "Who", who.as_str()))
+        .child(field(ALLOW, "boolean", "Let them subscribe?", "false"));
+    Element::new("message")
+        .attr("from", from)
+        .attr("id", &token())
+        .text_child("body", &format!("{who} wants to subscribe to {node}"))
+        .child(form)
+        .outgoing(Class::Message)
+}
+
+/// What an owner has answered.
+struct Answer {
+    node: String,
+    subscriber: Jid,
+    allows: bool,
+}
+
+impl Answer {
+    /// Reads it. `None` if a message is none; `Some(None)` if the owner has not decided.
+    fn read(message: &Stanza) -> Option<Option<Answer>> {
+        if message.kind() != Kind::Message || message.type_() == Some("error") {
+            return None;
+        }
+        let form: DataForm = message.payload(message.child("x", ns::DATA)?).ok()?;
+        let type_ = form.type_.clone();
+        let values = form::values(form);
+        if values.get(form::FORM_TYPE) != Some(ns::PUBSUB_AUTHORIZATION) {
+            return None;
+        }
+        let read = || {
+            Some(Answer {
+                node: values.get(NODE)?.to_owned(),
+                subscriber: Jid::parse(values.get(SUBSCRIBER)?).ok()?,
+                allows: matches!(values.get(ALLOW)?, "1" | "true"),
+            })
+        };
+        match type_ {
+            DataFormType::Submit => Some(read()),
+            DataFormType::Cancel => Some(None),
+            DataFormType::Form | DataFormType::Result_ => None,
+        }
+    }
+}
+
+/// Takes what the owner of an account answers to it.
+pub(super) fn take_from_owner(passing: &mut Passing<'_>) -> Flow {
+    let Some(account) = passing.account.filter(|it| it.jid().as_str() == passing.from.bare())
+    else {
+        return Flow::On;
+    };
+    let Some(answer) = Answer::read(passing.stanza) else { return Flow::On };
+    let own = passing.node.here(account.jid());
+    if let (Some(own), Some(answer)) = (own, answer) {
+        decide(passing.node, Owner::Account(own), passing.from.clone(), answer);
+    }
+    Flow::Drop
+}
+
+/// Takes what is said to the service and is no request: the answers of owners. Everything else comes
+/// back, if it can.
+pub(super) fn take(server: &Arc<Node>, origin: Origin, said: Addressed) -> Routed {
+    let stanza = said.stanza();
+    let is_to_service = said.to().local().is_none();
+    if let Some(answer) = Answer::read(stanza).filter(|_| is_to_service) {
+        if let (Some(address), Some(answer)) = (server.service_address(service::KEY), answer) {
+            decide(server, Owner::Service(address), said.from().clone(), answer);
+        }
+    } else if said.is_request() || comes_back(stanza) {
+        let refused = StanzaError::new(Condition::ServiceUnavailable);
+        return said.refuse(server, &origin, &refused);
+    }
+    origin.done();
+    Routed::Done
+}
+
+fn comes_back(stanza: &Stanza) -> bool {
+    stanza.kind() == Kind::Message && !matches!(stanza.type_(), Some("error" | "headline"))
+}
+
+/// Lets the answer have its effect. Whoever is no owner has none, and is not told.
+fn decide(server: &Arc<Node>, owner: Owner, from: Jid, answer: Answer) {
+    let server = server.clone();
+    tokio::spawn(async move {
+        let by = Visitor::seeing(owner.clone(), from);
+        let decided = change(&server, &owner, 1, move |nodes| {
+            Box::pin(async move { nodes.take_answer(&by, &answer).await })
+        });
+        let _ = decided.await;
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn read(kind: &str, form: &str, fields: &str) -> Option<Option<(String, bool)>> {
+        let xml = format!(
+            "<message{kind}><x xmlns='jabber:x:data' type='{form}'><field var='FORM_TYPE'>\
+             <value>{}</value></field>{fields}</x></message>",
+            ns::PUBSUB_AUTHORIZATION
+        );
+        let answer = Answer::read(&Stanza::parse(xml).unwrap())?;
+        Some(answer.map(|it| (it.subscriber.to_string(), it.allows)))
+    }
+
+    #[test]
+    fn only_a_whole_answer_of_an_owner_counts() {
+        let fields = |who: &str, allow: &str| {
+            format!(
+                "<field var='{NODE}'><value>n</value></field>\
+                 <field var='{SUBSCRIBER}'><value>{who}</value></field>\
+                 <field var='{ALLOW}'><value>{allow}</value></field>"
+            )
+        };
+        let bob = fields("bob@x", "true");
+        assert_eq!(read("", "submit", &bob), Some(Some(("bob@x".to_owned(), true))));
+        let denied = read("", "submit", &fields("bob@x", "0"));
+        assert_eq!(denied, Some(Some(("bob@x".to_owned(), false))));
+        assert_eq!(read("", "cancel", ""), None);
+        assert_eq!(read("", "submit", &fields("@", "1")), Some(None));
+        assert_eq!(read("", "submit", ""), Some(None));
+        assert_eq!(read("", "form", &bob), None);
+        assert_eq!(read(" type='error'", "submit", &bob), None);
+        let message = Stanza::parse("<message><body>x</body></message>").unwrap();
+        assert!(Answer::read(&message).is_none());
+    }
+}
