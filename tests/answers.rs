@@ -32,6 +32,8 @@ fn example(name: &str) -> &'static str {
         "login" => "login",
         "logout" => "logout",
         "password" => "password",
+        "devices" => "devices",
+        "forget" => "forget 1",
         "trust" => "trust bob",
         "help" => "help",
         "quit" => "quit",

@@ -313,3 +313,84 @@ fn whoever_came_in_by_a_token_proves_the_password_to_change_it() {
     alice.expect("Password:");
     alice.says("another secret", "Welcome");
 }
+
+/// Two devices of alice that are remembered and there: her phone, which is number 1, and her laptop.
+fn phone_and_laptop(server: &Server) -> (Client, Client) {
+    let remembered = |device| {
+        let mut client = script(server, &["--remember", "--device", device]);
+        client.log_in("alice");
+        client
+    };
+    (remembered("phone"), remembered("laptop"))
+}
+
+const LOGGED_OUT: &str = "* logged out: this device was logged out elsewhere";
+
+#[test]
+fn the_owner_sees_the_devices_and_logs_one_out() {
+    let server = server();
+    let (mut phone, mut laptop) = phone_and_laptop(&server);
+    // One that is not remembered is none of them.
+    let mut desk = script(&server, &[]);
+    desk.log_in("alice");
+    desk.say("devices");
+    let list = desk.meanwhile();
+    assert!(list[0].starts_with("1  whoelse, phone   since 2"), "{list:?}");
+    assert!(list.len() == 2 && !list[1].ends_with("this device"), "{list:?}");
+    laptop.say("devices");
+    let list = laptop.meanwhile();
+    assert!(list[1].starts_with("2  whoelse, laptop  since 2"), "{list:?}");
+    assert!(list.len() == 2 && list[1].ends_with("; this device"), "{list:?}");
+
+    laptop.says("forget", "usage: forget N");
+    laptop.says("forget phone", "N must be the number of a device");
+    laptop.says("forget 7", "there is no device 7; `devices` lists them");
+    laptop.says("forget 2", "that is this device; `logout` logs it out");
+    laptop.says("forget 1", "device 1 is logged out");
+
+    phone.expect(LOGGED_OUT);
+    assert_eq!((devices(&server, "alice"), tokens(&server).len()), (1, 1));
+    assert_eq!(laptop.end().code(), Some(0));
+    let mut laptop = script(&server, &["--json", "--user", "alice", "--device", "laptop"]);
+    laptop.lines.wait_for("a welcome", |line| line.contains("\"welcome\""));
+    laptop.say("devices");
+    let answer = "{\"event\":\"answer\",\"command\":\"devices\",\"devices\":[{\"device\":2,\
+                  \"program\":\"whoelse\",\"name\":\"laptop\",\"since\":";
+    laptop
+        .lines
+        .wait_for(answer, |line| line.starts_with(answer) && line.ends_with("\"this\":true}]}"));
+    laptop.say("forget 7");
+    laptop.lines.wait_for("a refusal", |line| line.contains("\"condition\":\"no-such-device\""));
+    laptop.say("logout");
+    laptop.lines.wait_for("the end", |line| line.contains("\"logged_out\""));
+
+    let mut alone = script(&server, &[]);
+    alone.log_in("alice");
+    alone.says("devices", "no device logs in without the password");
+}
+
+#[test]
+fn the_operator_sees_the_devices_and_logs_one_out() {
+    let server = server();
+    let ran = server.home.run(&["user", "devices", "alice"]);
+    assert_eq!((ran.status, ran.out.trim()), (Some(0), "no device logs in without the password"));
+    let (mut phone, mut laptop) = phone_and_laptop(&server);
+
+    let ran = server.home.run(&["user", "devices", "alice"]);
+    let lines: Vec<&str> = ran.out.lines().collect();
+    assert_eq!(ran.status, Some(0));
+    assert!(lines[0].starts_with("NUMBER  PROGRAM  DEVICE  SINCE"), "{lines:?}");
+    assert!(lines[1].starts_with("1       whoelse  phone   2"), "{lines:?}");
+    assert!(lines[2].starts_with("2       whoelse  laptop  2") && lines.len() == 3, "{lines:?}");
+
+    let ran = server.home.run(&["user", "devices", "alice", "--revoke", "7"]);
+    assert_eq!(ran.status, Some(1), "{ran:?}");
+    assert!(ran.err.contains("there is no device 7"), "{ran:?}");
+    let ran = server.home.run(&["user", "devices", "alice", "--revoke", "1"]);
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+    phone.expect(LOGGED_OUT);
+    laptop.hears_nothing();
+    assert_eq!((devices(&server, "alice"), tokens(&server).len()), (1, 1));
+    let ran = server.home.run(&["user", "devices", "nobody"]);
+    assert_eq!(ran.status, Some(1), "{ran:?}");
+}

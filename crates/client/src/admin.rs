@@ -12,11 +12,12 @@ use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, FullJid, Stanza, ns};
 
 use crate::commands::{completed, execute};
+use crate::devices::Device;
 use crate::error::RequestError;
 use crate::link::Link;
-use crate::message::parse_time;
 use crate::nested;
 use crate::request::Request;
+use crate::table::{Row, read_rows};
 
 const ADD: &str = "http://jabber.org/protocol/admin#add-user";
 const REMOVE: &str = "http://jabber.org/protocol/admin#delete-user";
@@ -295,25 +296,10 @@ pub struct SessionRow {
     pub last_active: Option<SystemTime>,
 }
 
-/// A device that logs in by a token, as an operator sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Device {
-    /// Its number, unique for the account.
-    pub number: u32,
-    /// The program, as it calls itself.
-    pub software: String,
-    /// What it runs on, as it says.
-    pub name: String,
-    /// When it was given its first token.
-    pub since: SystemTime,
-    /// When it logged in last.
-    pub last_login: SystemTime,
-}
-
 /// Returns the devices that log in to an account by a token, by number.
 pub async fn list_devices(link: &mut Link, account: &BareJid) -> Result<Vec<Device>, RequestError> {
     let answer = run(link, LIST_DEVICES, &[("accountjid", account.as_str())]).await?;
-    read_rows(&answer, read_device)
+    read_rows(&answer, Device::read)
 }
 
 /// Returns all accounts, in the server's order.
@@ -367,40 +353,6 @@ fn note(command: &Stanza) -> Result<String, RequestError> {
     first.map(|note| note.text().to_string()).ok_or(RequestError::Unreadable)
 }
 
-/// One row of a table (XEP-0004, 3.4): its cells by name.
-struct Row(Vec<(String, String)>);
-
-impl Row {
-    /// Returns a cell that is not empty.
-    fn cell(&self, var: &str) -> Option<&str> {
-        let found = self.0.iter().find(|(name, _)| name == var);
-        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
-    }
-
-    fn time(&self, var: &str) -> Result<Option<SystemTime>, RequestError> {
-        let time = |text: &str| parse_time(text).ok_or(RequestError::Unreadable);
-        self.cell(var).map(time).transpose()
-    }
-}
-
-fn read_rows<T>(
-    command: &Stanza,
-    read: fn(&Row) -> Result<T, RequestError>,
-) -> Result<Vec<T>, RequestError> {
-    let Some(form) = nested::find(command, "x", ns::DATA) else {
-        return Err(RequestError::Unreadable);
-    };
-    let rows = nested::each(&form, "item").map(|item| {
-        let cells = nested::each(&item, "field").filter_map(|field| {
-            let value = nested::each(&field, "value").next();
-            let value = value.map(|value| value.text().to_string()).unwrap_or_default();
-            Some((field.attr("var")?.to_string(), value))
-        });
-        read(&Row(cells.collect()))
-    });
-    rows.collect()
-}
-
 fn read_user(row: &Row) -> Result<User, RequestError> {
     let account = row.cell("account").and_then(|text| BareJid::parse(text).ok());
     let blocked = match row.cell("blocked-until") {
@@ -432,21 +384,11 @@ fn read_session(row: &Row) -> Result<SessionRow, RequestError> {
     })
 }
 
-fn read_device(row: &Row) -> Result<Device, RequestError> {
-    let number = row.cell("device").and_then(|text| text.parse().ok());
-    Ok(Device {
-        number: number.ok_or(RequestError::Unreadable)?,
-        software: row.cell("software").unwrap_or_default().to_owned(),
-        name: row.cell("name").unwrap_or_default().to_owned(),
-        since: row.time("since")?.ok_or(RequestError::Unreadable)?,
-        last_login: row.time("last-login")?.ok_or(RequestError::Unreadable)?,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::message::parse_time;
 
     fn command(inside: &str) -> Stanza {
         let xml = format!(

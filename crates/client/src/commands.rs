@@ -1,4 +1,4 @@
-//! XEP-0050 for a client: the server's three commands (docs/protocol.md).
+//! XEP-0050 for a client: the server's commands for everybody (docs/protocol.md).
 //!
 //! Each is run in one step: `execute` with the completed form is answered with `completed`.
 
@@ -36,7 +36,12 @@ pub async fn broadcast(client: &Client, text: &str) -> Result<Reach, RequestErro
     reach(&run(client, "broadcast", &[("text", text)]).await?)
 }
 
-async fn run(client: &Client, name: &str, fields: &[(&str, &str)]) -> Result<Stanza, RequestError> {
+/// Runs one of our commands, and returns the server's answer.
+pub(crate) async fn run(
+    client: &Client,
+    name: &str,
+    fields: &[(&str, &str)],
+) -> Result<Stanza, RequestError> {
     let server = Jid::parse(&client.domain()).map_err(|_| RequestError::Unreadable)?;
     Ok(client.request(request(name, fields).to(server)).await?.iq)
 }

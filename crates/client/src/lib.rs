@@ -16,6 +16,7 @@ mod client;
 pub mod commands;
 mod config;
 mod connect;
+pub mod devices;
 pub mod disco;
 pub mod dns;
 mod ending;
@@ -47,6 +48,7 @@ mod session;
 pub mod state;
 mod stranger;
 mod subscription;
+mod table;
 pub mod tls;
 mod wire;
 

@@ -13,7 +13,9 @@ mod broadcast;
 mod contacts;
 mod decline;
 mod deny;
+mod devices;
 mod fingerprint;
+mod forget;
 mod help;
 mod history;
 pub mod ids;
@@ -38,6 +40,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use strsim::osa_distance;
+use whoelse_client::devices::Device;
 use whoelse_client::roster::Contact;
 use whoelse_client::{Client, Message, NotSent, RequestError, SubscriptionType};
 use whoelse_p2p::{Fingerprint, PrivateChats, Refused};
@@ -78,6 +81,8 @@ pub const ALL: &[TypedCommand] = &[
     login::COMMAND,
     logout::COMMAND,
     password::COMMAND,
+    devices::COMMAND,
+    forget::COMMAND,
     trust::COMMAND,
     help::COMMAND,
     quit::COMMAND,
@@ -148,6 +153,8 @@ pub enum Answer {
         /// The fingerprints.
         fingerprints: Vec<Fingerprint>,
     },
+    /// The devices that log in to my account by a token.
+    Devices(Vec<Device>),
     /// Usages and explanations.
     Help(Vec<(&'static str, &'static str)>),
     /// The login dialogue begins, for this name if one was given.

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::ser::Formatter;
+use whoelse_client::devices::Device;
 use whoelse_client::roster::Contact;
 use whoelse_client::{Event, Message};
 use whoelse_p2p::{Fingerprint, Happening, Path};
@@ -96,6 +97,8 @@ struct Given {
     #[serde(skip_serializing_if = "Option::is_none")]
     fingerprints: Option<Vec<Compared>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    devices: Option<Vec<Remembered>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     commands: Option<Vec<Explained>>,
 }
 
@@ -105,6 +108,17 @@ struct Compared {
     device: String,
     code: String,
     changed: bool,
+}
+
+/// A device that logs in by a token, with the fields of `whoelse user devices --json`.
+#[derive(Debug, Serialize)]
+struct Remembered {
+    device: u32,
+    program: String,
+    name: String,
+    since: String,
+    last_login: String,
+    this: bool,
 }
 
 /// A contact and the state of the subscription.
@@ -286,6 +300,9 @@ fn given(command: &'static str, answer: &Answer, domain: &str, now: SystemTime) 
             fingerprints: Some(fingerprints.iter().map(compared).collect()),
             ..given
         },
+        Answer::Devices(devices) => {
+            Given { devices: Some(devices.iter().map(remembered).collect()), ..given }
+        }
         Answer::Messages { with, messages } => Given {
             with: Some(name(with, domain)),
             messages: Some(messages.iter().map(|it| message(it, domain, now)).collect()),
@@ -308,6 +325,17 @@ fn standing(contact: &Contact, domain: &str) -> Standing {
         asked: contact.asked,
         asks: contact.asks,
         approved: contact.approved,
+    }
+}
+
+fn remembered(device: &Device) -> Remembered {
+    Remembered {
+        device: device.number,
+        program: device.software.clone(),
+        name: device.name.clone(),
+        since: time(device.since),
+        last_login: time(device.last_login),
+        this: device.is_own,
     }
 }
 

@@ -4,6 +4,7 @@
 use std::time::SystemTime;
 
 use chrono::{DateTime, Local};
+use whoelse_client::devices::Device;
 use whoelse_client::roster::Contact;
 use whoelse_client::{Event, Message};
 use whoelse_p2p::Happening;
@@ -18,6 +19,11 @@ use crate::say::{private, text, words};
 
 /// Columns that one's own name may take in the prompt.
 const MOST_OF_A_NAME: usize = 20;
+/// Columns that a device's description of itself may take.
+const MOST_OF_A_DEVICE: usize = 40;
+
+/// A time to the minute.
+const MINUTE: &str = "%Y-%m-%d %H:%M";
 
 /// Renders anything, line by line. `now` is the time to show, for a person at a terminal.
 pub fn said(said: &Said<'_>, domain: &str, now: Option<SystemTime>) -> Vec<Line> {
@@ -71,13 +77,9 @@ fn answer(answer: &Answer, domain: &str) -> Vec<Line> {
             vec!["you have no contacts; `add USER` asks somebody to be one".to_owned()]
         }
         Answer::Contacts(contacts) => {
-            let names: Vec<_> = contacts.iter().map(|one| called(one, domain)).collect();
-            let widest = names.iter().map(|name| width(name)).max().unwrap_or_default();
-            let line = |(name, one): (&String, &Contact)| {
-                let blanks = " ".repeat(widest - width(name));
-                format!("{name}{blanks}  {}", standing(one, domain))
-            };
-            names.iter().zip(contacts).map(line).collect()
+            let names = contacts.iter().map(|one| called(one, domain)).collect();
+            let standings = contacts.iter().map(|one| standing(one, domain));
+            in_two_columns(names, standings)
         }
         Answer::Messages { with, .. } => {
             vec![format!("no messages with {}", name::of(with, domain))]
@@ -85,6 +87,10 @@ fn answer(answer: &Answer, domain: &str) -> Vec<Line> {
         Answer::Fingerprints { of, fingerprints } => {
             private::fingerprints(of, fingerprints, domain)
         }
+        Answer::Devices(devices) if devices.is_empty() => {
+            vec!["no device logs in without the password".to_owned()]
+        }
+        Answer::Devices(devices) => self::devices(devices),
         Answer::Help(entries) => {
             // A single entry is not padded as a table.
             let width = entries.iter().map(|(usage, _)| usage.len()).max().unwrap_or_default();
@@ -93,6 +99,32 @@ fn answer(answer: &Answer, domain: &str) -> Vec<Line> {
         }
     };
     words.into_iter().map(Line::from).collect()
+}
+
+/// Puts texts beside others, which begin at the same column.
+fn in_two_columns(left: Vec<String>, right: impl Iterator<Item = String>) -> Vec<String> {
+    let widest = left.iter().map(|text| width(text)).max().unwrap_or_default();
+    let line = |(left, right): (&String, String)| {
+        let blanks = " ".repeat(widest - width(left));
+        format!("{left}{blanks}  {right}")
+    };
+    left.iter().zip(right).map(line).collect()
+}
+
+/// Says of each device which and what it is, and when it was here.
+fn devices(devices: &[Device]) -> Vec<String> {
+    let numbered = |device: &Device| {
+        let mut what = vec![device.software.as_str(), device.name.as_str()];
+        what.retain(|word| !word.is_empty());
+        let what = cut(&text::line(&what.join(", ")), MOST_OF_A_DEVICE);
+        format!("{}  {what}", device.number)
+    };
+    let times = |device: &Device| {
+        let (since, last) = (clock(device.since, MINUTE), clock(device.last_login, MINUTE));
+        let own = if device.is_own { "; this device" } else { "" };
+        format!("since {since}, last login {last}{own}")
+    };
+    in_two_columns(devices.iter().map(numbered).collect(), devices.iter().map(times))
 }
 
 /// Returns both names of a contact.
@@ -330,6 +362,29 @@ mod tests {
             ]
         );
         assert!(texts(answer(&Answer::Contacts(vec![]), HERE))[0].contains("no contacts"));
+    }
+
+    #[test]
+    fn a_device_says_what_it_is_when_it_was_here_and_whether_it_is_this_one() {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_000_000);
+        let phone = Device {
+            number: 9,
+            software: "AwesomeXMPP".to_owned(),
+            name: "Kiva's\u{1b}[2J".to_owned(),
+            since: at,
+            last_login: at + Duration::from_secs(86_400),
+            is_own: false,
+        };
+        let (name, software) = (String::new(), "whoelse".to_owned());
+        let desk = Device { number: 10, software, name, is_own: true, ..phone.clone() };
+        let (then, later) = (clock(phone.since, MINUTE), clock(phone.last_login, MINUTE));
+
+        let shown = texts(answer(&Answer::Devices(vec![phone, desk]), HERE));
+        let phone = format!("9  AwesomeXMPP, Kiva's\\u{{1b}}[2J  since {then}, last login {later}");
+        let desk = format!("{:31}  since {then}, last login {later}; this device", "10  whoelse");
+        assert_eq!(shown, [phone, desk]);
+        let none = texts(answer(&Answer::Devices(vec![]), HERE));
+        assert_eq!(none, ["no device logs in without the password"]);
     }
 
     #[test]

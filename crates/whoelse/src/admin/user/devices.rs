@@ -2,7 +2,8 @@
 //! one of them, or all, are logged out.
 
 use serde_json::json;
-use whoelse_client::admin::{self, Device};
+use whoelse_client::admin;
+use whoelse_client::devices::Device;
 
 use super::{Fault, change, say, socket};
 use crate::admin::table::{minute, rfc3339, table};
@@ -66,7 +67,7 @@ mod tests {
     fn device() -> Device {
         let then = UNIX_EPOCH + Duration::from_secs(1_795_356_200);
         let (software, name) = ("AwesomeXMPP".to_owned(), "\u{1b}[2J".to_owned());
-        Device { number: 3, software, name, since: then, last_login: then }
+        Device { number: 3, software, name, since: then, last_login: then, is_own: false }
     }
 
     #[test]

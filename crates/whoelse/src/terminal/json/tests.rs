@@ -65,6 +65,14 @@ fn samples() -> Vec<String> {
     let code = "12345 67890 12345 67890 12345 67890".to_owned();
     let device = "m4Rk0t".to_owned();
     let fingerprint = Fingerprint { device, code: code.clone(), changed: false };
+    let phone = Device {
+        number: 2,
+        software: "AwesomeXMPP".to_owned(),
+        name: "my phone".to_owned(),
+        since: now() - Duration::from_secs(86_400),
+        last_login: now(),
+        is_own: false,
+    };
     vec![
         of(&Said::Connected { server: "localhost:5222".to_owned() }),
         of(&Said::Prompt("Username: ")),
@@ -99,6 +107,7 @@ fn samples() -> Vec<String> {
             "fingerprint",
             Ok(Answer::Fingerprints { of: bob(), fingerprints: vec![fingerprint] }),
         ),
+        obeyed("devices", Ok(Answer::Devices(vec![phone]))),
         obeyed("block", Ok(Answer::Words("bob is blocked".to_owned()))),
         obeyed("broadcast", Ok(Answer::Done)),
         obeyed("help", Ok(Answer::Help(vec![usage]))),
