@@ -18,6 +18,6 @@ pub use error::{Condition, ErrorType, StanzaError, StreamCondition, StreamError}
 pub use jid::{BareJid, FullJid, Jid, JidError};
 pub use payload::Payload;
 pub use scanner::{Body, Frame, Limits, ScanError, Scanner, StreamHeader};
-pub use stanza::{Child, Kind, Stanza};
+pub use stanza::{Child, Edit, Kind, Stanza};
 pub use system::in_words;
 pub use write::{Class, Element, Outgoing, Rewrite, rewrite};

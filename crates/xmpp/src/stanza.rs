@@ -4,7 +4,10 @@
 //! texts) are looked up again in the bytes, which are known to be well-formed.
 
 mod alone;
+mod edit;
 pub(crate) mod read;
+
+pub use edit::Edit;
 
 use std::borrow::Cow;
 use std::fmt;

@@ -156,21 +156,6 @@ pub fn rewrite(stanza: &Stanza, how: &Rewrite<'_>, class: Class) -> Outgoing {
     out.extend_from_slice(slice(at, head.attributes_end));
     out.push(b'>');
 
-    // Text on both sides of a removed child must not join into `]]>`.
-    let append = |out: &mut Vec<u8>, text: &[u8]| {
-        let joined = [b"]".as_slice(), b"]]"].into_iter().find_map(|begun| {
-            let rest = b"]]>".get(begun.len()..)?;
-            (out.ends_with(begun) && text.starts_with(rest)).then_some(rest)
-        });
-        match joined {
-            Some(rest) => {
-                out.extend_from_slice(&rest[..rest.len() - 1]);
-                out.extend_from_slice(b"&gt;");
-                out.extend_from_slice(&text[rest.len()..]);
-            }
-            None => out.extend_from_slice(text),
-        }
-    };
     // Sorted, so the cost is not quadratic even if every child is left out.
     let mut dropped = how.drop.to_vec();
     dropped.sort_unstable();
@@ -189,6 +174,23 @@ pub fn rewrite(stanza: &Stanza, how: &Rewrite<'_>, class: Class) -> Outgoing {
     out.push(b'>');
 
     Outgoing { bytes: Bytes::from(out), after_name: head.after_name, before_end, class }
+}
+
+/// Appends text and elements as they came: text on both sides of an element that is left out must not
+/// join into `]]>`.
+pub(crate) fn append(out: &mut Vec<u8>, text: &[u8]) {
+    let joined = [b"]".as_slice(), b"]]"].into_iter().find_map(|begun| {
+        let rest = b"]]>".get(begun.len()..)?;
+        (out.ends_with(begun) && text.starts_with(rest)).then_some(rest)
+    });
+    match joined {
+        Some(rest) => {
+            out.extend_from_slice(&rest[..rest.len() - 1]);
+            out.extend_from_slice(b"&gt;");
+            out.extend_from_slice(&text[rest.len()..]);
+        }
+        None => out.extend_from_slice(text),
+    }
 }
 
 /// Appends `text` escaped for an attribute in single quotes or for content.
@@ -224,7 +226,7 @@ fn escape_as(out: &mut Vec<u8>, text: &str, value: bool) {
     out.extend_from_slice(&bytes[copied..]);
 }
 
-fn attribute(out: &mut Vec<u8>, name: &str, value: &str) {
+pub(crate) fn attribute(out: &mut Vec<u8>, name: &str, value: &str) {
     out.push(b' ');
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"='");

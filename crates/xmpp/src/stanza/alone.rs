@@ -17,6 +17,12 @@ impl Stanza {
     /// declarations: `limit` says how long. Returns `None` if it is exceeded, or if an element would
     /// have more attributes than the scanner reads.
     pub fn alone(&self, siblings: &[Child], limit: usize) -> Option<Vec<u8>> {
+        self.apart(siblings, limit).map(|each| each.concat())
+    }
+
+    /// Returns the same elements as [`Stanza::alone`] does, each for itself. `limit` is for all of them
+    /// together.
+    pub fn apart(&self, siblings: &[Child], limit: usize) -> Option<Vec<Vec<u8>>> {
         let around = siblings.first().map(|first| self.scope_of(first)).unwrap_or_default();
         let mut declared = Declared::default();
         // The innermost declaration counts.
@@ -24,7 +30,7 @@ impl Stanza {
             let Some(tag) = read(outer) else { continue };
             declarations(outer, &tag).for_each(|(name, whole)| declared.add(name, whole));
         }
-        let mut alone = Vec::new();
+        let (mut each, mut left) = (Vec::new(), limit);
         for sibling in siblings {
             let bytes = self.slice(sibling);
             let Some(tag) = read(bytes) else { continue };
@@ -36,14 +42,14 @@ impl Stanza {
                 return None;
             }
             let added = added.iter().flat_map(|(_, whole)| [b" ".as_slice(), whole]);
+            let mut alone = Vec::new();
             for part in [name].into_iter().chain(added).chain([rest]) {
-                if part.len() > limit - alone.len() {
-                    return None;
-                }
+                left = left.checked_sub(part.len())?;
                 alone.extend_from_slice(part);
             }
+            each.push(alone);
         }
-        Some(alone)
+        Some(each)
     }
 
     /// Whether a child has nothing but its name: no attributes, no children and no text.
@@ -187,6 +193,19 @@ mod tests {
             alone("<iq><q xmlns='urn:q' xmlns:p='urn:p'><a/> <a xmlns:p='1'>x</a><p:a/></q></iq>"),
             "<a xmlns='urn:q'/><a xmlns='urn:q' xmlns:p='1'>x</a><p:a xmlns:p='urn:p'/>"
         );
+    }
+
+    #[test]
+    fn elements_can_be_had_each_for_itself() {
+        let xml = "<iq><q xmlns='urn:q'>1<a/> 2<b><c/></b></q></iq>";
+        let stanza = Stanza::parse(xml.to_owned()).unwrap();
+        let inner = stanza.grandchildren(&stanza.children()[0]);
+
+        let each = stanza.apart(&inner, xml.len()).unwrap();
+
+        assert_eq!(each, [&b"<a xmlns='urn:q'/>"[..], b"<b xmlns='urn:q'><c/></b>"]);
+        assert_eq!(stanza.apart(&inner, each.concat().len() - 1), None);
+        assert_eq!(stanza.apart(&[], 0), Some(Vec::new()));
     }
 
     #[test]
