@@ -35,13 +35,15 @@ CREATE TABLE pubsub_nodes (
 CREATE UNIQUE INDEX pubsub_nodes_name ON pubsub_nodes (owner, name);
 
 -- Their items. One that is published again gets a new `seq`, so the last is the highest. `publisher`
--- is an address in its stored form, `at` when it was published, as people are told; `bytes`, how long
--- the id and the payload are.
+-- is an address in its stored form, as people are told, and `account` the number of its account, or 0
+-- if it is of none here: whose the item is. `at` is when it was published; `bytes`, how long the id and
+-- the payload are.
 CREATE TABLE pubsub_items (
     contents  BIGINT NOT NULL,
     seq       BIGINT NOT NULL,
     id        TEXT   NOT NULL,
     publisher TEXT   NOT NULL,
+    account   BIGINT NOT NULL,
     at        BIGINT NOT NULL,
     bytes     BIGINT NOT NULL,
     payload   BLOB   NOT NULL,

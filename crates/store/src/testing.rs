@@ -130,7 +130,7 @@ pub(crate) fn user_agent(id: &str) -> UserAgent {
 
 /// Returns an item to be published by Bob.
 pub(crate) fn new_item<'a>(id: &'a str, payload: &'a [u8]) -> NewPubsubItem<'a> {
-    NewPubsubItem { id, publisher: "bob@#1", at: 5, payload }
+    NewPubsubItem { id, publisher: "bob@#1", account: 1, at: 5, payload }
 }
 
 /// Returns a message between two accounts, which are named by a letter and a number and have the

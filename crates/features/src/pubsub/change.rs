@@ -165,6 +165,18 @@ impl<'a> Nodes<'a> {
         self.grows = true;
     }
 
+    /// The number of the account that asks; 0: it is of none here. An account that has gone meanwhile
+    /// is told what strangers are.
+    pub async fn account_of(&mut self, by: &Visitor) -> Result<i64, Stop> {
+        if by.is_oneself() {
+            return Ok(self.owner.id());
+        }
+        let address = by.from.to_bare();
+        let Some((domain, name)) = self.server.stored_at(&address) else { return Ok(0) };
+        let account = self.tx.find_account(domain, name).await?;
+        Ok(account.ok_or_else(|| by.not_found())?.id)
+    }
+
     /// What somebody is at a node.
     pub async fn asker(&mut self, found: &Found, who: &Jid) -> Result<Asker, Stop> {
         let bare = who.to_bare();

@@ -111,16 +111,17 @@ impl Nodes<'_> {
         at: i64,
     ) -> Result<(), Stop> {
         let there = self.tx.pubsub_items_by_id(found.row.id, &[&item.id]).await?;
-        let publisher = self.server.key_of(by.from.bare());
+        let (account, publisher) = (self.account_of(by).await?, self.server.key_of(by.from.bare()));
         match there.first() {
             Some(there) => {
                 let asker = self.asker(found, &by.from).await?;
-                let may = asker.changes(found.config.models(), there.publisher == publisher);
+                let may = asker.changes(found.config.models(), there.is_of(account, &publisher));
                 may.map_err(|refusal| by.refused(refusal))?;
             }
             None => self.has_room(found)?,
         }
-        let new = NewPubsubItem { id: &item.id, publisher: &publisher, at, payload: &item.payload };
+        let (id, publisher, payload) = (&item.id, &publisher, &item.payload);
+        let new = NewPubsubItem { id, publisher, account, at, payload };
         self.tx.put_pubsub_item(found.row.id, new).await?;
         self.note_growth();
         self.trim(found).await

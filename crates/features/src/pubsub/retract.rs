@@ -40,7 +40,8 @@ impl Nodes<'_> {
         }
         let there = self.tx.pubsub_items_by_id(found.row.id, &[&retraction.id]).await?;
         let there = there.first().ok_or_else(|| by.not_found())?;
-        let is_own = there.publisher == self.server.key_of(by.from.bare());
+        let account = self.account_of(by).await?;
+        let is_own = there.is_of(account, &self.server.key_of(by.from.bare()));
         asker.changes(models, is_own).map_err(|refusal| by.refused(refusal))?;
         self.tx.retract_pubsub_item(found.row.id, &retraction.id).await?;
         if retraction.notify || found.config.notify_retract {

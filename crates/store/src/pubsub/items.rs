@@ -13,7 +13,7 @@ use crate::{Result, Store, Tx};
 /// The columns of an item, of `pubsub_items i`.
 macro_rules! columns {
     () => {
-        "i.seq, i.id, i.publisher, i.at, i.payload"
+        "i.seq, i.id, i.publisher, i.account, i.at, i.payload"
     };
 }
 pub(super) use columns;
@@ -65,8 +65,8 @@ const HOW_MANY: &str = "SELECT items FROM pubsub_nodes WHERE id = $1";
 const GROW: &str = "UPDATE pubsub_nodes SET items = items + $2, bytes = bytes + $3, \
     last = last + 1 WHERE id = $1 RETURNING contents, last";
 const SHRINK: &str = "UPDATE pubsub_nodes SET items = items - $2, bytes = bytes - $3 WHERE id = $1";
-const INSERT: &str = "INSERT INTO pubsub_items (contents, seq, id, publisher, at, bytes, payload) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+const INSERT: &str = "INSERT INTO pubsub_items (contents, seq, id, publisher, account, at, \
+    bytes, payload) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 
 pub(super) const STATEMENTS: &[&str] = &[
     FROM_BEGIN,
@@ -102,13 +102,24 @@ pub struct PubsubItem {
     pub seq: i64,
     /// Its id, which no other item of the node has.
     pub id: String,
-    /// Who published it, as a key ([`to_key`](crate::to_key)). It says who it was: when an account
-    /// is removed, its name stays here.
+    /// Who published it, as a key ([`to_key`](crate::to_key)). When an account is removed, its name
+    /// stays here.
     pub publisher: String,
+    /// The number of the publisher's account; 0: it is of none here.
+    pub account: i64,
     /// When, in microseconds since 1970.
     pub at: i64,
     /// What was published; it may be empty.
     pub payload: Vec<u8>,
+}
+
+impl PubsubItem {
+    /// Whether somebody has published it. Of accounts the number counts, since a name can be given
+    /// again.
+    #[must_use]
+    pub fn is_of(&self, account: i64, publisher: &str) -> bool {
+        self.account == account && (account != 0 || self.publisher == publisher)
+    }
 }
 
 /// An item to be published.
@@ -118,6 +129,8 @@ pub struct NewPubsubItem<'a> {
     pub id: &'a str,
     /// Who publishes it, as a key.
     pub publisher: &'a str,
+    /// The number of the publisher's account; 0: it is of none here.
+    pub account: i64,
     /// When, in microseconds since 1970.
     pub at: i64,
     /// What is published; it may be empty.
@@ -205,7 +218,12 @@ impl Tx {
         let row = grow.fetch_one(&mut *conn).await?;
         let (contents, seq): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
         let insert = sqlx::query(INSERT).bind(contents).bind(seq).bind(item.id);
-        let insert = insert.bind(item.publisher).bind(item.at).bind(bytes).bind(item.payload);
+        let insert = insert
+            .bind(item.publisher)
+            .bind(item.account)
+            .bind(item.at)
+            .bind(bytes)
+            .bind(item.payload);
         insert.execute(conn).await?;
         Ok(seq)
     }
@@ -304,7 +322,8 @@ pub(super) fn item(row: &AnyRow, first: usize) -> Result<PubsubItem> {
         seq: row.try_get(first)?,
         id: row.try_get(first + 1)?,
         publisher: row.try_get(first + 2)?,
-        at: row.try_get(first + 3)?,
-        payload: row.try_get(first + 4)?,
+        account: row.try_get(first + 3)?,
+        at: row.try_get(first + 4)?,
+        payload: row.try_get(first + 5)?,
     })
 }

@@ -89,20 +89,37 @@ async fn an_item_that_is_published_again_takes_the_place_of_the_first_and_is_the
 
     assert_eq!(given, [1, 2, 3]);
     holds(&mut tx, bob, "mood", &["b", "a"]).await;
-    let longer =
-        NewPubsubItem { publisher: "eve@far.example/x", at: 9, ..new_item("b", b"\0\xff") };
+    let publisher = "eve@far.example/x";
+    let longer = NewPubsubItem { publisher, account: 0, at: 9, ..new_item("b", b"\0\xff") };
     assert_eq!(tx.put_pubsub_item(node, longer).await.unwrap(), 4);
     let read = tx.pubsub_items_by_id(node, &["b"]).await.unwrap();
     let expected = PubsubItem {
         seq: 4,
         id: "b".into(),
         publisher: "eve@far.example/x".into(),
+        account: 0,
         at: 9,
         payload: b"\0\xff".to_vec(),
     };
     assert_eq!(read, [expected]);
     holds(&mut tx, bob, "mood", &["a", "b"]).await;
     assert!(tx.put_pubsub_item(99, new_item("a", b"")).await.is_err());
+}
+
+#[test]
+fn an_item_is_whose_account_has_published_it_and_not_of_the_next_one_of_the_name() {
+    let item = |account| PubsubItem {
+        seq: 1,
+        id: "a".into(),
+        publisher: "eve@#1".into(),
+        account,
+        at: 1,
+        payload: Vec::new(),
+    };
+
+    assert!(item(7).is_of(7, "eve@#1") && item(7).is_of(7, "renamed@#1"));
+    assert!(!item(7).is_of(8, "eve@#1") && !item(7).is_of(0, "eve@#1"));
+    assert!(item(0).is_of(0, "eve@#1") && !item(0).is_of(0, "bob@#1"));
 }
 
 #[tokio::test]
