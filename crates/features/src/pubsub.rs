@@ -10,6 +10,7 @@ mod config;
 mod discovery;
 mod events;
 mod form;
+mod found;
 mod limits;
 mod nodes;
 mod owner;
@@ -24,10 +25,10 @@ mod subscriptions;
 
 use std::time::Duration;
 
-use whoelse_core::kit::{Answer, At, Cx, Feature, Target, Verb, When};
+use whoelse_core::kit::service::Identity;
+use whoelse_core::kit::{Answer, At, Cx, Feature, Service, Target, Verb, When};
 use whoelse_xmpp::{Child, Condition, Stanza, StanzaError, ns};
 
-use limits::Limits;
 use owner::Visitor;
 use request::Request;
 use retract::Retraction;
@@ -36,19 +37,30 @@ use retract::Retraction;
 pub const FEATURE: Feature = Feature {
     name: "pubsub",
     xeps: &[(60, "1.30.0"), (163, "1.2.2")],
-    settings: &[Limits::SETTINGS, service::Nodes::SETTINGS],
+    settings: &[limits::SETTINGS, service::SETTINGS],
     wire: |w| {
         for of in [ns::PUBSUB, ns::PUBSUB_OWNER] {
             w.on(Verb::Get, OWNERS, (of, "pubsub"), get);
             w.on(Verb::Set, OWNERS, (of, "pubsub"), set);
         }
         w.incoming(When::Guard, authorization::take_from_owner);
-        w.service(&service::SERVICE);
+        w.service(&SERVICE);
         w.name_gone(|tx, who, most| Box::pin(tx.forget_pubsub_name(who, most)));
         w.about_accounts(&discovery::OF_ACCOUNTS);
         w.every(SWEEP, |server| Box::pin(async move { nodes::remove_gone(&server).await }));
     },
     ..Feature::PLAIN
+};
+
+/// The service `pubsub.DOMAIN` (docs/design/services.md).
+static SERVICE: Service = Service {
+    key: service::KEY,
+    label: service::label_of,
+    identity: Identity { category: "pubsub", type_: "service", name: "Nodes" },
+    features: |_| discovery::OF_SERVICE.to_vec(),
+    info: Some(|cx, query| Box::pin(discovery::info(cx, query))),
+    items: Some(|cx, query| Box::pin(discovery::items(cx, query))),
+    take: Some(authorization::take),
 };
 
 /// Whose nodes there can be. A device has none.

@@ -1,4 +1,4 @@
-//! What a feature says of accounts in service discovery (XEP-0030), beside what it says of the whole
+//! What a feature says of accounts in service discovery, beside what it says of the whole
 //! server.
 
 use whoelse_xmpp::payload::xmpp_parsers::disco::{DiscoInfoQuery, DiscoItemsQuery};

@@ -6,9 +6,9 @@ use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Condition, Jid, StanzaError, ns};
 
 use super::access::{Affiliation, Subscription};
-use super::change::{Found, Nodes, Stop, change};
+use super::change::{Nodes, Stop, change};
+use super::found::{Found, found};
 use super::limits::{Limits, MOST_ENTRIES};
-use super::nodes::found;
 use super::owner::Visitor;
 use super::refusal::no_room;
 use super::standing::Standing;

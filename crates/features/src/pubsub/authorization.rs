@@ -12,8 +12,9 @@ use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Class, Condition, Jid, Kind, Outgoing, Stanza, StanzaError, ns};
 
 use super::access::{Affiliation, Subscription};
-use super::change::{Found, Nodes, Stop, change};
+use super::change::{Nodes, Stop, change};
 use super::form::begun;
+use super::found::Found;
 use super::owner::{Owner, Visitor};
 use super::service;
 use crate::form;
@@ -120,7 +121,10 @@ pub(super) fn take_from_owner(passing: &mut Passing<'_>) -> Flow {
     let Some(answer) = Answer::read(passing.stanza) else { return Flow::On };
     let own = passing.node.here(account.jid());
     if let (Some(own), Some(answer)) = (own, answer) {
-        decide(passing.node, Owner::Account(own), passing.from.clone(), answer);
+        let (server, from) = (passing.node.clone(), passing.from.clone());
+        tokio::spawn(async move {
+            decide(&server, Owner::Account(own), from, answer).await;
+        });
     }
     Flow::Drop
 }
@@ -132,7 +136,11 @@ pub(super) fn take(server: &Arc<Node>, origin: Origin, said: Addressed) -> Route
     let is_to_service = said.to().local().is_none();
     if let Some(answer) = Answer::read(stanza).filter(|_| is_to_service) {
         if let (Some(address), Some(answer)) = (server.service_address(service::KEY), answer) {
-            decide(server, Owner::Service(address), said.from().clone(), answer);
+            let (server, from) = (server.clone(), said.from().clone());
+            return Routed::Waits(Box::pin(async move {
+                decide(&server, Owner::Service(address), from, answer).await;
+                origin.done();
+            }));
         }
     } else if said.is_request() || comes_back(stanza) {
         let refused = StanzaError::new(Condition::ServiceUnavailable);
@@ -147,15 +155,12 @@ fn comes_back(stanza: &Stanza) -> bool {
 }
 
 /// Lets the answer have its effect. Whoever is no owner has none, and is not told.
-fn decide(server: &Arc<Node>, owner: Owner, from: Jid, answer: Answer) {
-    let server = server.clone();
-    tokio::spawn(async move {
-        let by = Visitor::seeing(owner.clone(), from);
-        let decided = change(&server, &owner, 1, move |nodes| {
-            Box::pin(async move { nodes.take_answer(&by, &answer).await })
-        });
-        let _ = decided.await;
+async fn decide(server: &Arc<Node>, owner: Owner, from: Jid, answer: Answer) {
+    let by = Visitor::seeing(owner.clone(), from);
+    let decided = change(server, &owner, 1, move |nodes| {
+        Box::pin(async move { nodes.take_answer(&by, &answer).await })
     });
+    let _ = decided.await;
 }
 
 #[cfg(test)]

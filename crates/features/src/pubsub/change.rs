@@ -14,6 +14,7 @@ use whoelse_xmpp::{BareJid, Condition, Jid, Outgoing, StanzaError};
 use super::access::{Affiliation, Asker, Subscription};
 use super::config::Config;
 use super::events::{AtNode, Audience, Event, What, tell};
+use super::found::Found;
 use super::limits::Limits;
 use super::owner::{Owner, Visitor};
 use super::refusal::no_room;
@@ -36,20 +37,6 @@ impl From<StanzaError> for Stop {
 impl From<whoelse_store::Error> for Stop {
     fn from(error: whoelse_store::Error) -> Stop {
         Stop::Failed(error)
-    }
-}
-
-/// A node with its configuration.
-#[derive(Debug, Clone)]
-pub(crate) struct Found {
-    pub row: PubsubNode,
-    pub config: Config,
-}
-
-impl Found {
-    pub fn of(row: PubsubNode) -> Found {
-        let config = Config::read(&row.config);
-        Found { row, config }
     }
 }
 
@@ -204,7 +191,8 @@ impl<'a> Nodes<'a> {
         if found.config.deliver_notifications {
             let audience = self.audience(found).await?;
             let (name, config) = (found.row.name.clone(), found.config.clone());
-            self.events.push(Event::AtNode(AtNode { name, config, what, audience }));
+            let event = AtNode { name, config, what, audience };
+            self.events.push(Event::AtNode(Box::new(event)));
         }
         Ok(())
     }

@@ -7,9 +7,8 @@ use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{StanzaError, ns};
 
 use super::access::Affiliation;
-use super::change::Found;
 use super::form;
-use super::nodes::found;
+use super::found::{Found, found};
 use super::owner::Visitor;
 use super::retrieve::ids;
 use super::standing::Standing;

@@ -5,7 +5,7 @@
 //! An event is encoded once. It is told on the finisher, so events have the order of the commits.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use whoelse_core::keeper::Then;
@@ -16,12 +16,14 @@ use whoelse_core::session::Session;
 use whoelse_core::{Node, Time, audience};
 use whoelse_store::PubsubItem;
 use whoelse_xmpp::write::{Element, escape};
-use whoelse_xmpp::{BareJid, Class, FullJid, Jid, Outgoing, Stanza, ns};
+use whoelse_xmpp::{BareJid, Class, FullJid, Jid, Outgoing, Stanza, StanzaError, ns};
 
 use super::access::{AccessModel, Affiliation, Asker, Subscription};
 use super::config::{Config, ItemReply, NotificationType};
 use super::form;
+use super::found::Found;
 use super::owner::{Owner, Visitor};
+use crate::readable;
 
 /// What has happened at a node.
 #[derive(Debug, Clone)]
@@ -59,7 +61,7 @@ impl Item {
     /// Encodes it, with its publisher if the node is configured so.
     pub fn encode(&self, config: &Config, with_payload: bool) -> Element {
         let publisher =
-            (config.item_reply == ItemReply::Publisher).then(|| self.publisher.as_str());
+            (config.item_reply == ItemReply::Publisher).then_some(self.publisher.as_str());
         let item = Element::new("item").attr("id", &self.id).attr_opt("publisher", publisher);
         if with_payload { item.raw(&self.payload) } else { item }
     }
@@ -68,15 +70,45 @@ impl Item {
 /// Those who are on the lists of a node.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Audience {
-    pub affiliations: Vec<(BareJid, Affiliation)>,
+    pub affiliations: HashMap<BareJid, Affiliation>,
     pub subscriptions: Vec<(Jid, Subscription)>,
+}
+
+impl Audience {
+    /// The bare addresses of those who are subscribed.
+    fn subscribed(&self) -> HashSet<BareJid> {
+        let subscribed = |it: &&(Jid, _)| it.1 == Subscription::Subscribed;
+        self.subscriptions.iter().filter(subscribed).map(|(who, _)| who.to_bare()).collect()
+    }
+}
+
+/// The sessions that were told something by their own wish.
+#[derive(Default)]
+struct Told {
+    sessions: HashSet<FullJid>,
+    accounts: HashSet<BareJid>,
+}
+
+impl Told {
+    fn note(&mut self, session: &FullJid) {
+        self.sessions.insert(session.clone());
+        self.accounts.insert(session.to_bare());
+    }
+
+    /// Whether an address of a subscription means one of them.
+    fn has(&self, who: &Jid) -> bool {
+        match who.is_bare() {
+            true => self.accounts.contains(who.as_str()),
+            false => self.sessions.contains(who.as_str()),
+        }
+    }
 }
 
 /// What is told after a change.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// Something happened at a node: for all who hear it.
-    AtNode(AtNode),
+    AtNode(Box<AtNode>),
     /// A word to somebody alone.
     Word {
         /// To whom.
@@ -113,13 +145,13 @@ pub(super) fn tell(owner: &Owner, events: Vec<Event>) -> Then {
 impl AtNode {
     fn tell(&self, server: &Arc<Node>, owner: &Owner) {
         let message = self.message(owner);
-        let told = RefCell::new(HashSet::new());
-        let may = |who: &BareJid| self.may_hear(server, owner, who);
+        let (told, subscribed) = (RefCell::new(Told::default()), self.audience.subscribed());
+        let may = |who: &BareJid| self.may_hear(server, owner, (who, subscribed.contains(who)));
         if let Some(account) = owner.account() {
             let wants = |session: &Session| {
                 let wants = super::wants(session, &self.name);
-                if wants {
-                    told.borrow_mut().insert(session.jid.clone());
+                if wants && !self.audience.subscriptions.is_empty() {
+                    told.borrow_mut().note(&session.jid);
                 }
                 wants
             };
@@ -128,7 +160,6 @@ impl AtNode {
             fan_out_to(server, &Origin::Account(account.clone()), &listeners, &message);
         }
         let told = told.into_inner();
-        let is_told = |who: &Jid| told.iter().any(|session| is_session_of(session, who));
         for (who, state) in &self.audience.subscriptions {
             let hears = match (&self.what, state) {
                 (_, Subscription::Subscribed) => may(&who.to_bare()),
@@ -136,22 +167,18 @@ impl AtNode {
                 (What::Deleted(_), Subscription::Pending) => true,
                 (_, Subscription::Pending | Subscription::None) => false,
             };
-            if hears && !is_told(who) {
+            if hears && !told.has(who) {
                 say(server, owner, (who, false), &message);
             }
         }
     }
 
-    /// Whether somebody may hear it.
-    fn may_hear(&self, server: &Node, owner: &Owner, who: &BareJid) -> bool {
-        let Audience { affiliations, subscriptions } = &self.audience;
-        let affiliation = affiliations.iter().find(|(it, _)| it == who);
-        let is_subscribed = subscriptions
-            .iter()
-            .any(|(it, state)| it.bare() == who.as_str() && *state == Subscription::Subscribed);
+    /// Whether somebody may hear it who is subscribed or not.
+    fn may_hear(&self, server: &Node, owner: &Owner, (who, subscribed): (&BareJid, bool)) -> bool {
+        let affiliation = self.audience.affiliations.get(who).copied();
         let asker = Asker {
-            affiliation: affiliation.map_or(Affiliation::None, |(_, affiliation)| *affiliation),
-            subscription: match is_subscribed {
+            affiliation: affiliation.unwrap_or(Affiliation::None),
+            subscription: match subscribed {
                 true => Subscription::Subscribed,
                 false => Subscription::None,
             },
@@ -233,14 +260,6 @@ pub(super) fn of_subscription(
     event_message(owner, NotificationType::Headline, subscription, &[])
 }
 
-/// Whether an address means this session.
-fn is_session_of(session: &FullJid, who: &Jid) -> bool {
-    match who.is_bare() {
-        true => session.bare() == who.bare(),
-        false => **session == *who,
-    }
-}
-
 /// Sends a message of the owner's to one address, if its owner lets them hear it. Whoever is not in
 /// memory has no device that could get what does not wait.
 fn say(server: &Arc<Node>, owner: &Owner, (to, waits): (&Jid, bool), message: &Outgoing) {
@@ -263,10 +282,33 @@ fn say(server: &Arc<Node>, owner: &Owner, (to, waits): (&Jid, bool), message: &O
 
 /// Pays for what is told to others of a change by somebody, and waits for their turn. What only the
 /// owner hears is paid for with the request.
-pub(super) async fn turn(cx: &Cx, visitor: &Visitor, config: &Config, bytes: usize) {
-    let is_told = config.deliver_notifications && config.access_model != AccessModel::Whitelist;
+pub(super) async fn turn(
+    cx: &Cx,
+    visitor: &Visitor,
+    (found, config): (Option<&Found>, &Config),
+    bytes: usize,
+) -> Result<(), StanzaError> {
+    let is_told = match config.access_model {
+        _ if !config.deliver_notifications => false,
+        AccessModel::Whitelist => match found {
+            Some(found) => is_shared(cx, visitor, found).await?,
+            None => false,
+        },
+        _ => true,
+    };
     if let Some(session) = visitor.session(&cx.node).filter(|_| is_told) {
         let bytes = if config.deliver_payloads { bytes } else { 0 };
         cx.node.fan_out_turn(&session, bytes).await;
     }
+    Ok(())
+}
+
+/// Whether there is anybody on the lists of a node.
+async fn is_shared(cx: &Cx, visitor: &Visitor, found: &Found) -> Result<bool, StanzaError> {
+    let (store, owner) = (&cx.node.store, visitor.owner.address());
+    let affiliations = store.pubsub_affiliations(found.row.id).await;
+    let affiliations = readable(&cx.node, "node_unreadable", Some(owner), affiliations)?;
+    let subscriptions = store.pubsub_subscriptions(found.row.id).await;
+    let subscriptions = readable(&cx.node, "node_unreadable", Some(owner), subscriptions)?;
+    Ok(!affiliations.is_empty() || !subscriptions.is_empty())
 }

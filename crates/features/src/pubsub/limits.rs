@@ -1,7 +1,7 @@
 //! The bounds of publish-subscribe. Whoever reaches one is refused, and loses nothing.
 
 use whoelse_core::settings;
-use whoelse_core::settings::{Settings, count, size};
+use whoelse_core::settings::{Setting, Settings, count, size};
 use whoelse_store::PubsubUsage;
 
 /// The longest name of a node and the longest id of an item, in bytes: as long as a part of an
@@ -11,6 +11,10 @@ pub(super) const LONGEST_NAME: usize = 1023;
 pub(super) const MOST_IDS: usize = 250;
 /// The most entries of a list that one request changes: each is a row, and everybody waits for them.
 pub(super) const MOST_ENTRIES: usize = 100;
+
+/// The most subscriptions of one person to one node: one for each device, so that nobody takes the
+/// places of others.
+pub(super) const MOST_OF_ONE: usize = 10;
 
 settings! {
     /// Bounds of what people publish.
@@ -33,6 +37,9 @@ settings! {
         pubsub_subscriptions: usize = 500, count().from(1);
     }
 }
+
+/// The settings.
+pub(super) const SETTINGS: &[Setting] = Limits::SETTINGS;
 
 /// How much an account may have.
 pub(super) fn of_account(settings: &Settings) -> PubsubUsage {

@@ -8,30 +8,16 @@ use whoelse_stream::token::token;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Condition, StanzaError, ns};
 
-use super::change::{Found, Nodes, Stop, change};
-use super::config::Config;
+use super::change::{Nodes, Stop, change};
 use super::events::{self, What};
 use super::form;
+use super::found::{Found, found};
 use super::owner::Visitor;
 use super::refusal::unsupported;
 use super::standing::Standing;
-use crate::readable;
 
 /// The rows of a node that is made, configured or left: its own, and notes of what is left of it.
 const ROWS: u64 = 5;
-
-/// Finds the configuration of a node that somebody wants to change.
-pub(super) async fn present(cx: &Cx, visitor: &Visitor, name: &str) -> Result<Config, StanzaError> {
-    found(cx, visitor, name).await.map(|found| found.config)
-}
-
-/// Finds a node that somebody asks about.
-pub(super) async fn found(cx: &Cx, visitor: &Visitor, name: &str) -> Result<Found, StanzaError> {
-    let owner = &visitor.owner;
-    let found = cx.node.store.pubsub_node(owner.id(), name).await;
-    let found = readable(&cx.node, "node_unreadable", Some(owner.address()), found)?;
-    found.map(Found::of).ok_or_else(|| visitor.not_found())
-}
 
 /// Answers 8.1. A node without a name gets one.
 pub(super) async fn create(
@@ -87,10 +73,8 @@ pub(super) async fn configure(
     name: String,
     form: Option<Values>,
 ) -> Answer {
-    let config = present(&cx, &visitor, &name).await?;
-    if config.notify_config {
-        events::turn(&cx, &visitor, &config, 0).await;
-    }
+    let found = found(&cx, &visitor, &name).await?;
+    events::turn(&cx, &visitor, (Some(&found), &found.config), 0).await?;
     let owner = visitor.owner.clone();
     let configured = change(&cx.node, &owner, ROWS + PIECE, move |nodes| {
         Box::pin(async move { nodes.configure(&visitor, &name, form).await })
@@ -108,8 +92,8 @@ pub(super) async fn delete(
     name: String,
     redirect: Option<String>,
 ) -> Answer {
-    let config = present(&cx, &visitor, &name).await?;
-    events::turn(&cx, &visitor, &config, 0).await;
+    let found = found(&cx, &visitor, &name).await?;
+    events::turn(&cx, &visitor, (Some(&found), &found.config), 0).await?;
     let owner = visitor.owner.clone();
     let deleted = change(&cx.node, &owner, ROWS, move |nodes| {
         Box::pin(async move { nodes.delete(&visitor, &name, redirect).await })
@@ -121,8 +105,8 @@ pub(super) async fn delete(
 
 /// Answers 8.5.
 pub(super) async fn purge(cx: Cx, visitor: Visitor, name: String) -> Answer {
-    let config = present(&cx, &visitor, &name).await?;
-    events::turn(&cx, &visitor, &config, 0).await;
+    let found = found(&cx, &visitor, &name).await?;
+    events::turn(&cx, &visitor, (Some(&found), &found.config), 0).await?;
     let owner = visitor.owner.clone();
     let purged = change(&cx.node, &owner, ROWS, move |nodes| {
         Box::pin(async move { nodes.purge(&visitor, &name).await })

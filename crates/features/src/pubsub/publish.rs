@@ -7,9 +7,10 @@ use whoelse_stream::token::token;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Condition, StanzaError, ns};
 
-use super::change::{Found, Nodes, Stop, change};
+use super::change::{Nodes, Stop, change};
 use super::config::{Config, MaxItems, WhenFull};
 use super::events::{self, Item, What};
+use super::found::{Found, present};
 use super::limits::Limits;
 use super::owner::Visitor;
 use super::refusal::{bad, because, node_full};
@@ -17,11 +18,19 @@ use super::request::{Draft, Publication};
 
 /// Answers a request to publish.
 pub(super) async fn publish(cx: Cx, visitor: Visitor, publication: Publication) -> Answer {
-    let config = present(&cx, &visitor, &publication).await?;
-    let bytes = publication.item.as_ref().map_or(0, |item| item.payload.len());
-    events::turn(&cx, &visitor, &config, bytes).await;
+    let (owner, bytes) = (visitor.owner.clone(), publication.item.as_ref());
+    let bytes = bytes.map_or(0, |item| item.payload.len());
+    let found = present(&cx, &visitor, &publication.node).await?;
+    match &found {
+        Some(found) => events::turn(&cx, &visitor, (Some(found), &found.config), bytes).await?,
+        None => {
+            let config = begun(&visitor, &publication);
+            let config = config.unwrap_or_else(|_| owner.begins(&publication.node));
+            events::turn(&cx, &visitor, (None, &config), bytes).await?;
+        }
+    }
     let name = publication.node.clone();
-    let (at, owner) = (cx.now.0, visitor.owner.clone());
+    let at = cx.now.0;
     let id = change(&cx.node, &owner, ROWS, move |nodes| {
         Box::pin(async move { nodes.publish(&visitor, publication, at).await })
     });
@@ -34,21 +43,6 @@ pub(super) async fn publish(cx: Cx, visitor: Visitor, publication: Publication) 
 
 /// The node, an item, and those that give way to it.
 const ROWS: u64 = PIECE + 3;
-
-/// The configuration that the node probably has when the item is published.
-async fn present(
-    cx: &Cx,
-    visitor: &Visitor,
-    publication: &Publication,
-) -> Result<Config, StanzaError> {
-    let owner = &visitor.owner;
-    let found = cx.node.store.pubsub_node(owner.id(), &publication.node).await;
-    let found = crate::readable(&cx.node, "node_unreadable", Some(owner.address()), found)?;
-    Ok(match found {
-        Some(row) => Found::of(row).config,
-        None => begun(visitor, publication).unwrap_or_else(|_| owner.begins(&publication.node)),
-    })
-}
 
 /// 7.1.4, 7.1.5: the configuration with which a node begins by this publication.
 fn begun(visitor: &Visitor, publication: &Publication) -> Result<Config, StanzaError> {
@@ -146,7 +140,8 @@ impl Nodes<'_> {
     /// follow: everybody waits for one.
     pub async fn trim(&mut self, found: &Found) -> Result<(), Stop> {
         if let MaxItems::Number(number) = found.config.max_items {
-            let keep = u64::from(number).max((found.row.items + 1).saturating_sub(PIECE));
+            let most = self.server.settings().of::<Limits>().pubsub_items;
+            let keep = most.min(number.into()).max((found.row.items + 1).saturating_sub(PIECE));
             self.tx.retract_oldest_pubsub_items(found.row.id, keep).await?;
         }
         Ok(())

@@ -87,12 +87,10 @@ impl Request {
     /// Reads a request with this `<pubsub/>`.
     pub fn read(verb: Verb, stanza: &Stanza, pubsub: &Child) -> Result<Request, StanzaError> {
         let inside = Inside { stanza, of: pubsub.ns(), children: stanza.grandchildren(pubsub) };
-        let [first, ..] = inside.children.as_slice() else {
+        let own = |child: &&Child| child.ns() == inside.of;
+        let Some(first) = inside.children.iter().find(own) else {
             return Err(malformed("there is nothing in the request"));
         };
-        if first.ns() != inside.of {
-            return Err(malformed("what stands first in the request is unknown"));
-        }
         match (verb, inside.of == ns::PUBSUB_OWNER, first.name()) {
             (Verb::Get, false, "subscriptions") => {
                 Ok(Request::Subscriptions(inside.optional_node(first)?))
@@ -187,9 +185,9 @@ impl Inside<'_> {
         self.optional_node(child)?.ok_or_else(|| bad("nodeid-required"))
     }
 
-    /// A sibling of this name, after the first child.
+    /// The element of this name beside the one that says what is wanted.
     fn beside(&self, name: &str) -> Option<&Child> {
-        self.children.iter().skip(1).find(|child| child.is(name, self.of))
+        self.children.iter().find(|child| child.is(name, self.of))
     }
 
     /// The form inside an element, if there is one.

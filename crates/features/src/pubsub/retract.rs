@@ -4,6 +4,7 @@ use whoelse_core::kit::{Answer, Cx, Reply};
 
 use super::change::{Nodes, Stop, change};
 use super::events::{self, What};
+use super::found::found;
 use super::owner::Visitor;
 use super::refusal::unsupported;
 
@@ -17,8 +18,8 @@ pub(crate) struct Retraction {
 
 /// Answers a request to retract.
 pub(super) async fn retract(cx: Cx, visitor: Visitor, retraction: Retraction) -> Answer {
-    let config = super::nodes::present(&cx, &visitor, &retraction.node).await?;
-    events::turn(&cx, &visitor, &config, 0).await;
+    let found = found(&cx, &visitor, &retraction.node).await?;
+    events::turn(&cx, &visitor, (Some(&found), &found.config), 0).await?;
     let owner = visitor.owner.clone();
     let retracted = change(&cx.node, &owner, 2, move |nodes| {
         Box::pin(async move { nodes.retract(&visitor, retraction).await })

@@ -8,10 +8,9 @@ use whoelse_xmpp::payload::xmpp_parsers::rsm::SetQuery;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Condition, StanzaError, ns};
 
-use super::change::Found;
 use super::config::MaxItems;
 use super::events::Item;
-use super::nodes::found;
+use super::found::{Found, found};
 use super::owner::Visitor;
 use super::refusal::unsupported;
 use super::request::Which;

@@ -1,28 +1,14 @@
-//! The service `pubsub.DOMAIN`: nodes that are nobody's account's (docs/design/services.md).
+//! What is peculiar to the nodes of the service `pubsub.DOMAIN`, which are nobody's account's: who makes
+//! them, who owns all of them, and how many there may be.
 
 use whoelse_core::Node;
-use whoelse_core::kit::Service;
-use whoelse_core::kit::service::Identity;
 use whoelse_core::settings;
-use whoelse_core::settings::{Choice, Label, Settings, choice, count, label, size};
+use whoelse_core::settings::{Choice, Label, Setting, Settings, choice, count, label, size};
 use whoelse_store::PubsubUsage;
 use whoelse_xmpp::BareJid;
 
-use super::{authorization, discovery};
-
 /// The key of the service.
 pub(super) const KEY: &str = "pubsub";
-
-/// The service.
-pub(super) static SERVICE: Service = Service {
-    key: KEY,
-    label: |settings| settings.of::<Nodes>().label.clone(),
-    identity: Identity { category: "pubsub", type_: "service", name: "Nodes" },
-    features: |_| discovery::OF_SERVICE.to_vec(),
-    info: Some(|cx, query| Box::pin(discovery::info(cx, query))),
-    items: Some(|cx, query| Box::pin(discovery::items(cx, query))),
-    take: Some(authorization::take),
-};
 
 /// Who may make nodes at the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +27,7 @@ impl Choice for Creators {
 settings! {
     /// Nodes that are nobody's account's, at an address of their own: news, feeds, what programs tell
     /// each other.
-    pub(super) struct Nodes in "pubsub" {
+    struct Nodes in "pubsub" {
         /// What the address of the service has before the domain.
         label: Label = Label::fixed("pubsub"), label().at_start();
         /// Who may make nodes there: "administrators", or "everyone".
@@ -52,6 +38,14 @@ settings! {
         /// Bytes of all items of the service: a hundred people who use up what one may keep.
         bytes: u64 = 1 << 30, size();
     }
+}
+
+/// The settings.
+pub(super) const SETTINGS: &[Setting] = Nodes::SETTINGS;
+
+/// What the address of the service has before the domain.
+pub(super) fn label_of(settings: &Settings) -> Label {
+    settings.of::<Nodes>().label.clone()
 }
 
 /// How much the service may have. Each of its nodes has a bound for its items.

@@ -6,7 +6,7 @@ use whoelse_store::PubsubSubscription;
 use whoelse_xmpp::{BareJid, StanzaError};
 
 use super::access::{Affiliation, Asker, Subscription};
-use super::change::Found;
+use super::found::Found;
 use super::owner::Visitor;
 use crate::readable;
 

@@ -7,11 +7,11 @@ use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Condition, ErrorType, Jid, StanzaError, ns};
 
 use super::access::Subscription;
-use super::change::{Found, Nodes, Stop, change};
+use super::change::{Nodes, Stop, change};
 use super::config::SendLast;
 use super::events::{last_item, of_subscription};
-use super::limits::{Limits, MOST_ENTRIES};
-use super::nodes::found;
+use super::found::{Found, found};
+use super::limits::{Limits, MOST_ENTRIES, MOST_OF_ONE};
 use super::owner::Visitor;
 use super::refusal::{bad, because, forbidden, not_subscribed, unsupported};
 use super::standing::Standing;
@@ -153,11 +153,8 @@ impl Nodes<'_> {
         if asker.subscription == state {
             return Ok(state);
         }
-        let many = self.tx.pubsub_subscriptions(found.row.id).await?.len();
-        let most = self.server.settings().of::<Limits>().pubsub_subscriptions;
-        if asker.subscription == Subscription::None && many >= most {
-            let too_many = because(Condition::PolicyViolation, "too-many-subscriptions");
-            return Err(too_many.with_type(ErrorType::Wait).into());
+        if asker.subscription == Subscription::None {
+            self.has_room_for(&found, who).await?;
         }
         self.set_subscription(&found, who, state).await?;
         match state {
@@ -167,6 +164,20 @@ impl Nodes<'_> {
             }
         }
         Ok(state)
+    }
+
+    /// 6.1.3.9: whether somebody may subscribe, as many as there are, of them and of all.
+    async fn has_room_for(&mut self, found: &Found, who: &Jid) -> Result<(), Stop> {
+        let rows = self.tx.pubsub_subscriptions(found.row.id).await?;
+        let bare = self.server.key_of(who.bare());
+        let is_theirs = |key: &str| key.split('/').next() == Some(bare.as_str());
+        let own = rows.iter().filter(|row| is_theirs(&row.who)).count();
+        let most = self.server.settings().of::<Limits>().pubsub_subscriptions;
+        if rows.len() < most && own < MOST_OF_ONE {
+            return Ok(());
+        }
+        let too_many = because(Condition::PolicyViolation, "too-many-subscriptions");
+        Err(too_many.with_type(ErrorType::Wait).into())
     }
 
     /// Sets the state of a subscription.
