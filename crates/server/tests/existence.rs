@@ -51,6 +51,12 @@ async fn world() -> (World, Alice, Vec<Client>) {
                          <item jid='alice@localhost'/></block></iq>";
             answers(&mut other, block, "").await;
         }
+        // What is there for those who see them, and what is open, but not to whom they have blocked.
+        for (node, access) in [("n", "presence"), ("o", "open")] {
+            if node == "n" || name != "online" {
+                publish(&mut other, node, access).await;
+            }
+        }
         others.push(other);
     }
     let full = full(&world, &mut others[0]).await;
@@ -58,6 +64,17 @@ async fn world() -> (World, Alice, Vec<Client>) {
     // What she heard of all that.
     alice.hears("", "").await;
     (world, alice, others)
+}
+
+async fn publish(client: &mut Client, node: &str, access: &str) {
+    let publish = format!(
+        "<iq type='set' id='publish'><pubsub xmlns='http://jabber.org/protocol/pubsub'>\
+         <publish node='{node}'><item id='i'><x xmlns='urn:x'/></item></publish><publish-options>\
+         <x xmlns='jabber:x:data' type='submit'><field var='pubsub#access_model'>\
+         <value>{access}</value></field></x></publish-options></pubsub></iq>"
+    );
+    let heard = answers(client, &publish, "no name of theirs").await;
+    assert!(heard.iter().any(|line| line.contains("pubsub")), "{heard:?}");
 }
 
 /// The device of alice that asks, and another one, which gets copies of what she says.
@@ -183,7 +200,9 @@ async fn no_request_tells_an_account_that_is_not_seen_from_nobody() {
     for (ns, name, verb) in requests {
         let verb = if verb == Verb::Get { "get" } else { "set" };
         // As it is, with a node, and as nobody writes it.
-        for inside in ["/>", " node='n'/>", "><x xmlns='urn:x' y='z'>text</x></NAME>"] {
+        let mut insides = ["/>", " node='n'/>", "><x xmlns='urn:x' y='z'>text</x></NAME>"].to_vec();
+        insides.extend(AT_NODES.iter().filter(|_| ns.starts_with(PUBSUB)));
+        for inside in insides {
             let inside = inside.replace("NAME", name);
             let heard = all_alike(&mut alice, &others, &NAMES, |to| {
                 format!("<iq type='{verb}' id='1' to='{to}'><{name} xmlns='{ns}'{inside}</iq>")
@@ -194,6 +213,7 @@ async fn no_request_tells_an_account_that_is_not_seen_from_nobody() {
                     ("http://jabber.org/protocol/disco#items", "get") => continue,
                     ("jabber:iq:roster" | "jabber:iq:private", _) => continue,
                     ("jabber:iq:last", "get") => continue,
+                    (PUBSUB | PUBSUB_OWNER, _) if at_nodes(line) => continue,
                     _ => "ServiceUnavailable",
                 };
                 assert!(line.contains(expected), "{ns} {verb}: {line}");
@@ -201,6 +221,39 @@ async fn no_request_tells_an_account_that_is_not_seen_from_nobody() {
         }
     }
     world.server.shutdown().await;
+}
+
+const PUBSUB: &str = "http://jabber.org/protocol/pubsub";
+const PUBSUB_OWNER: &str = "http://jabber.org/protocol/pubsub#owner";
+
+/// What is asked at a node that some of them have, at one that is open, and at one that nobody has.
+const AT_NODES: [&str; 20] = [
+    "><items node='n'/></NAME>",
+    "><items node='o'/></NAME>",
+    "><items node='none'/></NAME>",
+    "><items node='o'><item id='i'/></items></NAME>",
+    "><subscribe node='n' jid='alice@localhost'/></NAME>",
+    "><subscribe node='o' jid='alice@localhost'/></NAME>",
+    "><subscribe node='none' jid='alice@localhost'/></NAME>",
+    "><unsubscribe node='o' jid='alice@localhost'/></NAME>",
+    "><subscriptions node='o'/></NAME>",
+    "><subscriptions/></NAME>",
+    "><affiliations node='n'/></NAME>",
+    "><affiliations/></NAME>",
+    "><publish node='n'><item id='i'><x xmlns='urn:x'/></item></publish></NAME>",
+    "><publish node='o'><item id='i'><x xmlns='urn:x'/></item></publish></NAME>",
+    "><retract node='o'><item id='i'/></retract></NAME>",
+    "><create node='n'/></NAME>",
+    "><configure node='o'/></NAME>",
+    "><delete node='n'/></NAME>",
+    "><purge node='none'/></NAME>",
+    "><default/></NAME>",
+];
+
+/// Whether a line is what strangers hear at nodes, or that there is no such request.
+fn at_nodes(line: &str) -> bool {
+    let refusals = ["NotAuthorized", "BadRequest", "FeatureNotImplemented"];
+    refusals.iter().any(|refusal| line.contains(refusal))
 }
 
 /// The types of a kind of stanza, none and one that nobody knows included; what changes who sees
