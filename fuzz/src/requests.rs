@@ -34,6 +34,22 @@ const PAYLOADS: &[&str] = &[
     "<session xmlns='urn:ietf:params:xml:ns:xmpp-session'/>",
     "<vCard xmlns='vcard-temp'/>",
     "<query xmlns='jabber:iq:private'><x xmlns='u'/></query>",
+    "<pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='n'><item id='i'><e xmlns='urn:e'>x</e></item></publish><publish-options><x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE' type='hidden'><value>http://jabber.org/protocol/pubsub#publish-options</value></field><field var='pubsub#max_items'><value>max</value></field><field var='pubsub#access_model'><value>open</value></field></x></publish-options></pubsub>",
+    "<pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='n'><item><e xmlns='urn:e'/></item></publish></pubsub>",
+    "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='n' max_items='2'><item id='i'/></items></pubsub>",
+    "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='n'/><set xmlns='http://jabber.org/protocol/rsm'><max>2</max><after>i</after></set></pubsub>",
+    "<pubsub xmlns='http://jabber.org/protocol/pubsub'><retract node='n' notify='true'><item id='i'/></retract></pubsub>",
+    "<pubsub xmlns='http://jabber.org/protocol/pubsub'><create node='n'/><configure><x xmlns='jabber:x:data' type='submit'><field var='pubsub#title'><value>t</value></field></x></configure></pubsub>",
+    "<pubsub xmlns='http://jabber.org/protocol/pubsub'><subscribe node='n' jid='alice@localhost'/></pubsub>",
+    "<pubsub xmlns='http://jabber.org/protocol/pubsub'><unsubscribe node='n' jid='alice@localhost'/></pubsub>",
+    "<pubsub xmlns='http://jabber.org/protocol/pubsub'><subscriptions/></pubsub>",
+    "<pubsub xmlns='http://jabber.org/protocol/pubsub'><affiliations node='n'/></pubsub>",
+    "<pubsub xmlns='http://jabber.org/protocol/pubsub#owner'><configure node='n'><x xmlns='jabber:x:data' type='submit'><field var='pubsub#max_items'><value>3</value></field><field var='pubsub#roster_groups_allowed'><value>a</value><value>b</value></field></x></configure></pubsub>",
+    "<pubsub xmlns='http://jabber.org/protocol/pubsub#owner'><default/></pubsub>",
+    "<pubsub xmlns='http://jabber.org/protocol/pubsub#owner'><purge node='n'/></pubsub>",
+    "<pubsub xmlns='http://jabber.org/protocol/pubsub#owner'><delete node='n'><redirect uri='xmpp:x'/></delete></pubsub>",
+    "<pubsub xmlns='http://jabber.org/protocol/pubsub#owner'><affiliations node='n'><affiliation jid='bob@localhost' affiliation='publisher'/></affiliations></pubsub>",
+    "<pubsub xmlns='http://jabber.org/protocol/pubsub#owner'><subscriptions node='n'><subscription jid='alice@localhost' subscription='none'/></subscriptions></pubsub>",
     "<x xmlns='urn:nobody'/>",
 ];
 
@@ -49,6 +65,7 @@ pub fn any(data: &[u8]) {
         " to='nobody@localhost'",
         " to='bob@elsewhere.example'",
         " to='localhost/x'",
+        " to='pubsub.localhost'",
     ]);
     let payload = mutated(&mut choices, PAYLOADS);
     let request = format!("<iq type='{type_}' id='r'{to}>{payload}</iq>");

@@ -16,6 +16,7 @@ const OWN: usize = 4 << 10;
 #[derive(Clone, Copy)]
 enum Way {
     PrivateStorage,
+    Publication,
     Message,
     Presence,
     Request,
@@ -31,6 +32,10 @@ impl Way {
             Way::PrivateStorage => {
                 let query = ns::PRIVATE_STORAGE;
                 format!("<iq type='set' id='r'><query xmlns='{query}'>{elements}</query></iq>")
+            }
+            Way::Publication => {
+                let item = format!("<publish node='n'><item id='i'>{elements}</item></publish>");
+                format!("<iq type='set' id='r'><pubsub xmlns='{}'>{item}</pubsub></iq>", ns::PUBSUB)
             }
             Way::Message => {
                 format!("<message to='{own}' type='chat'><body>x</body>{elements}</message>")
@@ -57,6 +62,13 @@ impl Way {
                 let (query, first) = (ns::PRIVATE_STORAGE, first_of(elements));
                 format!("<iq type='get' id='a'><query xmlns='{query}'>{first}</query></iq>")
             }
+            Way::Publication => {
+                let items = "<items node='n'/>";
+                format!(
+                    "<iq type='get' id='a'><pubsub xmlns='{}'>{items}</pubsub></iq>",
+                    ns::PUBSUB
+                )
+            }
             Way::Message => "<iq type='set' id='a'><query xmlns='urn:xmpp:mam:2'>\
                  <set xmlns='http://jabber.org/protocol/rsm'><max>1</max><before/></set>\
                  </query></iq>"
@@ -75,6 +87,8 @@ pub fn hostile(data: &[u8]) {
     let way = choices.pick(&[
         Way::PrivateStorage,
         Way::PrivateStorage,
+        Way::Publication,
+        Way::Publication,
         Way::Message,
         Way::Presence,
         Way::Request,
