@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use arc_swap::{ArcSwap, Guard as Look};
 use compact_str::CompactString;
 use parking_lot::Mutex;
-use whoelse_store::{AccountRow, Domain, RepeatKey, Store};
+use whoelse_store::{AccountRow, Domain, RepeatKey, Store, Tx};
 use whoelse_xmpp::{BareJid, Condition, Jid, JidError, StanzaError, StreamError};
 
 use crate::account::Account;
@@ -345,6 +345,16 @@ impl Node {
         let served = self.served.load();
         let name = jid.local().filter(|_| jid.domain() == served.name)?;
         Some((served.domain.id, name))
+    }
+
+    /// Returns the number of the account of an address, as a transaction sees it.
+    pub async fn account_number(
+        &self,
+        tx: &mut Tx,
+        jid: &BareJid,
+    ) -> Result<Option<i64>, whoelse_store::Error> {
+        let Some((domain, name)) = self.stored_at(jid) else { return Ok(None) };
+        Ok(tx.find_account(domain, name).await?.map(|account| account.id))
     }
 
     /// Reads the row of an account from the store.

@@ -122,6 +122,7 @@ impl<'a> Nodes<'a> {
         };
         self.grows = true;
         if !by.is_oneself() {
+            self.account_of(by).await?;
             let (who, owner) = (self.server.key_of(by.from.bare()), Affiliation::Owner.number());
             self.has_room_for_node_of(&who).await?;
             self.tx.set_pubsub_affiliation(id, &who, Some(owner)).await?;
@@ -152,16 +153,18 @@ impl<'a> Nodes<'a> {
         self.grows = true;
     }
 
-    /// The number of the account that asks; 0: it is of none here. An account that has gone meanwhile
-    /// is told what strangers are.
+    /// The number of the account that asks; 0: it is of none here. One that has gone meanwhile is told
+    /// what strangers are: its name is forgotten in all lists already, and must not come into one.
     pub async fn account_of(&mut self, by: &Visitor) -> Result<i64, Stop> {
         if by.is_oneself() {
             return Ok(self.owner.id());
         }
         let address = by.from.to_bare();
-        let Some((domain, name)) = self.server.stored_at(&address) else { return Ok(0) };
-        let account = self.tx.find_account(domain, name).await?;
-        Ok(account.ok_or_else(|| by.not_found())?.id)
+        if self.server.stored_at(&address).is_none() {
+            return Ok(0);
+        }
+        let account = self.server.account_number(self.tx, &address).await?;
+        Ok(account.ok_or_else(|| by.not_found())?)
     }
 
     /// What somebody is at a node.

@@ -156,6 +156,7 @@ impl Nodes<'_> {
         if asker.subscription == Subscription::None {
             self.has_room_for(&found, who).await?;
         }
+        self.account_of(by).await?;
         self.set_subscription(&found, who, state).await?;
         match state {
             Subscription::Pending => self.ask_owners(&found, who).await?,
