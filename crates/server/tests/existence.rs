@@ -88,7 +88,8 @@ impl Alice {
     async fn hears(&mut self, said: &str, name: &str) -> Vec<String> {
         let mut heard = answers(&mut self.asks, said, name).await;
         let copies = answers(&mut self.other, "", name).await;
-        // What is not acknowledged would leave no room for more copies.
+        // What is not acknowledged would leave no room for more answers and copies.
+        self.asks.acknowledge().await;
         self.other.acknowledge().await;
         heard.extend(copies.iter().map(|copy| format!("copy: {copy}")));
         heard

@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(read("", "submit", &bob), Some(Some(("bob@x".to_owned(), true))));
         let denied = read("", "submit", &fields("bob@x", "0"));
         assert_eq!(denied, Some(Some(("bob@x".to_owned(), false))));
-        assert_eq!(read("", "cancel", ""), None);
+        assert_eq!(read("", "cancel", ""), Some(None));
         assert_eq!(read("", "submit", &fields("@", "1")), Some(None));
         assert_eq!(read("", "submit", ""), Some(None));
         assert_eq!(read("", "form", &bob), None);

@@ -243,3 +243,113 @@ impl<'a> Nodes<'a> {
         Err(no_room(over).into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use whoelse_core::account::Account;
+    use whoelse_core::kit::command::Values;
+    use whoelse_core::settings::Settings;
+    use whoelse_core::{Clock, Time};
+    use whoelse_store::{Location, PubsubPage, Store};
+
+    use super::super::refusal::precondition_not_met;
+    use super::super::request::{Draft, Publication};
+
+    async fn alice() -> (Arc<Node>, Arc<Account>) {
+        let store = Store::open(&Location::Memory).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        let domain = tx.ensure_domain("localhost").await.unwrap();
+        tx.create_account(domain, "alice", &[], 1).await.unwrap().unwrap();
+        tx.commit().await.unwrap();
+        let (settings, clock) = (Settings::default(), Clock::manual(Time(1_767_225_600_000_000)));
+        let server =
+            Node::start(settings, clock, store, crate::ALL, Some("localhost")).await.unwrap();
+        let alice = BareJid::parse("alice@localhost").unwrap();
+        let alice = server.account(&alice).await.unwrap().unwrap();
+        (server, alice)
+    }
+
+    fn publication(node: &str, text: &str, access: &str) -> Publication {
+        let payload = format!("<e xmlns='urn:e'>{text}</e>").into_bytes();
+        Publication {
+            node: node.to_owned(),
+            item: Some(Draft { id: Some("i".to_owned()), payload }),
+            options: Some(Values(vec![(
+                "pubsub#access_model".to_owned(),
+                vec![access.to_owned()],
+            )])),
+        }
+    }
+
+    /// Publishes all of these, or none.
+    async fn publish(
+        server: &Arc<Node>,
+        alice: &Arc<Account>,
+        all: Vec<Publication>,
+    ) -> Result<(), StanzaError> {
+        let owner = Owner::Account(alice.clone());
+        let by = Visitor::seeing(owner.clone(), alice.jid().clone().into());
+        change(server, &owner, 10, move |nodes| {
+            Box::pin(async move {
+                for publication in all {
+                    nodes.publish(&by, publication, 1).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// What is in a node.
+    async fn texts(server: &Node, alice: &Account, name: &str) -> Option<Vec<String>> {
+        let node = server.store.pubsub_node(alice.id, name).await.unwrap()?;
+        let page = PubsubPage { most: 10, ..PubsubPage::default() };
+        let items = server.store.pubsub_page(node.id, &page).await.unwrap();
+        let text = |payload: Vec<u8>| {
+            String::from_utf8(payload)
+                .unwrap()
+                .trim_end_matches("</e>")
+                .rsplit('>')
+                .next()
+                .unwrap()
+                .to_owned()
+        };
+        Some(items.into_iter().map(|item| text(item.payload)).collect())
+    }
+
+    #[tokio::test]
+    async fn two_who_make_a_node_at_the_same_moment_both_succeed() {
+        let (server, alice) = alice().await;
+
+        let (one, other) = tokio::join!(
+            publish(&server, &alice, vec![publication("n", "one", "open")]),
+            publish(&server, &alice, vec![publication("n", "other", "open")]),
+        );
+
+        assert_eq!((one, other), (Ok(()), Ok(())));
+        assert_eq!(texts(&server, &alice, "n").await.unwrap(), ["other"]);
+    }
+
+    #[tokio::test]
+    async fn a_step_that_is_refused_undoes_those_before_it() {
+        let (server, alice) = alice().await;
+        publish(&server, &alice, vec![publication("n", "before", "open")]).await.unwrap();
+
+        let steps = vec![
+            publication("n", "after", "open"),
+            publication("m", "new", "open"),
+            publication("n", "refused", "whitelist"),
+        ];
+        let refused = publish(&server, &alice, steps).await;
+
+        assert_eq!(refused, Err(precondition_not_met()));
+        assert_eq!(texts(&server, &alice, "n").await.unwrap(), ["before"]);
+        assert_eq!(texts(&server, &alice, "m").await, None);
+        let all = vec![publication("n", "after", "open"), publication("m", "new", "open")];
+        publish(&server, &alice, all).await.unwrap();
+        assert_eq!(texts(&server, &alice, "n").await.unwrap(), ["after"]);
+        assert_eq!(texts(&server, &alice, "m").await.unwrap(), ["new"]);
+    }
+}
