@@ -96,7 +96,7 @@ impl Tx {
         let id = sequences::next(conn, sequences::ACCOUNT).await?;
         let query = sqlx::query(INSERT).bind(id).bind(domain).bind(localpart).bind(now);
         query.execute(&mut *conn).await?;
-        archives::make(conn, id).await?;
+        archives::make(conn, archives::Owner::Account(id)).await?;
         removed_names::forget(conn, domain, localpart).await?;
         self.set_credentials(id, verifiers).await?;
         Ok(Some(id))

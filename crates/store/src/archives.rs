@@ -16,9 +16,9 @@ use crate::peers::Peers;
 use crate::rows::ManyRows;
 use crate::{Result, Store, Tx, sequences};
 
-const INSERT: &str =
-    "INSERT INTO archives (id, account, highest, confirmed, bytes) VALUES ($1, $2, 0, 0, 0)";
+const INSERT: &str = "INSERT INTO archives (id, account, room, highest, confirmed, bytes) VALUES ($1, $2, $3, 0, 0, 0)";
 const OF_ACCOUNT: &str = "SELECT id FROM archives WHERE account = $1";
+const OF_ROOM: &str = "SELECT id FROM archives WHERE room = $1";
 const CURSOR: &str = "SELECT confirmed FROM archives WHERE id = $1";
 const SHRINK: &str = "UPDATE archives SET bytes = bytes - $2 WHERE id = $1";
 
@@ -37,7 +37,7 @@ const RAISE_TO_CURSOR: &str = "UPDATE archives SET highest = confirmed WHERE hig
 /// Goes on 2^32 numbers later.
 const LEAP: &str = "UPDATE archives SET highest = highest + 4294967296";
 
-pub(crate) const STATEMENTS: &[&str] = &[INSERT, OF_ACCOUNT, CURSOR, SHRINK, KEEP_HIGHEST];
+pub(crate) const STATEMENTS: &[&str] = &[INSERT, OF_ACCOUNT, OF_ROOM, CURSOR, SHRINK, KEEP_HIGHEST];
 /// A restore runs these, and nothing else: they read every archive.
 pub(crate) const OF_A_RESTORE: &[&str] = &[RAISE, RAISE_TO_CURSOR, LEAP];
 
@@ -193,11 +193,30 @@ impl Tx {
     }
 }
 
-/// Makes the archive of a new account; returns its number.
-pub(crate) async fn make(conn: &mut AnyConnection, account: i64) -> Result<i64> {
+/// Whose an archive is, by its number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Owner {
+    /// An account's.
+    Account(i64),
+    /// A room's.
+    Room(i64),
+}
+
+/// Makes the archive of somebody new; returns its number.
+pub(crate) async fn make(conn: &mut AnyConnection, owner: Owner) -> Result<i64> {
     let id = sequences::next(conn, sequences::ARCHIVE).await?;
-    sqlx::query(INSERT).bind(id).bind(account).execute(conn).await?;
+    let (account, room) = match owner {
+        Owner::Account(account) => (Some(account), None),
+        Owner::Room(room) => (None, Some(room)),
+    };
+    sqlx::query(INSERT).bind(id).bind(account).bind(room).execute(conn).await?;
     Ok(id)
+}
+
+/// Returns the number of a room's archive, if it has one.
+pub(crate) async fn of_room(conn: &mut AnyConnection, room: i64) -> Result<Option<i64>> {
+    let row = sqlx::query(OF_ROOM).bind(room).fetch_optional(conn).await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
 /// Returns the number of an account's archive, if it has one.

@@ -3,7 +3,7 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use crate::{Error, Result, Store, Tx, blocks, pubsub, roster, sequences};
+use crate::{Error, Result, Store, Tx, blocks, pubsub, rooms, roster, sequences};
 
 const LIST: &str = "SELECT id, name FROM domains ORDER BY id";
 const FIND: &str = "SELECT id FROM domains WHERE name = $1";
@@ -59,7 +59,7 @@ impl Tx {
     }
 
     /// Renames an own domain; everything stored under it stays. Blocks, contacts and who is listed at
-    /// nodes under the new name, who were strangers so far, now refer to accounts of that domain.
+    /// nodes and in rooms under the new name, who were strangers so far, now refer to accounts of that domain.
     ///
     /// Stanzas in the log keep the addresses with which they were written. A [`LoggedMessage`] has
     /// the keys of both sides beside the bytes; whoever shows it writes `from` and `to` anew from
@@ -113,7 +113,8 @@ fn read_former(kept: Option<Vec<u8>>) -> Vec<Domain> {
 async fn adopt(conn: &mut AnyConnection, domain: &Domain) -> Result<()> {
     blocks::adopt(conn, domain).await?;
     roster::adopt(conn, domain).await?;
-    pubsub::adopt(conn, domain).await
+    pubsub::adopt(conn, domain).await?;
+    rooms::adopt(conn, domain).await
 }
 
 pub(crate) async fn domains(conn: &mut AnyConnection) -> Result<Vec<Domain>> {

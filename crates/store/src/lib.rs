@@ -49,6 +49,7 @@ mod readers;
 mod removals;
 mod removed_names;
 mod repeats;
+mod rooms;
 mod roster;
 mod rows;
 mod schema;
@@ -93,6 +94,7 @@ pub use quota::Whose;
 pub use readers::HeldReaders;
 pub use removals::Removal;
 pub use repeats::{REPEAT_WINDOW, Repeat, RepeatKey};
+pub use rooms::{RoomAffiliation, RoomConfig, RoomPage, RoomRow, RoomSubject};
 pub use roster::{Holder, RosterRow, RosterVersion};
 pub use seen::GoneAccount;
 pub use throttle::{THROTTLE_MEMORY, Throttle};
@@ -139,6 +141,7 @@ pub fn statements() -> Vec<String> {
     ]
     .into_iter()
     .chain(pubsub::STATEMENTS)
+    .chain(rooms::STATEMENTS)
     .flatten()
     .map(|text| (*text).to_owned())
     .chain(over_many_rows(dialect::Dialect::Postgres))
@@ -277,6 +280,8 @@ mod tests {
             "two for each node of an account: limits",
         ),
         ("DELETE FROM pubsub_nodes WHERE owner = $1", "likewise"),
+        ("FROM archives a WHERE a.room = $1", "one: a room has one archive"),
+        ("DELETE FROM archives WHERE room = $1", "likewise"),
         // Nobody is served meanwhile.
         ("UPDATE archives SET highest = ", "a restore"),
     ];

@@ -17,6 +17,8 @@ pub(crate) const DOMAIN: &str = "domain";
 pub(crate) const INTERVAL: &str = "interval";
 /// The last number given to a node of publish-subscribe, or to the items of one.
 pub(crate) const PUBSUB: &str = "pubsub";
+/// The number of the last room made.
+pub(crate) const ROOM: &str = "room";
 /// The time stamp of the message that was stored last.
 pub(crate) const STAMP: &str = "stamp";
 /// When the server was last seen alive, by the wall.
@@ -77,7 +79,12 @@ const IMPOSSIBLE: &str = "SELECT \
         (SELECT COALESCE(MAX(value), 0) FROM numbers WHERE name = 'pubsub') OR contents > \
         (SELECT COALESCE(MAX(value), 0) FROM numbers WHERE name = 'pubsub')) \
     + (SELECT COUNT(*) FROM pubsub_gone WHERE id > \
-        (SELECT COALESCE(MAX(value), 0) FROM numbers WHERE name = 'pubsub'))";
+        (SELECT COALESCE(MAX(value), 0) FROM numbers WHERE name = 'pubsub')) \
+    + (SELECT COUNT(*) FROM rooms WHERE id > \
+        (SELECT COALESCE(MAX(value), 0) FROM numbers WHERE name = 'room')) \
+    + (SELECT COUNT(*) FROM rooms_gone WHERE room > \
+        (SELECT COALESCE(MAX(value), 0) FROM numbers WHERE name = 'room') OR archive > \
+        (SELECT COALESCE(MAX(value), 0) FROM numbers WHERE name = 'archive'))";
 
 pub(crate) const STATEMENTS: &[&str] = &[NEXT, WRITE, READ, WRITE_ONCE, FORGET, IMPOSSIBLE];
 

@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use crate::log_reader::Asked;
 use crate::scratch::Scratch;
 use crate::{
-    Direction, Location, NewMessage, NewPubsubItem, NewRow, RepeatKey, Slot, Store, StoredToken,
-    StoredVerifier, Tx, UserAgent,
+    Direction, Location, NewMessage, NewPubsubItem, NewRow, RepeatKey, RoomAffiliation, Slot,
+    Store, StoredToken, StoredVerifier, Tx, UserAgent,
 };
 
 /// Where the store of a test is: a folder, or with `WHOELSE_TEST_ON=postgres` a schema.
@@ -95,6 +95,8 @@ pub(crate) async fn remove_wholly(tx: &mut Tx, account: i64) -> bool {
     while let Some(removal) = tx.next_removal().await.unwrap() {
         tx.note_holder(removal.account, None).await.unwrap();
         tx.remove_piece(&removal, 100).await.unwrap();
+        let name = format!("{}@#{}", removal.localpart, removal.domain);
+        tx.forget_room_name(&name, 100).await.unwrap();
     }
     while tx.remove_gone_pubsub(100).await.unwrap() == 100 {}
     existed
@@ -131,6 +133,11 @@ pub(crate) fn user_agent(id: &str) -> UserAgent {
 /// Returns an item to be published by Bob.
 pub(crate) fn new_item<'a>(id: &'a str, payload: &'a [u8]) -> NewPubsubItem<'a> {
     NewPubsubItem { id, publisher: "bob@#1", account: 1, at: 5, payload }
+}
+
+/// Returns what somebody is in a room.
+pub(crate) fn in_room(who: &str, affiliation: i64) -> RoomAffiliation {
+    RoomAffiliation { who: who.into(), affiliation, nick: Some("B".into()), since: 5 }
 }
 
 /// Returns a message between two accounts, which are named by a letter and a number and have the

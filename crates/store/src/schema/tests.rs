@@ -130,6 +130,26 @@ async fn what_version_3_held_is_all_there_and_what_was_in_the_journal_is_in_the_
     }
 }
 
+#[tokio::test]
+async fn what_version_4_held_is_all_there_and_archives_can_be_of_rooms() {
+    for (_dir, _scratch, place) in of_version(4).await {
+        let store = Store::open(&place).await.unwrap();
+
+        store.assert_bytes_are_right().await;
+        let bob = store.find_account(1, "bob").await.unwrap().unwrap();
+        let waiting = store.undelivered(bob.archive, 5, 10).await.unwrap();
+        assert_eq!(waiting.iter().map(|row| row.seq).collect::<Vec<_>>(), [6, 7]);
+        let mut tx = store.begin().await.unwrap();
+        let lunch = tx.create_room(1, "lunch", b"", b"").await.unwrap().unwrap();
+        assert_ne!(lunch.archive, bob.archive);
+        assert!(tx.remove_account(1).await.unwrap());
+        assert!(tx.remove_room(lunch.id).await.unwrap());
+        tx.commit().await.unwrap();
+        store.close().await.unwrap();
+        Store::open(&place).await.unwrap();
+    }
+}
+
 /// A killed process leaves of a file what is on the disk at that moment: here, a migration that has
 /// written everything and not committed.
 #[tokio::test]

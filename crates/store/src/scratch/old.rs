@@ -6,11 +6,12 @@ use super::Scratch;
 use crate::{Location, postgres, schema, sqlite, transfer};
 
 /// The data to insert when a database has reached a version, by version.
-const DATA: [&str; 4] = [
+const DATA: [&str; 5] = [
     include_str!("../../migrations/0001.data.sql"),
     include_str!("../../migrations/0002.data.sql"),
     include_str!("../../migrations/0003.data.sql"),
     include_str!("../../migrations/0004.data.sql"),
+    include_str!("../../migrations/0005.data.sql"),
 ];
 
 /// The statements that make a database of a version as it was once released, for SQLite.

@@ -11,18 +11,20 @@ use super::{Source, Table, TransferError, begin_snapshot, fill, tables};
 use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::schema::{self, Refusal};
-use crate::{Domain, domains, journal, pubsub, sequences, sqlite};
+use crate::{Domain, domains, journal, pubsub, rooms, sequences, sqlite};
 
 /// Counts rows that do not fit together, as far as the schema does not see to it: accounts without
 /// an archive; rows without an archive, without a peer or without a body of their length; peers
 /// without a row; bodies whose `holders` is not the number of their rows; and other rows without an
-/// account; and archives that do not say how many bytes their rows have. A removal that is under way stands for the account and the archive that are gone.
+/// account; and archives that do not say how many bytes their rows have. A removal that is under way stands for the account or
+/// room, and the archive, that are gone.
 const MISFITS: &str = "SELECT \
     (SELECT COUNT(*) FROM accounts a WHERE NOT EXISTS \
         (SELECT 1 FROM archives t WHERE t.account = a.id)) \
     + (SELECT COUNT(*) FROM archive_rows r WHERE NOT EXISTS \
         (SELECT 1 FROM archives t WHERE t.id = r.archive) \
-        AND NOT EXISTS (SELECT 1 FROM removals g WHERE g.archive = r.archive)) \
+        AND NOT EXISTS (SELECT 1 FROM removals g WHERE g.archive = r.archive) \
+        AND NOT EXISTS (SELECT 1 FROM rooms_gone g WHERE g.archive = r.archive)) \
     + (SELECT COUNT(*) FROM archive_rows r WHERE NOT EXISTS \
         (SELECT 1 FROM peers p WHERE p.archive = r.archive AND p.id = r.peer)) \
     + (SELECT COUNT(*) FROM peers p WHERE NOT EXISTS \
@@ -131,7 +133,7 @@ async fn load(
         let why = "a server cannot go on from the numbers in it";
         return Err(TransferError::Damaged { path: path.to_owned(), why });
     }
-    for text in [MISFITS, pubsub::MISFITS] {
+    for text in [MISFITS, pubsub::MISFITS, rooms::MISFITS] {
         let misfits: i64 = sqlx::query(text).fetch_one(&mut *conn).await?.try_get(0)?;
         if misfits > 0 {
             let why = "what is in it does not fit together";

@@ -7,7 +7,7 @@ use super::*;
 use crate::Location;
 use crate::scratch::{Scratch, old_backup, old_file};
 use crate::testing::{
-    Dir, account, message, new_item, place, token, user_agent, verifier, with_origin,
+    Dir, account, in_room, message, new_item, place, token, user_agent, verifier, with_origin,
 };
 
 /// Puts something into every table.
@@ -39,6 +39,17 @@ async fn populate(store: &Store) {
     tx.put_pubsub_item(node, new_item("2", b"<happy/>")).await.unwrap();
     tx.set_pubsub_affiliation(node, "mal@far.example", Some(1)).await.unwrap();
     tx.set_pubsub_subscription(node, "bob@#1/desk", Some((1, b"\xff"))).await.unwrap();
+    let lunch = tx.create_room(1, "lunch", b"\0", b"\xff").await.unwrap().unwrap();
+    let subject = crate::RoomSubject { stanza: b"<message/>".to_vec(), by: "B".into(), at: 5 };
+    tx.set_room_subject(lunch.id, &subject).await.unwrap();
+    tx.set_room_affiliation(lunch.id, &in_room("bob@#1", 4)).await.unwrap();
+    let tea = tx.create_room(1, "tea", b"", b"").await.unwrap().unwrap();
+    let said = crate::NewMessage {
+        second: None,
+        ..message(1, ("bob", tea.archive), ("bob", tea.archive))
+    };
+    tx.append(&[said]).await.unwrap();
+    tx.remove_room(tea.id).await.unwrap();
     // This is more than a page of the table.
     let batch: Vec<_> = (1..=250)
         .map(|seq| {
@@ -466,6 +477,7 @@ async fn a_backup_with_numbers_that_no_server_can_go_on_from_is_refused() {
         sequences::ARCHIVE,
         sequences::STAMP,
         sequences::PUBSUB,
+        sequences::ROOM,
     ] {
         broken.extend([(name, i64::MIN), (name, -1), (name, largest), (name, largest / 2)]);
     }
@@ -497,7 +509,9 @@ async fn a_backup_with_numbers_that_no_server_can_go_on_from_is_refused() {
                         Value::Null,
                     ]]
                 }
-                "archives" => vec![vec![number(1), number(1), number(0), number(0), number(10)]],
+                "archives" => {
+                    vec![vec![number(1), number(1), Value::Null, number(0), number(0), number(10)]]
+                }
                 "bodies" => vec![vec![
                     number(1),
                     number(1),
@@ -595,6 +609,17 @@ async fn a_backup_whose_rows_do_not_fit_together_is_refused() {
         "INSERT INTO pubsub_gone SELECT id FROM pubsub_nodes",
         "INSERT INTO pubsub_gone SELECT contents FROM pubsub_nodes",
         "INSERT INTO pubsub_gone VALUES (900)",
+        "UPDATE rooms SET id = 900",
+        "UPDATE archives SET room = NULL WHERE room = 1",
+        "UPDATE archives SET account = NULL WHERE account = 1",
+        "UPDATE archives SET room = 900 WHERE room = 1",
+        "UPDATE archives SET room = 900 WHERE id = 1",
+        "DELETE FROM archives WHERE room = 1",
+        "UPDATE room_affiliations SET room = 900",
+        "UPDATE rooms_gone SET room = 900",
+        "UPDATE rooms_gone SET room = 1",
+        "UPDATE rooms_gone SET archive = 1",
+        "DELETE FROM rooms_gone",
     ] {
         let (dir, file) = backup_of_altered(text, schema::KNOWN).await;
 
