@@ -208,7 +208,7 @@ crate::settings! {
         roster_requests: usize = 200, count();
         /// Bytes of one such request, which is kept whole: enough for a few sentences.
         roster_request_bytes: usize = 4 << 10, size().from(256).to(64 << 10);
-        /// Addresses to which a session can send its presence directly, rooms above all.
+        /// Addresses to which a session can send its presence directly, those of group chats above all.
         directed_presences: usize = 1_000, count();
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use whoelse_xmpp::{Class, Condition, Jid, Kind, Stanza, StanzaError, ns};
 
+use crate::hosts::Host;
 use crate::keeper::Work;
 use crate::node::Node;
 use crate::route::{self, Append, InFlight, Origin, Routed};
@@ -16,7 +17,8 @@ use crate::who_gets::{Recipients, Sessions, who_gets};
 
 /// Handles what a session leaves behind. Messages of the log stay with the cursor. A message that
 /// was passed on because a session was there to take it goes to the log now. Requests are answered.
-/// Groupchat is for the room to repeat. The rest is dropped. No error goes back to a person.
+/// Groupchat is for its sender to repeat, but a service hears itself that a session has ended. The rest
+/// is dropped. No error goes back to a person.
 pub(crate) async fn undelivered(node: &Arc<Node>, session: &Arc<Session>, left: Vec<Queued>) {
     for item in left {
         let class = item.stanza.class;
@@ -120,6 +122,11 @@ async fn keep(node: &Arc<Node>, session: &Arc<Session>, stanza: Stanza) {
 
 /// Answers a request in place of a device that is gone.
 async fn bounce(node: &Arc<Node>, session: &Arc<Session>, stanza: &Stanza) {
+    let from = stanza.from().and_then(|from| Jid::parse(from).ok());
+    let is_service = from.is_some_and(|from| matches!(node.host_of(&from), Host::Service(_)));
+    if is_service && stanza.kind() == Kind::Message {
+        return;
+    }
     let error = StanzaError::new(Condition::ServiceUnavailable);
     let answer = error.answer(stanza, Some(session.jid.as_str()), stanza.from());
     let Some(Ok(answer)) = answer.map(|answer| Stanza::parse(answer.bytes)) else { return };

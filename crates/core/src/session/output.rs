@@ -168,6 +168,19 @@ impl Session {
         let _ = self.push_queued(Queued { stanza, to, due: Due::Presence });
     }
 
+    /// Queues what is said where the session has a seat ([`Due::Seat`]); ` to='…'` is inserted when it
+    /// is written. If there is no room, the caller must take the seat, and say so.
+    pub fn push_to_seat(&self, stanza: &Outgoing, to: &Bytes) -> Result<(), PushRefused> {
+        self.push_queued(Queued { stanza: stanza.clone(), to: to.clone(), due: Due::Seat })
+    }
+
+    /// Queues the word that the session has lost a seat. It always has room.
+    pub fn push_last_word(&self, stanza: &Outgoing, to: &Bytes) {
+        // Refused only where the session is over.
+        let _ =
+            self.push_queued(Queued { stanza: stanza.clone(), to: to.clone(), due: Due::LastWord });
+    }
+
     /// Queues a request to see the owner. It is in the roster, so if there is no room it is told
     /// later, with all after it. Returns whether there was.
     pub(crate) fn push_request(&self, request: Outgoing, from: &BareJid) -> bool {

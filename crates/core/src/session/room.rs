@@ -17,6 +17,11 @@ pub enum Due {
     Logged,
     /// Presence of somebody whom the owner knows: the newest counts.
     Presence,
+    /// What is said where the session has a seat: at a service that tells all who are there the same.
+    /// It is refused, and the seat is lost, so that nothing is missed without a word.
+    Seat,
+    /// The word that a seat is lost. There is one for each that was taken, and it always has room.
+    LastWord,
     /// What passes, from this sender. It is refused, and whoever pushes it answers for it.
     Passing(Sender),
     /// What passes and is told anew when there is room: an event of this speaker.
@@ -44,18 +49,19 @@ pub(super) struct Room {
     news: usize,
     logged: usize,
     presence: usize,
+    seats: usize,
     passing: Shares,
 }
 
 impl Room {
     pub fn new(budget: usize) -> Room {
         let passing = Shares::of(budget);
-        Room { budget, own: 0, news: 0, logged: 0, presence: 0, passing }
+        Room { budget, own: 0, news: 0, logged: 0, presence: 0, seats: 0, passing }
     }
 
     /// The bytes of everything that is held.
     pub fn bytes(&self) -> usize {
-        self.own + self.news + self.logged + self.presence + self.passing.bytes
+        self.own + self.news + self.logged + self.presence + self.seats + self.passing.bytes
     }
 
     /// Whether there is room for so many bytes more. `aside`: bytes that count as held and are not
@@ -73,6 +79,12 @@ impl Room {
                 let presence = self.presence + bytes;
                 presence <= self.budget / 4 || fits && presence <= self.budget / 2
             }
+            // Whoever takes a seat is told of all who are there.
+            Due::Seat => {
+                let seats = self.seats + bytes;
+                seats <= self.budget / 4 || fits && seats <= self.budget / 2
+            }
+            Due::LastWord => true,
             Due::Passing(sender) | Due::Event(sender) => self.passing.have_room_for(sender, bytes),
         }
     }
@@ -111,6 +123,7 @@ impl Room {
             Due::News => self.news += bytes,
             Due::Logged => self.logged += bytes,
             Due::Presence => self.presence += bytes,
+            Due::Seat | Due::LastWord => self.seats += bytes,
             Due::Passing(sender) | Due::Event(sender) => self.passing.take(sender, bytes),
         }
     }
@@ -122,6 +135,7 @@ impl Room {
             Due::News => &mut self.news,
             Due::Logged => &mut self.logged,
             Due::Presence => &mut self.presence,
+            Due::Seat | Due::LastWord => &mut self.seats,
             Due::Passing(sender) | Due::Event(sender) => {
                 return self.passing.release(sender, bytes);
             }

@@ -74,7 +74,12 @@ impl Waiting {
         let bytes = match item.due {
             Due::Logged => &mut self.logged,
             Due::Own => &mut self.own,
-            Due::News | Due::Presence | Due::Passing(_) | Due::Event(_) => return,
+            Due::News
+            | Due::Presence
+            | Due::Seat
+            | Due::LastWord
+            | Due::Passing(_)
+            | Due::Event(_) => return,
         };
         *bytes = if is_in { *bytes + item.len() } else { bytes.saturating_sub(item.len()) };
     }

@@ -84,7 +84,7 @@ fn one_sender_has_an_eighth_strangers_have_one_together_and_all_that_passes_has_
 
 #[test]
 fn whoever_fills_one_part_takes_nothing_of_another() {
-    let kinds = [Due::Passing(KNOWN), Due::Presence, Due::Logged, Due::Own, Due::News];
+    let kinds = [Due::Passing(KNOWN), Due::Presence, Due::Seat, Due::Logged, Due::Own, Due::News];
     for filled in kinds {
         let reader = Reader::new();
         let session = &reader.session;
@@ -96,7 +96,7 @@ fn whoever_fills_one_part_takes_nothing_of_another() {
             assert_eq!(fits, 100, "{due:?} after {filled:?}");
         }
         assert_eq!(session.ordered_end(), None, "{filled:?}");
-        assert!(session.held_bytes() <= 2 * BUDGET, "{filled:?}");
+        assert!(session.held_bytes() <= 2 * BUDGET + BUDGET / 4, "{filled:?}");
     }
 }
 
@@ -117,6 +117,26 @@ fn what_finds_no_room_becomes_what_it_is() {
     assert_eq!(session.ordered_end(), None);
     let read = reader.reads();
     assert!(read.contains(">late<") && !read.contains("one more"), "{}", read.len());
+    assert_eq!(reader.session.held_bytes(), 0);
+}
+
+#[test]
+fn who_has_no_room_for_a_seat_loses_it_and_is_told_so_and_nothing_else_ends() {
+    let mut reader = Reader::new();
+    fill(&reader.session, Due::Logged, 9_999);
+    let taken = fill(&reader.session, Due::Seat, 9_999);
+    let alone = Reader::new();
+
+    assert!(taken <= (BUDGET / 4) >> 10 && taken + 3 >= (BUDGET / 4) >> 10, "{taken}");
+    assert!(fill(&alone.session, Due::Seat, 9_999) + 3 >= (BUDGET / 2) >> 10);
+    let word = said("gone");
+    assert_eq!(
+        reader.session.push_to_seat(&said(&"x".repeat(2_000)), &Bytes::new()),
+        Err(PushRefused::NoRoom)
+    );
+    reader.session.push_last_word(&word, &Bytes::new());
+    assert_eq!(reader.session.ordered_end(), None);
+    assert!(reader.reads().contains(">gone<"));
     assert_eq!(reader.session.held_bytes(), 0);
 }
 
