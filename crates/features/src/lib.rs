@@ -41,6 +41,7 @@ pub mod time;
 pub mod version;
 pub mod whoelse;
 pub mod whoelsesince;
+mod words;
 
 /// All features. Service discovery and the table in `docs/xeps.md` are derived from it.
 pub const ALL: &[Feature] = &[

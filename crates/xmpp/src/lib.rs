@@ -7,6 +7,7 @@
 pub mod error;
 pub mod jid;
 mod name;
+pub mod nickname;
 pub mod ns;
 pub mod payload;
 pub mod scanner;

@@ -84,6 +84,26 @@ pub const PING: &str = "urn:xmpp:ping";
 pub const TIME: &str = "urn:xmpp:time";
 /// XEP-0203.
 pub const DELAY: &str = "urn:xmpp:delay";
+/// XEP-0045: what a user who enters a room says.
+pub const MUC: &str = "http://jabber.org/protocol/muc";
+/// XEP-0045: what moderators and admins of a room ask for.
+pub const MUC_ADMIN: &str = "http://jabber.org/protocol/muc#admin";
+/// XEP-0045: what owners of a room ask for.
+pub const MUC_OWNER: &str = "http://jabber.org/protocol/muc#owner";
+/// XEP-0045: the FORM_TYPE of a room's configuration.
+pub const MUC_CONFIG: &str = "http://jabber.org/protocol/muc#roomconfig";
+/// XEP-0045: the FORM_TYPE of what a room says of itself.
+pub const MUC_INFO: &str = "http://jabber.org/protocol/muc#roominfo";
+/// XEP-0045: the FORM_TYPE of a registration with a room.
+pub const MUC_REGISTER: &str = "http://jabber.org/protocol/muc#register";
+/// XEP-0045: the FORM_TYPE of a request for voice.
+pub const MUC_REQUEST: &str = "http://jabber.org/protocol/muc#request";
+/// XEP-0045: a message has the same id for everybody.
+pub const MUC_STABLE_ID: &str = "http://jabber.org/protocol/muc#stable_id";
+/// XEP-0410: a self-ping is answered by the room.
+pub const MUC_SELF_PING: &str = "http://jabber.org/protocol/muc#self-ping-optimization";
+/// XEP-0421.
+pub const OCCUPANT_ID: &str = "urn:xmpp:occupant-id:0";
 /// XEP-0045: the elements that a room sends to a user.
 pub const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
 /// XEP-0085.

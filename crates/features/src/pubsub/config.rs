@@ -6,8 +6,9 @@
 use whoelse_core::kit::command::Values;
 use whoelse_xmpp::{Condition, StanzaError};
 
-use super::access::{AccessModel, Models, PublishModel, words};
+use super::access::{AccessModel, Models, PublishModel};
 use super::refusal::{because, not_acceptable, precondition_not_met};
+use crate::words::words;
 
 words! {
     /// When somebody is told the last item without asking.
