@@ -22,6 +22,7 @@ mod retrieve;
 mod service;
 mod standing;
 mod subscriptions;
+pub(crate) mod views;
 
 use std::time::Duration;
 
@@ -29,7 +30,16 @@ use whoelse_core::kit::service::Identity;
 use whoelse_core::kit::{Answer, At, Cx, Feature, Service, Target, Verb, When};
 use whoelse_xmpp::{Child, Condition, Stanza, StanzaError, ns};
 
-use owner::Visitor;
+pub(crate) use access::AccessModel;
+pub(crate) use change::{Nodes, Stop, change};
+pub(crate) use config::{Config, MaxItems};
+pub(crate) use events::{Item, What};
+pub(crate) use found::Found;
+pub(crate) use limits::Limits;
+pub(crate) use owner::{Owner, Visitor};
+pub(crate) use refusal::{bad, no_room, node_full};
+pub(crate) use request::Draft;
+
 use request::Request;
 use retract::Retraction;
 
@@ -79,6 +89,9 @@ async fn set(cx: Cx, stanza: Stanza, pubsub: Child) -> Answer {
 async fn answer(cx: Cx, verb: Verb, stanza: Stanza, pubsub: Child) -> Answer {
     let request = Request::read(verb, &stanza, &pubsub)?;
     let visitor = Visitor::of(&cx, &stanza, request.node()).await?;
+    if let (Some(account), Some(node)) = (visitor.owner.account(), request.node()) {
+        views::ready(&cx.node, account, node).await;
+    }
     let is_own = visitor.is_oneself();
     let answer = dispatch(cx, visitor, request).await;
     answer.map_err(|error| if is_own { repeating(error, &stanza, &pubsub) } else { error })

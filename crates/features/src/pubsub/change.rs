@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use whoelse_core::Node;
-use whoelse_core::keeper::Touches;
+use whoelse_core::keeper::{Then, Touches};
 use whoelse_core::kit::BoxFuture;
 use whoelse_store::{PubsubNode, Tx};
 use whoelse_xmpp::{BareJid, Condition, Jid, Outgoing, StanzaError};
@@ -48,6 +48,7 @@ pub(crate) struct Nodes<'a> {
     /// Whether there is more than before.
     grows: bool,
     events: Vec<Event>,
+    then: Vec<Then>,
 }
 
 /// Makes a change of at most so many rows; then tells of it.
@@ -70,12 +71,12 @@ where
                 Ok(value) => nodes.is_within_bounds().await.map(|()| value),
                 Err(stop) => Err(stop),
             };
-            let events = nodes.events;
+            let Nodes { events, then, .. } = nodes;
             match made {
                 Ok(value) => {
                     tx.keep_part().await?;
                     let told = (!events.is_empty()).then(|| tell(&owner, events));
-                    Ok((Ok(value), told.into_iter().collect()))
+                    Ok((Ok(value), then.into_iter().chain(told).collect()))
                 }
                 Err(Stop::Refused(error)) => {
                     tx.undo_part().await?;
@@ -95,7 +96,7 @@ where
 
 impl<'a> Nodes<'a> {
     fn new(tx: &'a mut Tx, server: &'a Node, owner: &'a Owner) -> Nodes<'a> {
-        Nodes { tx, server, owner, grows: false, events: Vec::new() }
+        Nodes { tx, server, owner, grows: false, events: Vec::new(), then: Vec::new() }
     }
 
     /// Finds a node of this name.
@@ -116,17 +117,23 @@ impl<'a> Nodes<'a> {
         config: Config,
         by: &Visitor,
     ) -> Result<Option<Found>, Stop> {
+        let made = self.make_own(name, config).await?;
+        if let Some(found) = made.as_ref().filter(|_| !by.is_oneself()) {
+            self.account_of(by).await?;
+            let (who, owner) = (self.server.key_of(by.from.bare()), Affiliation::Owner.number());
+            self.has_room_for_node_of(&who).await?;
+            self.tx.set_pubsub_affiliation(found.row.id, &who, Some(owner)).await?;
+        }
+        Ok(made)
+    }
+
+    /// Makes a node of the owner's; `None` if there is one of this name.
+    pub async fn make_own(&mut self, name: &str, config: Config) -> Result<Option<Found>, Stop> {
         let written = config.written();
         let Some(id) = self.tx.create_pubsub_node(self.owner.id(), name, &written).await? else {
             return Ok(None);
         };
         self.grows = true;
-        if !by.is_oneself() {
-            self.account_of(by).await?;
-            let (who, owner) = (self.server.key_of(by.from.bare()), Affiliation::Owner.number());
-            self.has_room_for_node_of(&who).await?;
-            self.tx.set_pubsub_affiliation(id, &who, Some(owner)).await?;
-        }
         let row = PubsubNode {
             id,
             owner: self.owner.id(),
@@ -198,6 +205,11 @@ impl<'a> Nodes<'a> {
             self.events.push(Event::AtNode(Box::new(event)));
         }
         Ok(())
+    }
+
+    /// Notes what is done when the change is made, before anybody is told of it.
+    pub fn then(&mut self, then: Then) {
+        self.then.push(then);
     }
 
     /// Notes a word to somebody alone, if they are there.

@@ -18,7 +18,7 @@ pub(super) const MOST_OF_ONE: usize = 10;
 
 settings! {
     /// Bounds of what people publish.
-    pub(super) struct Limits in "limits" {
+    pub(crate) struct Limits in "limits" {
         /// Nodes of one account, and as many that it has made at the service: one for each kind of thing that its clients tell or keep, and one for
         /// each device whose messages are encrypted.
         pubsub_nodes: u64 = 200, count().from(1);

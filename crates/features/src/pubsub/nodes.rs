@@ -146,12 +146,14 @@ impl Nodes<'_> {
         self.tx.set_pubsub_config(found.row.id, &found.config.written()).await?;
         // What is not kept any more would come back with the next configuration.
         let drops_items = !found.config.persist_items && found.row.items > 0;
-        match drops_items {
-            true => self.tx.purge_pubsub_node(found.row.id).await?,
-            false => self.trim(&found).await?,
-        }
-        if found.config.notify_config {
-            self.tell(&found, What::Configured).await?;
+        let is_told = found.config.notify_config;
+        self.happened(&found, What::Configured, is_told).await?;
+        if drops_items {
+            self.tx.purge_pubsub_node(found.row.id).await?;
+            self.happened(&found, What::Purged, false).await?;
+        } else {
+            let gave_way = self.trim(&found).await?;
+            self.gave_way(&found, gave_way).await?;
         }
         Ok(drops_items)
     }
@@ -164,9 +166,9 @@ impl Nodes<'_> {
         redirect: Option<String>,
     ) -> Result<(), Stop> {
         let found = self.owned(by, name).await?;
-        if found.config.notify_delete {
-            self.tell(&found, What::Deleted(redirect)).await?;
-        }
+        // Those who are told are on its lists.
+        let is_told = found.config.notify_delete;
+        self.happened(&found, What::Deleted(redirect), is_told).await?;
         self.tx.delete_pubsub_node(found.row.id).await?;
         Ok(())
     }
@@ -178,9 +180,6 @@ impl Nodes<'_> {
             return Err(unsupported("persistent-items").into());
         }
         self.tx.purge_pubsub_node(found.row.id).await?;
-        if found.config.notify_retract {
-            self.tell(&found, What::Purged).await?;
-        }
-        Ok(())
+        self.happened(&found, What::Purged, found.config.notify_retract).await
     }
 }

@@ -15,9 +15,13 @@ use super::limits::Limits;
 use super::owner::Visitor;
 use super::refusal::{bad, because, node_full};
 use super::request::{Draft, Publication};
+use super::views;
 
 /// Answers a request to publish.
-pub(super) async fn publish(cx: Cx, visitor: Visitor, publication: Publication) -> Answer {
+pub(super) async fn publish(cx: Cx, visitor: Visitor, mut publication: Publication) -> Answer {
+    if let Some(draft) = &mut publication.item {
+        views::check(&cx.node, &publication.node, draft)?;
+    }
     let (owner, bytes) = (visitor.owner.clone(), publication.item.as_ref());
     let bytes = bytes.map_or(0, |item| item.payload.len());
     let found = present(&cx, &visitor, &publication.node).await?;
@@ -80,7 +84,7 @@ impl Nodes<'_> {
         };
         fits(&found.config, publication.item.as_ref())?;
         let Some(Draft { id, payload }) = publication.item else {
-            self.tell(&found, What::Happened).await?;
+            self.happened(&found, What::Happened, true).await?;
             return Ok(None);
         };
         let limits = self.server.settings().of::<Limits>().clone();
@@ -88,22 +92,24 @@ impl Nodes<'_> {
             return Err(because(Condition::NotAcceptable, "payload-too-big").into());
         }
         let item = Item { id: id.unwrap_or_else(token), publisher: by.from.bare().into(), payload };
+        let mut gave_way = Vec::new();
         if found.config.persist_items {
-            self.store(&found, by, &item, at).await?;
+            gave_way = self.store(&found, by, &item, at).await?;
         }
         let id = item.id.clone();
-        self.tell(&found, What::Published(item)).await?;
+        self.happened(&found, What::Published(item), true).await?;
+        self.gave_way(&found, gave_way).await?;
         Ok(Some(id))
     }
 
-    /// Stores an item, in place of the one of its id or of the oldest ones.
+    /// Stores an item, in place of the one of its id or of the oldest ones. Returns the ids of those.
     async fn store(
         &mut self,
         found: &Found,
         by: &Visitor,
         item: &Item,
         at: i64,
-    ) -> Result<(), Stop> {
+    ) -> Result<Vec<String>, Stop> {
         let there = self.tx.pubsub_items_by_id(found.row.id, &[&item.id]).await?;
         let (account, publisher) = (self.account_of(by).await?, self.server.key_of(by.from.bare()));
         match there.first() {
@@ -114,11 +120,32 @@ impl Nodes<'_> {
             }
             None => self.has_room(found)?,
         }
+        self.keep(found, item, account, at).await?;
+        self.trim(found).await
+    }
+
+    /// Keeps an item at a node, in place of the one of its id.
+    async fn keep(
+        &mut self,
+        found: &Found,
+        item: &Item,
+        account: i64,
+        at: i64,
+    ) -> Result<(), Stop> {
+        let publisher = self.server.key_of(&item.publisher);
         let (id, publisher, payload) = (&item.id, &publisher, &item.payload);
         let new = NewPubsubItem { id, publisher, account, at, payload };
         self.tx.put_pubsub_item(found.row.id, new).await?;
         self.note_growth();
-        self.trim(found).await
+        Ok(())
+    }
+
+    /// Puts an item at a node as part of what somebody may do, and tells of it: for the views of
+    /// another node, which do not follow it.
+    pub async fn put(&mut self, found: &Found, item: Item) -> Result<(), Stop> {
+        let at = self.server.clock.now().0;
+        self.keep(found, &item, self.owner.id(), at).await?;
+        self.tell(found, What::Published(item)).await
     }
 
     /// 7.1.3.4: whether a node takes one more item.
@@ -138,11 +165,18 @@ impl Nodes<'_> {
 
     /// Takes the oldest items away that are too many for the node. Many go with the publications that
     /// follow: everybody waits for one.
-    pub async fn trim(&mut self, found: &Found) -> Result<(), Stop> {
-        if let MaxItems::Number(number) = found.config.max_items {
-            let most = self.server.settings().of::<Limits>().pubsub_items;
-            let keep = most.min(number.into()).max((found.row.items + 1).saturating_sub(PIECE));
-            self.tx.retract_oldest_pubsub_items(found.row.id, keep).await?;
+    /// Returns their ids.
+    pub async fn trim(&mut self, found: &Found) -> Result<Vec<String>, Stop> {
+        let MaxItems::Number(number) = found.config.max_items else { return Ok(Vec::new()) };
+        let most = self.server.settings().of::<Limits>().pubsub_items;
+        let keep = most.min(number.into()).max((found.row.items + 1).saturating_sub(PIECE));
+        Ok(self.tx.retract_oldest_pubsub_items(found.row.id, keep).await?)
+    }
+
+    /// Notes that these items have given way to others. Nobody is told of that.
+    pub async fn gave_way(&mut self, found: &Found, ids: Vec<String>) -> Result<(), Stop> {
+        for id in ids {
+            self.happened(found, What::Retracted(id), false).await?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ pub(crate) fn because(condition: Condition, app: &'static str) -> StanzaError {
 }
 
 /// A request that is not as it has to be.
-pub(super) fn bad(app: &'static str) -> StanzaError {
+pub(crate) fn bad(app: &'static str) -> StanzaError {
     because(Condition::BadRequest, app)
 }
 
@@ -42,12 +42,12 @@ pub(super) fn precondition_not_met() -> StanzaError {
 }
 
 /// 7.1.3.4: what was there stays.
-pub(super) fn node_full() -> StanzaError {
+pub(crate) fn node_full() -> StanzaError {
     because(Condition::Conflict, "node-full")
 }
 
 /// The owner's nodes have reached a bound; what was there stays.
-pub(super) fn no_room(text: &'static str) -> StanzaError {
+pub(crate) fn no_room(text: &'static str) -> StanzaError {
     StanzaError::new(Condition::ResourceConstraint).with_text(text)
 }
 

@@ -4,6 +4,7 @@ use whoelse_core::kit::{Answer, Cx, Reply};
 
 use super::change::{Nodes, Stop, change};
 use super::events::{self, What};
+use super::found::Found;
 use super::found::found;
 use super::owner::Visitor;
 use super::refusal::unsupported;
@@ -45,8 +46,16 @@ impl Nodes<'_> {
         let is_own = there.is_of(account, &self.server.key_of(by.from.bare()));
         asker.changes(models, is_own).map_err(|refusal| by.refused(refusal))?;
         self.tx.retract_pubsub_item(found.row.id, &retraction.id).await?;
-        if retraction.notify || found.config.notify_retract {
-            self.tell(&found, What::Retracted(retraction.id)).await?;
+        let is_told = retraction.notify || found.config.notify_retract;
+        self.happened(&found, What::Retracted(retraction.id), is_told).await
+    }
+
+    /// Takes an item from a node as part of what somebody may do, and tells of it: for the views of
+    /// another node, which do not follow it.
+    pub async fn take(&mut self, found: &Found, id: String) -> Result<(), Stop> {
+        let was_there = self.tx.retract_pubsub_item(found.row.id, &id).await?;
+        if was_there && found.config.notify_retract {
+            self.tell(found, What::Retracted(id)).await?;
         }
         Ok(())
     }
