@@ -6,9 +6,11 @@
 
 use std::sync::Arc;
 
+use parking_lot::RwLock;
+use whoelse_core::Node;
 use whoelse_core::account::Account;
 use whoelse_core::keeper::Touches;
-use whoelse_core::kit::{Answer, At, Feature, Reply, SessionCx, Target, Verb};
+use whoelse_core::kit::{Answer, At, BoxFuture, Feature, Reply, SessionCx, Target, Verb};
 use whoelse_core::settings;
 use whoelse_core::settings::{count, size};
 use whoelse_store::{DataKey, DataLimit, Put};
@@ -49,6 +51,32 @@ settings! {
     }
 }
 
+/// What is stored under one namespace is kept by another feature.
+pub(crate) struct Elsewhere {
+    /// The namespace.
+    pub namespace: &'static str,
+    /// Returns what is stored.
+    pub get: fn(SessionCx) -> BoxFuture<'static, Result<Option<Vec<u8>>, StanzaError>>,
+    /// Stores these elements, one after the other, each of which can stand alone; or none.
+    pub set: fn(SessionCx, Vec<u8>) -> BoxFuture<'static, Result<(), StanzaError>>,
+}
+
+/// The slot of the server with the features that keep something themselves. Held for a look or a change.
+#[derive(Default)]
+struct KeptElsewhere(RwLock<Vec<&'static Elsewhere>>);
+
+/// Gives what is stored under a namespace to another feature; called when the server starts.
+pub(crate) fn keep_elsewhere(server: &Node, elsewhere: &'static Elsewhere) {
+    server.slots.get_or_default::<KeptElsewhere>().0.write().push(elsewhere);
+}
+
+fn elsewhere(server: &Node, namespace: &str) -> Option<&'static Elsewhere> {
+    let find = |kept: &KeptElsewhere| {
+        kept.0.read().iter().find(|elsewhere| elsewhere.namespace == namespace).copied()
+    };
+    server.slots.look(find).flatten()
+}
+
 async fn get(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     let own = own_alone(&cx)?;
     let wanted = stanza.grandchildren(&query);
@@ -57,8 +85,13 @@ async fn get(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
             .with_text("ask for exactly one element of one namespace"));
     };
     let name = namespace(std::slice::from_ref(wanted))?;
-    let stored = cx.node.store.account_data(own.id, key(name)).await;
-    let stored = readable(&cx.node, "private_storage_unreadable", Some(own.jid()), stored)?;
+    let stored = match elsewhere(&cx.node, name) {
+        Some(elsewhere) => (elsewhere.get)(cx.clone()).await?,
+        None => {
+            let stored = cx.node.store.account_data(own.id, key(name)).await;
+            readable(&cx.node, "private_storage_unreadable", Some(own.jid()), stored)?
+        }
+    };
     // If nothing is stored, the answer is the element of the request.
     let elements = match stored {
         Some(elements) => elements,
@@ -82,6 +115,9 @@ async fn set(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
             .alone(&elements, most.min(multiple))
             .ok_or_else(|| if multiple < most { multiplied() } else { no_room() })?,
     };
+    if let Some(elsewhere) = elsewhere(&cx.node, &name) {
+        return (elsewhere.set)(cx, value).await.map(|()| Reply::empty());
+    }
     let limit = DataLimit {
         values: limits.private_storage_namespaces,
         bytes: limits.private_storage_bytes,
@@ -137,7 +173,8 @@ fn namespace(elements: &[Child]) -> Result<&str, StanzaError> {
     }
 }
 
-fn key(name: &str) -> DataKey<'_> {
+/// Where the elements of a namespace are, if no other feature keeps them.
+pub(crate) const fn key(name: &str) -> DataKey<'_> {
     DataKey { namespace: ns::PRIVATE_STORAGE, name }
 }
 
