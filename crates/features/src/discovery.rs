@@ -72,8 +72,9 @@ async fn info(cx: Cx, query: DiscoInfoQuery) -> Answer {
     if let Some(about) = of_account {
         answer = answer.child(identity(about.identity.0, about.identity.1, None));
         features.extend(about.features);
-        features.sort_unstable();
     }
+    features.extend(cx.node.wiring.disco_of_accounts());
+    features.sort_unstable();
     for feature in features {
         answer = answer.child(Element::new("feature").attr("var", feature));
     }

@@ -201,6 +201,7 @@ pub struct Wiring {
     services: Vec<&'static Service>,
     disco: Vec<&'static str>,
     disco_if: Vec<(ThereIf, &'static str)>,
+    account_disco: Vec<&'static str>,
     server_forms: Vec<ServerForm>,
     about_accounts: Option<&'static AboutAccounts>,
     faults: Vec<String>,
@@ -466,6 +467,11 @@ impl Wiring {
         self.disco_if.push((there, namespace));
     }
 
+    /// Adds a namespace to the service discovery of accounts.
+    pub fn account_disco(&mut self, namespace: &'static str) {
+        self.account_disco.push(namespace);
+    }
+
     /// Adds a form to the server's answer to service discovery (XEP-0128), while there is something
     /// to say.
     pub fn server_form(&mut self, form: ServerForm) {
@@ -543,6 +549,11 @@ impl Wiring {
         node: &'a Node,
     ) -> impl Iterator<Item = &'static str> + 'a {
         self.disco_if.iter().filter(|(there, _)| there(node)).map(|(_, namespace)| *namespace)
+    }
+
+    /// Returns the namespaces that it names for accounts alone.
+    pub fn disco_of_accounts(&self) -> &[&'static str] {
+        &self.account_disco
     }
 
     /// Returns the forms of the server's answer to service discovery.
