@@ -14,6 +14,7 @@ pub mod activity;
 pub mod admin;
 pub mod archive;
 pub mod blocking;
+pub mod bookmarks;
 pub mod broadcast;
 pub mod capabilities;
 pub mod carbons;
@@ -65,6 +66,7 @@ pub const ALL: &[Feature] = &[
     hints::FEATURE,
     private_storage::FEATURE,
     pubsub::FEATURE,
+    bookmarks::FEATURE,
     registration::FEATURE,
     devices::FEATURE,
     commands::FEATURE,

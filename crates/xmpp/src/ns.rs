@@ -52,6 +52,16 @@ pub const PUBSUB_PUBLISH_OPTIONS: &str = "http://jabber.org/protocol/pubsub#publ
 pub const PUBSUB_META_DATA: &str = "http://jabber.org/protocol/pubsub#meta-data";
 /// XEP-0060: the FORM_TYPE of the question whether somebody may subscribe.
 pub const PUBSUB_AUTHORIZATION: &str = "http://jabber.org/protocol/pubsub#subscribe_authorization";
+/// XEP-0402: bookmarks, and the node with an item for each.
+pub const BOOKMARKS: &str = "urn:xmpp:bookmarks:1";
+/// XEP-0402: the bookmarks are the same in private XML.
+pub const BOOKMARKS_COMPAT: &str = "urn:xmpp:bookmarks:1#compat";
+/// XEP-0402: the bookmarks are the same in a list at the node of XEP-0048.
+pub const BOOKMARKS_COMPAT_PEP: &str = "urn:xmpp:bookmarks:1#compat-pep";
+/// XEP-0048: a list of all bookmarks, and the node with it.
+pub const BOOKMARKS_LIST: &str = "storage:bookmarks";
+/// XEP-0411: the list is the same in private XML and at its node.
+pub const BOOKMARKS_CONVERSION: &str = "urn:xmpp:bookmarks-conversion:0";
 /// XEP-0049.
 pub const PRIVATE_STORAGE: &str = "jabber:iq:private";
 /// XEP-0059.

@@ -1,0 +1,212 @@
+//! XEP-0048, 2: the list of all bookmarks in one element, as the bytes of whoever wrote it last.
+//!
+//! Bookmarks of rooms are found in it and changed one by one. Whatever else is in it, bookmarks of pages
+//! and what nobody knows, stays as it is.
+
+use whoelse_xmpp::{Edit, Jid, Stanza, ns};
+
+use super::room::{NAME, Words, address};
+
+/// How many times as long as a list its bookmarks may be when each stands alone, with the namespaces
+/// that were declared for all (security row 60).
+const MULTIPLE: usize = 4;
+
+/// A list of bookmarks.
+pub(super) struct List {
+    list: Stanza,
+    bookmarks: Vec<Bookmark>,
+}
+
+/// The bookmark of a room, in a list.
+struct Bookmark {
+    room: Jid,
+    /// Its place among the children of the list.
+    place: usize,
+    element: Stanza,
+}
+
+impl List {
+    /// Returns a list without bookmarks.
+    pub fn empty() -> List {
+        let list = format!("<storage xmlns='{}'/>", ns::BOOKMARKS_LIST);
+        // What is written here can be read.
+        List::read(list.as_bytes()).unwrap_or_else(|| unreachable!("an empty list is a list"))
+    }
+
+    /// Reads a list. `None` if it is none, or far longer when each of its bookmarks stands alone.
+    pub fn read(list: &[u8]) -> Option<List> {
+        let list = Stanza::parse(list.to_vec()).ok()?;
+        if list.name() != "storage" || list.ns() != ns::BOOKMARKS_LIST {
+            return None;
+        }
+        let rooms = list.children().iter().enumerate();
+        let rooms = rooms.filter(|(_, child)| child.is(NAME, ns::BOOKMARKS_LIST));
+        let (places, children): (Vec<usize>, Vec<_>) =
+            rooms.map(|(place, child)| (place, child.clone())).unzip();
+        let each = list.apart(&children, list.bytes().len().saturating_mul(MULTIPLE))?;
+        let mut bookmarks = Vec::new();
+        for (place, bytes) in places.into_iter().zip(each) {
+            let element = Stanza::parse(bytes).ok()?;
+            let room = element.attr("jid").and_then(|jid| address(&jid));
+            bookmarks.extend(room.map(|room| Bookmark { room, place, element }));
+        }
+        Some(List { list, bookmarks })
+    }
+
+    /// The list as it came.
+    pub fn bytes(&self) -> &[u8] {
+        self.list.bytes()
+    }
+
+    /// How many bookmarks of rooms are in it.
+    pub fn rooms(&self) -> u64 {
+        self.bookmarks.len() as u64
+    }
+
+    /// The rooms in it, each once with what the last of its bookmarks says.
+    pub fn all(&self) -> Vec<(&Jid, Words)> {
+        let mut all: Vec<(&Jid, Words)> = Vec::new();
+        let mut places = std::collections::HashMap::new();
+        for bookmark in &self.bookmarks {
+            let words = Words::of(&bookmark.element);
+            match places.get(&bookmark.room) {
+                Some(place) => {
+                    let (_, before): &mut (&Jid, Words) = &mut all[*place];
+                    *before = words;
+                }
+                None => {
+                    places.insert(&bookmark.room, all.len());
+                    all.push((&bookmark.room, words));
+                }
+            }
+        }
+        all
+    }
+
+    /// Returns the list with these words about a room. `None` if it says so already, or cannot.
+    pub fn with(&self, room: &Jid, words: &Words) -> Option<List> {
+        let (mut children, mut is_there) = (Vec::new(), false);
+        for bookmark in self.bookmarks.iter().filter(|bookmark| bookmark.room == *room) {
+            is_there = true;
+            children.extend(words.put_into(&bookmark.element).map(|it| (bookmark.place, it)));
+        }
+        let add = match is_there {
+            true => Vec::new(),
+            false => words.write(ns::BOOKMARKS_LIST, Some(room.as_str())),
+        };
+        self.changed(&children, &add)
+    }
+
+    /// Returns the list without the rooms for which this is true. `None` if there is none of them in it.
+    pub fn without(&self, is_gone: impl Fn(&Jid) -> bool) -> Option<List> {
+        let gone = self.bookmarks.iter().filter(|bookmark| is_gone(&bookmark.room));
+        let children: Vec<_> = gone.map(|bookmark| (bookmark.place, Vec::new())).collect();
+        self.changed(&children, &[])
+    }
+
+    fn changed(&self, children: &[(usize, Vec<u8>)], add: &[u8]) -> Option<List> {
+        if children.is_empty() && add.is_empty() {
+            return None;
+        }
+        let edit = Edit { children, add, ..Edit::default() };
+        self.list.edited(&edit).and_then(|list| List::read(&list))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn jid(text: &str) -> Jid {
+        Jid::parse(text).unwrap()
+    }
+
+    fn nick(nick: &str) -> Words {
+        Words { nick: Some(nick.to_owned()), ..Words::default() }
+    }
+
+    fn text(list: &List) -> &str {
+        std::str::from_utf8(list.bytes()).unwrap()
+    }
+
+    const LIST: &str = "<storage xmlns='storage:bookmarks'>\n<url name='Page' url='http://x'/>\
+        <conference jid='One@Rooms.X' name='1'><minimize xmlns='gajim'>true</minimize></conference>\
+        <conference name='no address'/><conference jid='rooms.x'/><thing xmlns='urn:x'/>\
+        <conference jid='two@rooms.x'><nick>me</nick></conference></storage>";
+
+    #[test]
+    fn a_list_is_one_element_of_its_namespace() {
+        for (xml, rooms) in [
+            ("<storage xmlns='storage:bookmarks'/>", Some(0)),
+            (LIST, Some(2)),
+            (
+                "<b:storage xmlns:b='storage:bookmarks'><b:conference jid='a@x'/></b:storage>",
+                Some(1),
+            ),
+            ("<storage xmlns='urn:x'/>", None),
+            ("<conference xmlns='storage:bookmarks' jid='a@x'/>", None),
+            ("", None),
+        ] {
+            assert_eq!(List::read(xml.as_bytes()).map(|list| list.rooms()), rooms, "{xml}");
+        }
+        assert_eq!(List::empty().rooms(), 0);
+    }
+
+    #[test]
+    fn a_bookmark_that_changes_leaves_the_others_and_what_is_unknown() {
+        let list = List::read(LIST.as_bytes()).unwrap();
+
+        let changed = list.with(&jid("one@rooms.x"), &nick("you")).unwrap();
+
+        assert_eq!(
+            text(&changed),
+            LIST.replace(
+                "<conference jid='One@Rooms.X' name='1'><minimize xmlns='gajim'>true</minimize>",
+                "<conference xmlns='storage:bookmarks' jid='One@Rooms.X'>\
+                 <minimize xmlns='gajim'>true</minimize>\
+                 <nick xmlns='storage:bookmarks'>you</nick>"
+            )
+        );
+        assert!(changed.with(&jid("one@rooms.x"), &nick("you")).is_none());
+    }
+
+    #[test]
+    fn bookmarks_come_and_go() {
+        let list = List::read(LIST.as_bytes()).unwrap();
+
+        let three = list.with(&jid("three@rooms.x"), &nick("me")).unwrap();
+        let two = three.without(|room| room.local() == Some("two")).unwrap();
+
+        let all: Vec<&str> = two.all().into_iter().map(|(room, _)| room.as_str()).collect();
+        assert_eq!(all, ["one@rooms.x", "three@rooms.x"]);
+        assert!(text(&two).contains("<url ") && text(&two).contains("no address"));
+        assert!(two.without(|room| room.local() == Some("two")).is_none());
+        assert_eq!(two.without(|_| true).unwrap().rooms(), 0);
+    }
+
+    #[test]
+    fn of_two_bookmarks_of_a_room_the_last_counts_and_both_change() {
+        let twice = "<storage xmlns='storage:bookmarks'><conference jid='a@x'><nick>1</nick>\
+            </conference><conference jid='a@x'><nick>2</nick></conference></storage>";
+        let list = List::read(twice.as_bytes()).unwrap();
+
+        assert_eq!(list.all(), [(&jid("a@x"), nick("2"))]);
+        let changed = list.with(&jid("a@x"), &nick("3")).unwrap();
+        assert_eq!((changed.rooms(), changed.all()), (2, vec![(&jid("a@x"), nick("3"))]));
+    }
+
+    #[test]
+    fn bookmarks_that_would_be_many_times_as_long_alone_are_no_list() {
+        let many = |count: usize| {
+            let declared = format!("urn:{}", "x".repeat(1000));
+            let rooms = "<p:conference jid='a@x'/>".repeat(count);
+            format!(
+                "<p:storage xmlns:p='storage:bookmarks' xmlns:q='{declared}'>{rooms}</p:storage>"
+            )
+        };
+        assert!(List::read(many(100).as_bytes()).is_some());
+        let used = many(100).replace("jid='a@x'", "jid='a@x' q:a=''");
+        assert!(List::read(used.as_bytes()).is_none());
+    }
+}
