@@ -68,7 +68,7 @@ fn wire(w: &mut Wiring) {
 const FEATURE: Feature = Feature { name: "test", wire, ..Feature::PLAIN };
 
 pub(crate) async fn node(names: &[&str]) -> Arc<Node> {
-    node_with(Contacts::Everyone, names).await
+    node_with(Settings::default().contacts, names).await
 }
 
 async fn node_with(contacts: Contacts, names: &[&str]) -> Arc<Node> {
