@@ -4,6 +4,7 @@
 //! The session itself knows what is open, so an answer counts only if it comes from there, and what
 //! is open ends with it. Resuming keeps both: the question is sent again if it has not arrived.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use whoelse_xmpp::write::Element;
@@ -16,34 +17,37 @@ use crate::session::Session;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Node {
-    /// Asks the client of a session something, by a request of type `get` with this payload. Returns
-    /// the result or the client's error.
+    /// Asks the client of a session something, by a request of type `get` with this payload: it is
+    /// queued at once. The future gives the result or the client's error.
     ///
     /// `None`: nothing was answered within a minute, or the session has ended, or as many questions
     /// to it are open as may be (four). A session that is without a connection when the minute is
-    /// over has another one.
-    pub async fn ask(
-        &self,
-        session: &Session,
+    /// over has another one. Whoever drops the future takes the question back.
+    pub fn ask(
+        self: &Arc<Node>,
+        session: &Arc<Session>,
         payload: Element,
-    ) -> Option<Result<Stanza, StanzaError>> {
+    ) -> impl Future<Output = Option<Result<Stanza, StanzaError>>> + Send + use<> {
         let id = whoelse_stream::token::token();
-        let answer = session.open_question(&id)?;
-        let _open = Open { session, id: &id };
-        // Nobody waits for it when it is lost with the session.
-        session.push(
-            Element::new("iq")
-                .attr("type", "get")
-                .attr("id", &id)
-                .attr("from", &self.domain_name())
-                .attr("to", session.jid.as_str())
-                .child(payload)
-                .outgoing(Class::IqAnswer),
-        );
-        tokio::select! {
-            biased;
-            answer = answer => answer.ok().map(read),
-            () = self.lose_patience(session) => None,
+        let question = Element::new("iq")
+            .attr("type", "get")
+            .attr("id", &id)
+            .attr("from", &self.domain_name())
+            .attr("to", session.jid.as_str())
+            .child(payload);
+        let answer = session.open_question(&id);
+        if answer.is_some() {
+            // Nobody waits for it when it is lost with the session.
+            session.push(question.outgoing(Class::IqAnswer));
+        }
+        let open = Open { session: session.clone(), id };
+        let node = self.clone();
+        async move {
+            tokio::select! {
+                biased;
+                answer = answer? => answer.ok().map(read),
+                () = node.lose_patience(&open.session) => None,
+            }
         }
     }
 
@@ -58,14 +62,14 @@ impl Node {
 }
 
 /// A question that is taken back when nobody waits for its answer any more.
-struct Open<'a> {
-    session: &'a Session,
-    id: &'a str,
+struct Open {
+    session: Arc<Session>,
+    id: String,
 }
 
-impl Drop for Open<'_> {
+impl Drop for Open {
     fn drop(&mut self) {
-        self.session.close_question(self.id);
+        self.session.close_question(&self.id);
     }
 }
 

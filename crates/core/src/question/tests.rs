@@ -26,9 +26,7 @@ async fn asked(node: &Arc<Node>, of: &Hold) -> (String, Asked) {
 }
 
 async fn asks(node: &Arc<Node>, of: &Hold) -> Asked {
-    let (node, session) = (node.clone(), of.session.clone());
-    let payload = Element::new("q").xmlns("urn:x");
-    let asking = tokio::spawn(async move { node.ask(&session, payload).await });
+    let asking = tokio::spawn(node.ask(&of.session, Element::new("q").xmlns("urn:x")));
     tokio::task::yield_now().await;
     asking
 }
