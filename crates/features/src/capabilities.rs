@@ -1,9 +1,14 @@
-//! XEP-0115, Entity Capabilities: one hash among the stream features says what the server can do,
-//! so that a client which has seen the hash before need not ask.
+//! XEP-0115, Entity Capabilities: one hash says what the server can do, or a client, so that whoever
+//! has seen the hash before need not ask.
 //!
-//! Only the server's own capabilities are handled here. Clients' capabilities travel in their
-//! presence unchanged; the server remembers none, so nobody can poison such a cache (security row
-//! 30).
+//! The server's own is among its stream features. Those of clients travel in their presence
+//! unchanged, and say to the server of which nodes of publish-subscribe they want to hear
+//! ([`clients`]). Without this feature nobody does who is not subscribed to a node.
+
+mod answer;
+mod clients;
+mod known;
+mod said;
 
 use whoelse_core::Node;
 use whoelse_core::kit::Feature;
@@ -14,13 +19,18 @@ use whoelse_xmpp::payload::xmpp_parsers::disco::DiscoInfoResult;
 use whoelse_xmpp::payload::xmpp_parsers::hashes::Algo;
 
 use crate::discovery;
+pub use answer::Wanted;
+pub use clients::{wanted, wants};
 
 /// XEP-0115.
 pub const FEATURE: Feature = Feature {
     name: "capabilities",
     xeps: &[(115, "1.6.0")],
     disco: &[ns::CAPS],
-    wire: |w| w.offer_made(offer),
+    wire: |w| {
+        w.offer_made(offer);
+        clients::wire(w);
+    },
     ..Feature::PLAIN
 };
 
@@ -37,7 +47,7 @@ pub(crate) fn is_offered(info: &DiscoInfoResult, node: &str) -> bool {
         return false;
     };
     info.features.iter().any(|feature| feature == ns::CAPS)
-        && caps(info).is_some_and(|caps| encode_ver(&caps) == asked)
+        && caps(info).is_some_and(|caps| encoded(&caps.ver) == asked)
 }
 
 /// Computes the hash of XEP-0115, 5.1: SHA-1, which everybody must support (9.1). It identifies and
@@ -47,9 +57,10 @@ fn caps(info: &DiscoInfoResult) -> Option<Caps> {
     Some(Caps::new(NODE, hash))
 }
 
-fn encode_ver(caps: &Caps) -> String {
+/// Returns a hash as it stands in `ver`.
+fn encoded(hash: &[u8]) -> String {
     use base64::Engine;
-    base64::engine::general_purpose::STANDARD.encode(&caps.ver)
+    base64::engine::general_purpose::STANDARD.encode(hash)
 }
 
 #[cfg(test)]
@@ -60,7 +71,7 @@ mod tests {
 
     fn ver(query: &str) -> String {
         let info: DiscoInfoResult = xso::from_bytes(query.as_bytes()).unwrap();
-        encode_ver(&caps(&info).unwrap())
+        encoded(&caps(&info).unwrap().ver)
     }
 
     #[test]
@@ -106,7 +117,7 @@ mod tests {
     #[test]
     fn only_the_hash_of_now_is_a_node() {
         let info = |off: &[&str]| discovery::of_server(wired(off).disco(), Vec::new());
-        let ver = encode_ver(&caps(&info(&[])).unwrap());
+        let ver = encoded(&caps(&info(&[])).unwrap().ver);
 
         assert!(is_offered(&info(&[]), &format!("{NODE}#{ver}")));
         for node in [NODE.to_owned(), format!("{NODE}#"), format!("{NODE}#x{ver}"), ver.clone()] {

@@ -30,6 +30,7 @@ use whoelse_core::kit::service::Identity;
 use whoelse_core::kit::{Answer, At, Cx, Feature, Service, Target, Verb, When};
 use whoelse_xmpp::{Child, Condition, Stanza, StanzaError, ns};
 
+use crate::capabilities::wants;
 pub(crate) use access::AccessModel;
 pub(crate) use change::{Nodes, Stop, change};
 pub(crate) use config::{Config, MaxItems};
@@ -39,7 +40,6 @@ pub(crate) use limits::Limits;
 pub(crate) use owner::{Owner, Visitor};
 pub(crate) use refusal::{bad, no_room, node_full};
 pub(crate) use request::Draft;
-
 use request::Request;
 use retract::Retraction;
 
@@ -138,8 +138,4 @@ async fn dispatch(cx: Cx, visitor: Visitor, request: Request) -> Answer {
             affiliations::set(cx, visitor, node, entries).await
         }
     }
-}
-
-pub(crate) fn wants(_: &whoelse_core::session::Session, _: &str) -> bool {
-    false
 }

@@ -188,6 +188,7 @@ pub struct Wiring {
     available: Vec<taps::SessionTap>,
     missed: Vec<taps::MissedTap>,
     shown: Vec<taps::ShownTap>,
+    wants_more: Vec<taps::WantsMoreTap>,
     binds: Vec<((&'static str, &'static str), taps::BindTap)>,
     bound: Vec<taps::BoundTap>,
     accounts: Vec<taps::AccountTap>,
@@ -400,6 +401,12 @@ impl Wiring {
     /// granted a subscription, or its owner has unblocked them.
     pub fn shown(&mut self, tap: taps::ShownTap) {
         self.shown.push(tap);
+    }
+
+    /// Called when the client of an available session wants to hear of more than before: it has said
+    /// something new of itself, or what it can do was found out after it became available.
+    pub fn wants_more(&mut self, tap: taps::WantsMoreTap) {
+        self.wants_more.push(tap);
     }
 
     /// Handles an element of this namespace and name inside the request to bind that comes along with
@@ -686,6 +693,12 @@ impl Wiring {
 
     pub(crate) fn tell_shown(&self, node: &Arc<Node>, subject: &Arc<Account>, viewer: &BareJid) {
         self.shown.iter().for_each(|tap| tap(node, subject, viewer));
+    }
+
+    /// Tells features what the client of an available session wants to hear of, beyond what it wanted
+    /// before.
+    pub fn tell_wants_more(&self, node: &Arc<Node>, session: &Arc<Session>, names: &[&str]) {
+        self.wants_more.iter().for_each(|tap| tap(node, session, names));
     }
 
     /// Returns the namespaces of what can be asked for in a request to bind that comes along with a

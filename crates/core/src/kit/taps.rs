@@ -74,6 +74,8 @@ pub type OnlineTap = fn(&Arc<Node>, &Arc<Account>, bool);
 pub type SessionTap = fn(&Arc<Node>, &Arc<Session>);
 /// A session has room for what these accounts tell, and has missed some of it.
 pub type MissedTap = fn(&Arc<Node>, &Arc<Session>, &Whose);
+/// The client of an available session wants to hear of these, and did not before.
+pub type WantsMoreTap = fn(&Arc<Node>, &Arc<Session>, &[&str]);
 /// Somebody of this address gets the presence of the account from now on.
 pub type ShownTap = fn(&Arc<Node>, &Arc<Account>, &BareJid);
 /// The client of a new session has asked for something along with its login (XEP-0386).
