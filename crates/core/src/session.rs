@@ -31,7 +31,7 @@ pub use output::{PushRefused, Taken};
 pub(crate) use reading::Drain;
 pub(crate) use room::Shares;
 pub use room::{Due, Sender};
-pub use send_queue::{Queued, WaitsAs};
+pub use send_queue::{Queued, Waits, WaitsAs};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};

@@ -1,11 +1,14 @@
 //! XEP-0352, Client State Indication: while nobody looks at a client, stanzas that can wait are
 //! held back.
 //!
-//! Presence waits, the latest of each sender, and so do chat states. Any other stanza is important:
-//! it is sent at once, after everything that waits. A message that is kept in the log never waits,
-//! and a long stanza neither.
+//! Presence waits, the latest of each sender, and so do chat states and events of publish-subscribe,
+//! the latest of each item ([`event`]). Any other stanza is important: it is sent at once, after
+//! everything that waits. A message that is kept in the log never waits, and a long stanza neither.
+
+mod event;
 
 use whoelse_core::kit::Feature;
+use whoelse_core::session::Waits;
 use whoelse_xmpp::{Child, Class, Kind, Outgoing, Stanza, ns};
 
 /// XEP-0352. It is offered among the stream features, not in service discovery.
@@ -23,9 +26,8 @@ pub const FEATURE: Feature = Feature {
     ..Feature::PLAIN
 };
 
-/// Returns the key under which a stanza can wait: a later one of the same key replaces it. `None`:
-/// it cannot wait.
-fn waits_as(stanza: &Outgoing) -> Option<String> {
+/// Returns as what a stanza can wait. `None`: it cannot.
+fn waits_as(stanza: &Outgoing) -> Option<Waits> {
     if !matches!(stanza.class, Class::Presence | Class::Message) {
         return None;
     }
@@ -33,12 +35,17 @@ fn waits_as(stanza: &Outgoing) -> Option<String> {
     let from = stanza.from().unwrap_or_default();
     match (stanza.kind(), stanza.type_()) {
         // Subscription presence wants an answer.
-        (Kind::Presence, None | Some("unavailable")) => Some(format!("presence {from}")),
+        (Kind::Presence, None | Some("unavailable")) => {
+            Some(Waits::under(format!("presence {from}")))
+        }
         (Kind::Message, _) => {
             let children: Vec<&Child> = stanza.children().iter().collect();
             match children.as_slice() {
-                [copy] if copy.ns() == ns::CARBONS => state_in_copy(&stanza, copy),
-                children => is_state(children).then(|| format!("state {from}")),
+                [copy] if copy.ns() == ns::CARBONS => {
+                    state_in_copy(&stanza, copy).map(Waits::under)
+                }
+                children if is_state(children) => Some(Waits::under(format!("state {from}"))),
+                _ => event::waits_as(&stanza),
             }
         }
         _ => None,
@@ -75,7 +82,9 @@ mod tests {
 
     fn waits(xml: &str, class: Class) -> Option<String> {
         let kind = Stanza::parse(xml.to_owned()).unwrap().kind();
-        waits_as(&Outgoing::from_encoded(kind, xml.to_owned().into(), class))
+        let waits = waits_as(&Outgoing::from_encoded(kind, xml.to_owned().into(), class))?;
+        assert_eq!(waits.ends, None);
+        Some(waits.key)
     }
 
     const STATE: &str = "<composing xmlns='http://jabber.org/protocol/chatstates'/>";

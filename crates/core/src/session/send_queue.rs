@@ -30,9 +30,29 @@ impl Queued {
     }
 }
 
-/// The key under which a stanza may be held back: a later one of the same key replaces it. `None`:
-/// it may not wait.
-pub type WaitsAs = fn(&Outgoing) -> Option<String>;
+/// How a stanza may be held back. `None`: it may not wait.
+pub type WaitsAs = fn(&Outgoing) -> Option<Waits>;
+
+/// As what a stanza is held back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waits {
+    /// A later stanza of the same key takes its place.
+    pub key: String,
+    /// What waits under a key that begins so is over by this stanza, and goes, too.
+    pub ends: Option<String>,
+}
+
+impl Waits {
+    /// As what a later stanza of the same key replaces, and nothing else.
+    pub fn under(key: String) -> Waits {
+        Waits { key, ends: None }
+    }
+
+    /// Whether a stanza that waits under this key goes when this one comes.
+    fn replaces(&self, key: &str) -> bool {
+        self.key == key || self.ends.as_ref().is_some_and(|ends| key.starts_with(ends))
+    }
+}
 
 /// The most stanzas that are held back (a presence of each contact), and their bytes. When full,
 /// all are written.
@@ -140,15 +160,14 @@ impl SendQueue {
         self.waiting.count(&item, true);
         if let Some(held) = &mut self.held_back {
             let may_wait = item.len() <= HELD_BACK_LONGEST;
-            if let Some(key) = may_wait.then(|| (held.waits_as)(&item.stanza)).flatten() {
-                if let Some(at) = held.items.iter().position(|(known, _)| *known == key) {
-                    let (_, before) = held.items.remove(at);
+            if let Some(waits) = may_wait.then(|| (held.waits_as)(&item.stanza)).flatten() {
+                for (_, before) in held.items.extract_if(.., |(key, _)| waits.replaces(key)) {
                     held.bytes -= before.len();
                     self.waiting.count(&before, false);
                     room.release(before.due, before.len());
                 }
                 held.bytes += item.len();
-                held.items.push((key, item));
+                held.items.push((waits.key, item));
                 if held.items.len() <= HELD_BACK && held.bytes <= HELD_BACK_BYTES {
                     return false;
                 }

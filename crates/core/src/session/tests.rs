@@ -352,10 +352,10 @@ fn who_posts_faster_than_the_disk_writes_waits() {
 }
 
 /// Lets presence wait, keyed by the text before its `=`.
-fn presence_waits(stanza: &Outgoing) -> Option<String> {
+fn presence_waits(stanza: &Outgoing) -> Option<Waits> {
     let text = String::from_utf8_lossy(&stanza.bytes).into_owned();
     let (key, _) = text.split_once('=').filter(|_| stanza.class == Class::Presence)?;
-    Some(key.to_owned())
+    Some(Waits::under(key.to_owned()))
 }
 
 fn presence(says: &str) -> Outgoing {
@@ -382,6 +382,31 @@ fn what_waits_is_written_before_what_cannot_wait_the_latest_of_each_key_alone() 
     let places = ["carol=here", "bob=away", "hi"].map(|word| written.find(word).unwrap());
     assert!(places.is_sorted(), "{written}");
     assert!(!written.contains("bob=here") && !written.contains("again"), "{written}");
+}
+
+#[test]
+fn what_is_over_by_what_comes_later_waits_no_longer() {
+    let session = session();
+    session.hold_back(|stanza| {
+        let waits = presence_waits(stanza)?;
+        let ends = waits.key.strip_suffix("*").map(str::to_owned);
+        Some(Waits { ends, ..waits })
+    });
+    for says in ["<bob/1=here", "<bob/2=here", "<bobby/1=here"] {
+        session.push(presence(says));
+    }
+    let three = session.held_bytes();
+
+    session.push(presence("<bob/*=gone"));
+    session.push(presence("<bob/2=again"));
+    assert!(session.held_bytes() <= three);
+    session.let_go();
+
+    let written = written(&session, 1);
+    let left = ["bobby/1=here", "bob/*=gone", "bob/2=again"];
+    let places = left.map(|word| written.find(word).unwrap());
+    assert!(places.is_sorted() && written.matches("bob").count() == 3, "{written}");
+    assert_eq!(session.held_bytes(), 0);
 }
 
 #[test]
