@@ -116,6 +116,20 @@ pub(crate) fn each_subject(node: &Node, viewer: Option<&Account>, mut look: impl
     subjects.filter(|it| shown(it)).for_each(|it| look(&it));
 }
 
+/// Lists whose events an account gets: its own, and those of everybody whose presence it gets, online
+/// or not. Where everybody is everybody's contact only those who are online are listed.
+pub fn heard_by(node: &Node, listener: &Account) -> Vec<BareJid> {
+    let mut heard = vec![listener.jid().clone()];
+    if node.contacts.are_shared() {
+        let online = node.online.all();
+        heard
+            .extend(online.iter().map(|it| it.jid()).filter(|jid| *jid != listener.jid()).cloned());
+    } else {
+        heard.extend(listener.roster().subscriptions().filter(|jid| node.is_local(jid)).cloned());
+    }
+    heard
+}
+
 /// Lists the other online accounts that the owner of a session may see, sorted.
 pub fn seen_online(node: &Node, viewer: &Session) -> Vec<BareJid> {
     let (mut seen, own) = (Vec::new(), viewer.jid.to_bare());

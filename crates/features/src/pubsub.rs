@@ -11,6 +11,7 @@ mod discovery;
 mod events;
 mod form;
 mod found;
+mod last_items;
 mod limits;
 mod nodes;
 mod owner;
@@ -57,6 +58,7 @@ pub const FEATURE: Feature = Feature {
         w.service(&SERVICE);
         w.name_gone(|tx, who, most| Box::pin(tx.forget_pubsub_name(who, most)));
         w.about_accounts(&discovery::OF_ACCOUNTS);
+        last_items::wire(w);
         w.every(SWEEP, |server| Box::pin(async move { nodes::remove_gone(&server).await }));
     },
     ..Feature::PLAIN

@@ -60,7 +60,8 @@ impl Whose {
         }
     }
 
-    fn add(&mut self, more: Whose) {
+    /// Adds others.
+    pub fn add(&mut self, more: Whose) {
         match more {
             Whose::Everybody => *self = Whose::Everybody,
             Whose::These(these) => these.into_iter().for_each(|who| self.note(who)),

@@ -32,6 +32,11 @@ impl Wanted {
         self.0.binary_search_by(|name| name.as_str().cmp(node)).is_ok()
     }
 
+    /// Whether it wants to hear of none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Their names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(CompactString::as_str)

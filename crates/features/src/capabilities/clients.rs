@@ -22,9 +22,9 @@ pub fn wants(session: &Session, node: &str) -> bool {
     session.slots.look(|it: &Capabilities| it.wanted.has(node)).unwrap_or_default()
 }
 
-/// The nodes of which the client of a session wants to hear.
-pub fn wanted(session: &Session) -> Arc<Wanted> {
-    session.slots.get().map(|it: Arc<Capabilities>| it.wanted.clone()).unwrap_or_default()
+/// The nodes of which the client of a session wants to hear, if it has said what it can do.
+pub fn wanted(session: &Session) -> Option<Arc<Wanted>> {
+    session.slots.look(|it: &Capabilities| it.wanted.clone())
 }
 
 pub(super) fn wire(w: &mut Wiring) {
@@ -37,16 +37,15 @@ fn listen(node: &Arc<Node>, session: &Arc<Session>, presence: &Stanza) {
     if presence.type_().is_some() {
         return;
     }
-    let known = node.slots.get_or_default::<Known>();
-    let mut known = known.lock();
-    let Some(said) = Said::read(presence) else {
-        return session.slots.clear::<Capabilities>();
-    };
-    let before = session.slots.get::<Capabilities>();
-    if before.as_ref().is_some_and(|before| before.said == said) {
+    let said = Said::read(presence);
+    let is_as_before = session.slots.look(|it: &Capabilities| said.as_ref() == Some(&it.said));
+    if is_as_before.unwrap_or(said.is_none()) {
         return;
     }
-    let before = before.map(|before| before.wanted.clone()).unwrap_or_default();
+    let known = node.slots.get_or_default::<Known>();
+    let mut known = known.lock();
+    let Some(said) = said else { return session.slots.clear::<Capabilities>() };
+    let before = wanted(session).unwrap_or_default();
     if let Some(found) = known.find(&said) {
         session.slots.put(found.clone());
         drop(known);

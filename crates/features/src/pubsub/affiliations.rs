@@ -51,7 +51,7 @@ async fn all(cx: &Cx, visitor: &Visitor) -> Result<Vec<(String, Affiliation)>, S
 pub(super) async fn of_node(cx: Cx, visitor: Visitor, name: String) -> Answer {
     let (server, owner) = (&cx.node, &visitor.owner);
     let found = found(&cx, &visitor, &name).await?;
-    let asker = Standing::of(&cx, &visitor).await?.at(&found);
+    let asker = Standing::of(&cx.node, &visitor).await?.at(&found);
     asker.owns().map_err(|refusal| visitor.refused(refusal))?;
     let rows = server.store.pubsub_affiliations(found.row.id).await;
     let rows = readable(server, "node_unreadable", Some(owner.address()), rows)?;

@@ -125,7 +125,7 @@ pub(super) async fn items(cx: Cx, query: DiscoItemsQuery) -> Answer {
 /// A node that the asker may read.
 async fn readable_node(cx: &Cx, visitor: &Visitor, name: &str) -> Result<Found, StanzaError> {
     let found = found(cx, visitor, name).await?;
-    let asker = Standing::of(cx, visitor).await?.at(&found);
+    let asker = Standing::of(&cx.node, visitor).await?.at(&found);
     asker.reads(found.config.access_model).map_err(|refusal| visitor.refused(refusal))?;
     Ok(found)
 }
@@ -135,7 +135,7 @@ const STEP: u64 = 50;
 
 /// The nodes that the asker may read.
 async fn nodes(cx: &Cx, visitor: &Visitor) -> Result<Vec<Found>, StanzaError> {
-    let (owner, standing) = (&visitor.owner, Standing::of(cx, visitor).await?);
+    let (owner, standing) = (&visitor.owner, Standing::of(&cx.node, visitor).await?);
     let (mut nodes, mut after) = (Vec::new(), None);
     loop {
         let rows = cx.node.store.pubsub_nodes(owner.id(), after.as_deref(), STEP).await;

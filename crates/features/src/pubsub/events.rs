@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use whoelse_core::keeper::Then;
 use whoelse_core::kit::Cx;
@@ -129,10 +130,21 @@ pub(crate) struct AtNode {
     pub audience: Audience,
 }
 
+/// In the slot of the server: how often something was told. It is counted before it is told.
+#[derive(Default)]
+struct Tellings(AtomicU64);
+
+/// How often something was told so far. Whoever has read the store and tells what was there asks
+/// before and after it, whether something newer may have been told in between.
+pub(super) fn told_so_far(server: &Node) -> u64 {
+    server.slots.get_or_default::<Tellings>().0.load(Ordering::SeqCst)
+}
+
 /// What is done after the commit.
 pub(super) fn tell(owner: &Owner, events: Vec<Event>) -> Then {
     let owner = owner.clone();
     Box::new(move |server| {
+        server.slots.get_or_default::<Tellings>().0.fetch_add(1, Ordering::SeqCst);
         for event in events {
             match event {
                 Event::AtNode(event) => event.tell(server, &owner),
@@ -244,6 +256,13 @@ pub(crate) fn last_item(
     let item = Item::of(server, row).encode(config, config.deliver_payloads);
     let items = Element::new("items").attr("node", name).child(item);
     event_message(owner, config.notification_type, items, &delay.finish())
+}
+
+/// Takes back an item of a node that somebody was told, without `to`.
+pub(super) fn retraction(owner: &BareJid, (name, config): (&str, &Config), id: &str) -> Outgoing {
+    let items = Element::new("items").attr("node", name);
+    let items = items.child(Element::new("retract").attr("id", id));
+    event_message(owner, config.notification_type, items, &[])
 }
 
 /// 12.11: tells somebody the state of their subscription, without `to`.

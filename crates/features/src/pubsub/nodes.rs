@@ -50,7 +50,7 @@ pub(super) async fn create(
 /// Answers 8.2.1: the form of a node's configuration, for those who own it.
 pub(super) async fn configuration(cx: Cx, visitor: Visitor, name: String) -> Answer {
     let found = found(&cx, &visitor, &name).await?;
-    let asker = Standing::of(&cx, &visitor).await?.at(&found);
+    let asker = Standing::of(&cx.node, &visitor).await?.at(&found);
     asker.owns().map_err(|refusal| visitor.refused(refusal))?;
     let configure = Element::new("configure").attr("node", &name);
     Ok(owned(configure.child(form::to_configure(&found.config))))

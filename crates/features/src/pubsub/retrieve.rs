@@ -25,7 +25,7 @@ const STEP: u64 = 50;
 /// Answers a request to read items.
 pub(super) async fn items(cx: Cx, visitor: Visitor, name: String, which: Which) -> Answer {
     let found = found(&cx, &visitor, &name).await?;
-    let asker = Standing::of(&cx, &visitor).await?.at(&found);
+    let asker = Standing::of(&cx.node, &visitor).await?.at(&found);
     asker.reads(found.config.access_model).map_err(|refusal| visitor.refused(refusal))?;
     if !found.config.persist_items {
         return Err(unsupported("persistent-items"));

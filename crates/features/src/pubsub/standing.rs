@@ -1,7 +1,6 @@
 //! What somebody is at the nodes of an owner, as it is stored now.
 
 use whoelse_core::Node;
-use whoelse_core::kit::Cx;
 use whoelse_store::PubsubSubscription;
 use whoelse_xmpp::{BareJid, StanzaError};
 
@@ -22,8 +21,8 @@ pub(super) struct Standing<'a> {
 
 impl<'a> Standing<'a> {
     /// Reads it.
-    pub async fn of(cx: &'a Cx, visitor: &'a Visitor) -> Result<Standing<'a>, StanzaError> {
-        let (server, owner) = (&*cx.node, &visitor.owner);
+    pub async fn of(server: &'a Node, visitor: &'a Visitor) -> Result<Standing<'a>, StanzaError> {
+        let owner = &visitor.owner;
         let bare = server.key_of(visitor.from.bare());
         let full = server.key_of(visitor.from.as_str());
         let unreadable = "node_unreadable";

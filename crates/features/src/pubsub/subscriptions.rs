@@ -76,7 +76,7 @@ pub(super) async fn own(cx: Cx, visitor: Visitor, name: Option<String>) -> Answe
 pub(super) async fn of_node(cx: Cx, visitor: Visitor, name: String) -> Answer {
     let (server, owner) = (&cx.node, &visitor.owner);
     let found = found(&cx, &visitor, &name).await?;
-    let asker = Standing::of(&cx, &visitor).await?.at(&found);
+    let asker = Standing::of(&cx.node, &visitor).await?.at(&found);
     asker.owns().map_err(|refusal| visitor.refused(refusal))?;
     let rows = server.store.pubsub_subscriptions(found.row.id).await;
     let rows = readable(server, "node_unreadable", Some(owner.address()), rows)?;
