@@ -10,10 +10,12 @@ log = { { levels = { min = "error" }, to = "file", filename = "{directory}/proso
 
 c2s_ports = { {port} }
 c2s_interfaces = { "127.0.0.1" }
--- No other listeners: no servers, no HTTP, no console.
+-- No other listeners: no servers, no console; HTTP only where WebSockets are measured.
 s2s_ports = {}
 http_ports = {}
-https_ports = {}
+https_ports = { {web} }
+https_interfaces = { "127.0.0.1" }
+https_ssl = { certificate = "{certificate}", key = "{key}", protocol = "tlsv1_3" }
 
 c2s_require_encryption = true
 ssl = { certificate = "{certificate}", key = "{key}", protocol = "tlsv1_3" }

@@ -9,17 +9,22 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::Failed;
-use crate::load::client::{Client, Entrance};
+use crate::load::client::{Client, Entrance, Language};
 use crate::load::{latency, log_in, pairs};
 use crate::plan::Plan;
-use crate::rows::{Figure, Row};
+use crate::rows::{Figure, Row, Unit};
 use crate::servers::{Running, Server, Setting, Setup, everybody, own};
 
 /// A crowd's newcomers.
 const NEWCOMERS: usize = 100;
-/// Presence, and a question that every server answers.
-const AVAILABLE: &str = "<presence/><iq type='get' id='ready' to='localhost'><query \
-                         xmlns='http://jabber.org/protocol/disco#info'/></iq>";
+/// What a query that every server answers asks for.
+const ABOUT: &str = "<query xmlns='http://jabber.org/protocol/disco#info'/>";
+/// Logins before those by a token are measured: one that is given it, and one that uses it first, which
+/// the server has to write down. From then on the token is the device's.
+const REHEARSALS: usize = 2;
+
+/// Over WebSockets.
+const WEB: Setting = Setting { web: true, history: false, everyone: false, two: false };
 
 /// The results for one server.
 pub struct Measured {
@@ -71,8 +76,13 @@ impl<'a> Measurement<'a> {
         run.prepare().await?;
         run.idle().await?;
         run.passing().await?;
+        run.over_websockets().await?;
         run.kept().await?;
         Ok(run.measured)
+    }
+
+    fn speaks_xmpp(&self) -> bool {
+        self.measured.server.language() == Language::Xmpp
     }
 
     fn wants(&self, rows: &[Row]) -> bool {
@@ -142,12 +152,22 @@ impl<'a> Measurement<'a> {
         Ok(())
     }
 
+    /// Measures messages over WebSockets.
+    async fn over_websockets(&mut self) -> Result<(), Failed> {
+        if self.speaks_xmpp() && self.wants(&[Row::Web]) {
+            let (running, entrance) = self.start(WEB).await?;
+            let parts = self.messages(&running, &entrance, 16, false).await?;
+            self.note(Row::Web, figure(&parts, Part::micros));
+            running.process.stop().await;
+        }
+        Ok(())
+    }
+
     /// Measures messages with a history.
     async fn kept(&mut self) -> Result<(), Failed> {
         let server = self.measured.server;
         let history = Setting { history: true, ..Setting::default() };
-        let keeps = !matches!(server, Server::Relay | Server::RelayTls);
-        if keeps && self.wants(&[Row::History, Row::Kept]) {
+        if self.speaks_xmpp() && self.wants(&[Row::History, Row::Kept]) {
             let (running, entrance) = self.start(history).await?;
             let parts = self.messages(&running, &entrance, 16, false).await?;
             self.note(Row::History, figure(&parts, Part::micros));
@@ -191,40 +211,76 @@ impl<'a> Measurement<'a> {
         Ok(figure(&parts, |part| part.micros() / 1000.0).map(|figure| (Row::Crowd, figure)))
     }
 
-    /// Measures logins and their memory, in a server that has done nothing else: freed memory
+    /// Measures logins and their memory. Memory in a server that has done nothing else: freed memory
     /// would be reused first.
     async fn idle(&mut self) -> Result<(), Failed> {
+        let server = self.measured.server;
         // Without TLS there is no handshake, and no TLS session.
-        let plain = self.measured.server == Server::Relay;
-        if !self.wants(&[Row::Login, Row::Memory]) || plain {
-            return Ok(());
+        if self.wants(&[Row::Login, Row::Memory]) && server != Server::Relay {
+            let (running, entrance) = self.start(Setting::default()).await?;
+            self.sessions(&running, &entrance, &[Row::Login, Row::Memory]).await?;
+            running.process.stop().await;
         }
-        let (running, entrance) = self.start(Setting::default()).await?;
-        let users = self.plan.users;
-        let each = self.plan.sessions / users / self.plan.slices;
+        if self.wants(&[Row::Token]) && server == Server::Whoelse {
+            let (running, entrance) = self.start(Setting::default()).await?;
+            let entrance = entrance.by_tokens();
+            for _ in 0..REHEARSALS {
+                log_in(&entrance, 0..self.plan.users, 0..self.last_session()).await?;
+            }
+            self.sessions(&running, &entrance, &[Row::Token]).await?;
+            running.process.stop().await;
+        }
+        if self.wants(&[Row::WebMemory]) && self.speaks_xmpp() {
+            let (running, entrance) = self.start(WEB).await?;
+            self.sessions(&running, &entrance, &[Row::WebMemory]).await?;
+            running.process.stop().await;
+        }
+        Ok(())
+    }
+
+    /// Sessions of a user that log in in each part.
+    fn sessions_of_a_part(&self) -> usize {
+        self.plan.sessions / self.plan.users / self.plan.slices
+    }
+
+    /// The last session of a user, beside the first one, which is not counted.
+    fn last_session(&self) -> usize {
+        1 + self.sessions_of_a_part() * self.plan.slices
+    }
+
+    /// Logs in everybody several times, and notes what of it these rows are: the processor time of one,
+    /// and the memory that one holds.
+    async fn sessions(
+        &mut self,
+        running: &Running,
+        entrance: &Arc<Entrance>,
+        rows: &[Row],
+    ) -> Result<(), Failed> {
+        let (users, each) = (self.plan.users, self.sessions_of_a_part());
         // One of each first, so that one-time costs are not counted.
-        let mut clients = log_in(&entrance, 0..users, 0..1).await?;
+        let mut clients = log_in(entrance, 0..users, 0..1).await?;
         sleep(self.plan.settle).await;
         let before = running.process.memory();
         let mut parts = Vec::new();
         for slice in 0..self.plan.slices {
             let sessions = 1 + slice * each..1 + (slice + 1) * each;
             let (begun, cpu) = (Instant::now(), running.process.cpu());
-            let others = self.others(&running);
-            clients.extend(log_in(&entrance, 0..users, sessions).await?);
+            let others = self.others(running);
+            clients.extend(log_in(entrance, 0..users, sessions).await?);
             let (cpu, wall) = (running.process.cpu() - cpu, begun.elapsed());
-            self.measured.others.push((self.others(&running) - others) / wall.as_secs_f64());
+            self.measured.others.push((self.others(running) - others) / wall.as_secs_f64());
             parts.push(Part { units: (users * each) as u64, cpu, wall });
         }
-        self.note(Row::Login, figure(&parts, |part| part.micros() / 1000.0));
         sleep(self.plan.settle).await;
         let grown = running.process.memory().saturating_sub(before);
-        self.note(
-            Row::Memory,
-            Figure::of(&[grown as f64 / (users * each * self.plan.slices) as f64]),
-        );
-        drop(clients);
-        running.process.stop().await;
+        let held = grown as f64 / (users * each * self.plan.slices) as f64;
+        for row in rows {
+            let figure = match row.unit() {
+                Unit::Memory => Figure::of(&[held]),
+                _ => figure(&parts, |part| part.micros() / 1000.0),
+            };
+            self.note(*row, figure);
+        }
         Ok(())
     }
 
@@ -267,7 +323,10 @@ impl<'a> Measurement<'a> {
     async fn start(&self, setting: Setting) -> Result<(Running, Arc<Entrance>), Failed> {
         let server = self.measured.server;
         let running = server.start(self.place, &self.directory, setting).await?;
-        let entrance = Entrance::new(running.port, server.language())?;
+        let entrance = match running.web {
+            Some(port) => Entrance::new(port, Language::WebSocket)?,
+            None => Entrance::new(running.port, server.language())?,
+        };
         Ok((running, entrance))
     }
 
@@ -277,7 +336,11 @@ impl<'a> Measurement<'a> {
         if entrance.is_xmpp() {
             for client in &mut clients {
                 // Answers come in order: after this one, presence has been handled.
-                client.ask(AVAILABLE, "</iq>").await?;
+                let namespace = client.framing.after_name();
+                client.say(&format!("<presence{namespace}/>")).await?;
+                let ask =
+                    format!("<iq{namespace} type='get' id='ready' to='localhost'>{ABOUT}</iq>");
+                client.ask(&ask, "</iq>").await?;
             }
         }
         Ok(clients)

@@ -8,12 +8,18 @@ pub enum Row {
     Message,
     /// Messages, one in flight for each user.
     Lone,
+    /// Messages over WebSockets, 16 in flight for each user.
+    Web,
     /// Messages that are kept, 16 in flight for each user.
     History,
     /// TLS handshake, SCRAM and bind.
     Login,
+    /// TLS handshake, a token and bind in one step (ours only).
+    Token,
     /// Resident memory of a session that does nothing.
     Memory,
+    /// The same over a WebSocket.
+    WebMemory,
     /// Messages a second, 16 in flight for each user.
     Throughput,
     /// Messages a second that are kept, 16 in flight for each user.
@@ -48,12 +54,15 @@ pub enum Unit {
 
 impl Row {
     /// All, in the order of the table.
-    pub const ALL: [Row; 12] = [
+    pub const ALL: [Row; 15] = [
         Row::Message,
         Row::Lone,
+        Row::Web,
         Row::History,
         Row::Login,
+        Row::Token,
         Row::Memory,
+        Row::WebMemory,
         Row::Throughput,
         Row::Kept,
         Row::KeptByTwo,
@@ -68,9 +77,12 @@ impl Row {
         match self {
             Row::Message => "message, 16 in flight each",
             Row::Lone => "message, 1 in flight each",
+            Row::Web => "message over WebSockets, 16 in flight each",
             Row::History => "message, history on, 16 in flight each",
             Row::Login => "login (TLS handshake, SCRAM, bind)",
+            Row::Token => "login by a token (TLS handshake, FAST, bind)",
             Row::Memory => "memory of an idle TLS session",
+            Row::WebMemory => "memory of an idle TLS session over a WebSocket",
             Row::Throughput => "throughput, 16 in flight each",
             Row::Kept => "throughput, history on, 16 in flight each",
             Row::KeptByTwo => "throughput, history on, two processors",
@@ -84,9 +96,9 @@ impl Row {
     /// The unit of its figures.
     pub fn unit(self) -> Unit {
         match self {
-            Row::Message | Row::Lone | Row::History | Row::Managed => Unit::Microseconds,
-            Row::Login | Row::Crowd => Unit::Milliseconds,
-            Row::Memory => Unit::Memory,
+            Row::Message | Row::Lone | Row::Web | Row::History | Row::Managed => Unit::Microseconds,
+            Row::Login | Row::Token | Row::Crowd => Unit::Milliseconds,
+            Row::Memory | Row::WebMemory => Unit::Memory,
             Row::Throughput | Row::Kept | Row::KeptByTwo => Unit::PerSecond,
             Row::Median | Row::Slowest => Unit::Latency,
         }
@@ -100,8 +112,11 @@ impl Row {
             Row::History => Some(60.0),
             Row::Login => Some(0.6),
             Row::Memory => Some(12.0),
+            Row::WebMemory => Some(14.0),
             Row::Slowest => Some(5.0),
-            Row::Throughput
+            Row::Web
+            | Row::Token
+            | Row::Throughput
             | Row::Kept
             | Row::KeptByTwo
             | Row::Median

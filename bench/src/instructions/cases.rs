@@ -8,6 +8,7 @@ use whoelse_xmpp::scanner::{Frame, Limits, Scanner};
 use whoelse_xmpp::{Stanza, ns};
 
 use crate::load::client;
+use crate::load::framing::Framing;
 use crate::load::message;
 use crate::world::World;
 use crate::{Failed, valgrind};
@@ -141,7 +142,7 @@ fn scan(turns: Turns) -> Result<(), Failed> {
     let mut scanner = Scanner::new(ns::CLIENT, Limits::AFTER_LOGIN);
     scanner.push(b"<stream:stream xmlns='jabber:client' version='1.0' to='localhost' xmlns:stream='http://etherx.jabber.org/streams'>");
     scanner.next().map_err(|error| format!("{error:?}"))?;
-    let message = message(1, 0);
+    let message = message(Framing::Stream, 1, 0);
     for _ in turns {
         scanner.push(&message);
         match scanner.next() {
@@ -155,7 +156,7 @@ fn scan(turns: Turns) -> Result<(), Failed> {
 async fn route(turns: Turns) -> Result<(), Failed> {
     let world = World::new(2, settings(false)).await?;
     let [from, to] = [world.online(0).await?, world.online(1).await?];
-    let stanza = Stanza::parse(message(1, 0).trim_ascii_end().to_vec());
+    let stanza = Stanza::parse(message(Framing::Stream, 1, 0).trim_ascii_end().to_vec());
     let stanza = stanza.map_err(|error| format!("{error:?}"))?;
     let (mut written, times) = (0, turns.all);
     for turn in turns {
@@ -191,7 +192,7 @@ async fn presence(turns: Turns) -> Result<(), Failed> {
 async fn keep(turns: Turns, together: u64) -> Result<(), Failed> {
     let world = World::new(2, settings(true)).await?;
     let [from, to] = [world.online(0).await?, world.online(1).await?];
-    let stanza = Stanza::parse(message(1, 0).trim_ascii_end().to_vec());
+    let stanza = Stanza::parse(message(Framing::Stream, 1, 0).trim_ascii_end().to_vec());
     let stanza = stanza.map_err(|error| format!("{error:?}"))?;
     let (mut written, times) = (0, turns.all);
     for _ in turns {

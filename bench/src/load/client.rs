@@ -3,11 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
 use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use whoelse_stream::ht::{self, Token};
 
+use super::framing::Framing;
 use super::scram::{self, Keys};
 use super::socket::{Socket, tls};
 use crate::Failed;
@@ -27,6 +31,8 @@ pub fn name(account: usize) -> String {
 pub enum Language {
     /// XMPP with STARTTLS.
     Xmpp,
+    /// XMPP over a WebSocket under TLS.
+    WebSocket,
     /// The bare relay's lines.
     Lines {
         /// Under TLS.
@@ -41,15 +47,35 @@ pub struct Entrance {
     from: [u8; 4],
     language: Language,
     tls: Arc<ClientConfig>,
+    by: By,
     /// Held for a look or an insertion.
     keys: Mutex<HashMap<usize, Keys>>,
+    /// The tokens of sessions, by account and number. Held for a look or an insertion.
+    tokens: Mutex<HashMap<(usize, usize), String>>,
+}
+
+/// By what an account is proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// Its password, and SASL as in RFC 6120.
+    Password,
+    /// A token (XEP-0484) of its own for each session, which is a device; the first time it is asked
+    /// for, with the password.
+    Token,
 }
 
 impl Entrance {
     /// A port of this machine.
     pub fn new(port: u16, language: Language) -> Result<Arc<Entrance>, Failed> {
         let from = [127, 0, 0, 1];
-        Ok(Arc::new(Entrance { port, from, language, tls: tls()?, keys: Mutex::default() }))
+        let (keys, tokens) = (Mutex::default(), Mutex::default());
+        let by = By::Password;
+        Ok(Arc::new(Entrance { port, from, language, tls: tls()?, by, keys, tokens }))
+    }
+
+    /// The same server, entered by tokens. Whoever has none yet is given one.
+    pub fn by_tokens(&self) -> Arc<Entrance> {
+        Arc::new(Entrance { by: By::Token, ..self.copied() })
     }
 
     /// The same server, which has started again, at another port.
@@ -64,7 +90,7 @@ impl Entrance {
 
     fn copied(&self) -> Entrance {
         let keys = Mutex::new(self.keys.lock().clone());
-        Entrance { tls: self.tls.clone(), keys, ..*self }
+        Entrance { tls: self.tls.clone(), keys, tokens: Mutex::default(), ..*self }
     }
 
     /// A connection on which nothing has been said yet.
@@ -74,7 +100,7 @@ impl Entrance {
 
     /// Whether clients can ask for what only XMPP has.
     pub fn is_xmpp(&self) -> bool {
-        self.language == Language::Xmpp
+        matches!(self.language, Language::Xmpp | Language::WebSocket)
     }
 
     fn known(&self, account: usize) -> Option<Keys> {
@@ -92,52 +118,43 @@ pub struct Client {
     pub account: usize,
     /// Its connection.
     pub socket: Socket,
+    /// How it writes.
+    pub framing: Framing,
 }
 
 impl Client {
-    /// Logs in with the resource `sN`.
+    /// Logs in with the resource `sN`, or, by a token, as a device of that number.
     pub async fn log_in(
         entrance: &Entrance,
         account: usize,
         session: usize,
     ) -> Result<Client, Failed> {
         let tcp = entrance.connect().await?;
-        let (tls, login) = match entrance.language {
-            Language::Xmpp => (true, true),
-            Language::Lines { tls } => (tls, false),
+        let (mut socket, framing) = match entrance.language {
+            Language::Xmpp => (start_tls(tcp, entrance).await?, Framing::Stream),
+            Language::WebSocket => (upgrade(tcp, entrance).await?, Framing::WebSocket),
+            Language::Lines { tls: true } => {
+                (Socket::secure(tcp, &entrance.tls).await?, Framing::Stream)
+            }
+            Language::Lines { tls: false } => (Socket::Plain(tcp), Framing::Stream),
         };
-        if !login {
-            let mut socket = match tls {
-                true => Socket::secure(tcp, &entrance.tls).await?,
-                false => Socket::Plain(tcp),
-            };
-            let mut dialogue = Dialogue::over(&mut socket);
+        let mut dialogue = Dialogue::over(&mut socket, framing);
+        if !entrance.is_xmpp() {
             dialogue.say(&format!("{}\n", name(account))).await?;
             dialogue.hear("ok\n").await?;
-            return Ok(Client { account, socket });
+        } else if entrance.by == By::Token {
+            entrance.enter_by_token(&mut dialogue, account, session).await?;
+        } else {
+            let known = entrance.known(account);
+            entrance.keep(account, dialogue.begin_session(account, session, known).await?);
         }
-        let mut tcp = tcp;
-        let mut dialogue = Dialogue::over(&mut tcp);
-        dialogue.open().await?;
-        dialogue.say("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await?;
-        dialogue.hear("<proceed").await?;
-        dialogue.hear(">").await?;
-        let mut socket = Socket::secure(tcp, &entrance.tls).await?;
-        let keys = begin_session(&mut socket, account, session, entrance.known(account)).await?;
-        entrance.keep(account, keys);
-        Ok(Client { account, socket })
+        Ok(Client { account, socket, framing })
     }
 
     /// Makes an account by XEP-0077, before any login.
     pub async fn register(entrance: &Entrance, account: usize) -> Result<(), Failed> {
-        let mut tcp = entrance.connect().await?;
-        let mut dialogue = Dialogue::over(&mut tcp);
-        dialogue.open().await?;
-        dialogue.say("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await?;
-        dialogue.hear("<proceed").await?;
-        dialogue.hear(">").await?;
-        let mut socket = Socket::secure(tcp, &entrance.tls).await?;
-        let mut dialogue = Dialogue::over(&mut socket);
+        let mut socket = start_tls(entrance.connect().await?, entrance).await?;
+        let mut dialogue = Dialogue::over(&mut socket, Framing::Stream);
         dialogue.open().await?;
         let name = name(account);
         dialogue
@@ -172,12 +189,47 @@ impl Client {
         Ok(bytes)
     }
 
-    /// Sends one stanza and waits until a text has come.
-    pub async fn ask(&mut self, stanza: &str, until: &str) -> Result<(), Failed> {
-        let mut dialogue = Dialogue::over(&mut self.socket);
-        dialogue.say(stanza).await?;
+    /// Sends one element.
+    pub async fn say(&mut self, element: &str) -> Result<(), Failed> {
+        Dialogue::over(&mut self.socket, self.framing).say(element).await
+    }
+
+    /// Sends one element and waits until a text has come.
+    pub async fn ask(&mut self, element: &str, until: &str) -> Result<(), Failed> {
+        let mut dialogue = Dialogue::over(&mut self.socket, self.framing);
+        dialogue.say(element).await?;
         dialogue.hear(until).await?;
         Ok(())
+    }
+}
+
+/// RFC 6120, 5: asks for TLS, and shakes hands.
+async fn start_tls(mut tcp: TcpStream, entrance: &Entrance) -> Result<Socket, Failed> {
+    let mut dialogue = Dialogue::over(&mut tcp, Framing::Stream);
+    dialogue.open().await?;
+    dialogue.say("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await?;
+    dialogue.hear("<proceed").await?;
+    dialogue.hear(">").await?;
+    Socket::secure(tcp, &entrance.tls).await
+}
+
+/// RFC 7395, 3.1: shakes hands, and makes a WebSocket of the connection.
+async fn upgrade(tcp: TcpStream, entrance: &Entrance) -> Result<Socket, Failed> {
+    let mut socket = Socket::secure(tcp, &entrance.tls).await?;
+    // What is said before there are frames.
+    let mut dialogue = Dialogue::over(&mut socket, Framing::Stream);
+    dialogue
+        .say(
+            "GET /xmpp-websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             Sec-WebSocket-Protocol: xmpp\r\n\r\n",
+        )
+        .await?;
+    let answer = dialogue.hear("\r\n\r\n").await?;
+    match answer.starts_with("HTTP/1.1 101 ") {
+        true => Ok(socket),
+        false => Err(format!("no WebSocket: {answer}").into()),
     }
 }
 
@@ -188,43 +240,33 @@ pub async fn begin_session<IO: AsyncRead + AsyncWrite + Unpin>(
     session: usize,
     known: Option<Keys>,
 ) -> Result<Keys, Failed> {
-    let mut dialogue = Dialogue::over(io);
-    dialogue.open().await?;
-    let keys = dialogue.authenticate(account, known).await?;
-    dialogue.open().await?;
-    dialogue
-        .say(&format!(
-            "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>\
-             s{session}</resource></bind></iq>"
-        ))
-        .await?;
-    dialogue.hear("</iq>").await?;
-    Ok(keys)
+    Dialogue::over(io, Framing::Stream).begin_session(account, session, known).await
 }
 
 /// Texts said in turns.
 struct Dialogue<'a, IO> {
     io: &'a mut IO,
+    framing: Framing,
     heard: Vec<u8>,
 }
 
 impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Dialogue<'a, IO> {
-    fn over(io: &'a mut IO) -> Dialogue<'a, IO> {
-        Dialogue { io, heard: Vec::new() }
+    fn over(io: &'a mut IO, framing: Framing) -> Dialogue<'a, IO> {
+        Dialogue { io, framing, heard: Vec::new() }
     }
 
-    async fn say(&mut self, text: &str) -> Result<(), Failed> {
-        self.io.write_all(text.as_bytes()).await?;
+    async fn say(&mut self, element: &str) -> Result<(), Failed> {
+        self.io.write_all(&self.framing.frame(element)).await?;
         Ok(self.io.flush().await?)
     }
 
-    /// Reads up to a text, which is the last of what is given back.
+    /// Reads up to a text, which is the last of what is given back. Heads of frames are in it.
     async fn hear(&mut self, end: &str) -> Result<String, Failed> {
         loop {
             if let Some(at) = memchr::memmem::find(&self.heard, end.as_bytes()) {
                 let rest = self.heard.split_off(at + end.len());
                 let heard = std::mem::replace(&mut self.heard, rest);
-                return Ok(String::from_utf8(heard)?);
+                return Ok(String::from_utf8_lossy(&heard).into_owned());
             }
             let mut buffer = [0; 4 << 10];
             let read = self.io.read(&mut buffer).await?;
@@ -241,26 +283,39 @@ impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Dialogue<'a, IO> {
 
     /// Opens a stream and waits for its features.
     async fn open(&mut self) -> Result<(), Failed> {
-        self.say(
-            "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' \
-             xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
-        )
-        .await?;
+        self.say(self.framing.opening()).await?;
         self.hear("</stream:features>").await?;
         Ok(())
     }
 
-    async fn authenticate(&mut self, account: usize, known: Option<Keys>) -> Result<Keys, Failed> {
-        let name = name(account);
+    /// Logs in by the password and binds `sN`.
+    async fn begin_session(
+        &mut self,
+        account: usize,
+        session: usize,
+        known: Option<Keys>,
+    ) -> Result<Keys, Failed> {
+        self.open().await?;
+        let keys = self.authenticate(account, known).await?;
+        self.open().await?;
+        let namespace = self.framing.after_name();
         self.say(&format!(
-            "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'>{}</auth>",
-            scram::first(&name)
+            "<iq{namespace} type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
+             <resource>s{session}</resource></bind></iq>"
         ))
         .await?;
-        let challenge = self.hear("</challenge>").await?;
-        let challenge = challenge.trim_end_matches("</challenge>");
-        let challenge = challenge.rsplit('>').next().unwrap_or_default();
-        let (answer, keys) = scram::answer(&name, PASSWORD, challenge, known)?;
+        self.hear("</iq>").await?;
+        Ok(keys)
+    }
+
+    /// RFC 6120, 6: proves the password.
+    async fn authenticate(&mut self, account: usize, known: Option<Keys>) -> Result<Keys, Failed> {
+        self.say(&format!(
+            "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'>{}</auth>",
+            scram::first(&name(account))
+        ))
+        .await?;
+        let (answer, keys) = self.challenged(account, known).await?;
         self.say(&format!(
             "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{answer}</response>"
         ))
@@ -268,4 +323,68 @@ impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Dialogue<'a, IO> {
         self.hear("</success>").await?;
         Ok(keys)
     }
+
+    /// Waits for the challenge, and makes the answer.
+    async fn challenged(
+        &mut self,
+        account: usize,
+        known: Option<Keys>,
+    ) -> Result<(String, Keys), Failed> {
+        let challenge = self.hear("</challenge>").await?;
+        let challenge = challenge.trim_end_matches("</challenge>");
+        let challenge = challenge.rsplit('>').next().unwrap_or_default();
+        scram::answer(&name(account), PASSWORD, challenge, known)
+    }
+}
+
+impl Entrance {
+    /// XEP-0388 and XEP-0386: logs in and binds in one step, by the token of this device, or by the
+    /// password if it has none.
+    async fn enter_by_token<IO: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        dialogue: &mut Dialogue<'_, IO>,
+        account: usize,
+        session: usize,
+    ) -> Result<(), Failed> {
+        let held = self.tokens.lock().get(&(account, session)).cloned();
+        let (mechanism, first, wish) = match &held {
+            Some(token) => ("HT-SHA-256-NONE", token_shown(account, token), FAST),
+            None => ("SCRAM-SHA-1", scram::first(&name(account)), REQUEST_TOKEN),
+        };
+        dialogue.open().await?;
+        dialogue
+            .say(&format!(
+                "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='{mechanism}'>\
+                 <initial-response>{first}</initial-response>\
+                 <user-agent id='{account:08x}-{session:04x}-4000-8000-000000000000'/>\
+                 <bind xmlns='urn:xmpp:bind:0'/>{wish}</authenticate>"
+            ))
+            .await?;
+        if held.is_none() {
+            let (answer, keys) = dialogue.challenged(account, self.known(account)).await?;
+            let response = format!("<response xmlns='urn:xmpp:sasl:2'>{answer}</response>");
+            dialogue.say(&response).await?;
+            self.keep(account, keys);
+        }
+        // The features of the session follow the success.
+        let success = dialogue.hear("</stream:features>").await?;
+        let given = success.split_once(" token='").and_then(|(_, rest)| rest.split_once('\''));
+        match given {
+            Some((token, _)) => {
+                self.tokens.lock().insert((account, session), token.to_owned());
+                Ok(())
+            }
+            None if held.is_some() => Ok(()),
+            None => Err(format!("no token was given: {success}").into()),
+        }
+    }
+}
+
+/// XEP-0484: what asks for a token, and what says that there is one.
+const REQUEST_TOKEN: &str = "<request-token xmlns='urn:xmpp:fast:0' mechanism='HT-SHA-256-NONE'/>";
+const FAST: &str = "<fast xmlns='urn:xmpp:fast:0'/>";
+
+/// The first message of a login by a token.
+fn token_shown(account: usize, token: &str) -> String {
+    STANDARD.encode(ht::initiate(&name(account), &Token::of(token.to_owned()), &[]))
 }

@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::task::JoinSet;
 
 use super::client::Client;
+use super::framing::Framing;
 use super::message;
 use super::socket::Socket;
 use crate::Failed;
@@ -59,7 +60,8 @@ pub async fn measure(
     for (number, client) in clients.into_iter().enumerate() {
         let (read, write) = tokio::io::split(client.socket);
         let first = clock + pause * number as u32 / count;
-        writers.spawn_local_on(writer(write, client.account ^ 1, clock, first, pause, end), &tasks);
+        let to = (client.framing, client.account ^ 1);
+        writers.spawn_local_on(writer(write, to, clock, first, pause, end), &tasks);
         readers.spawn_local_on(reader(read, clock, from, times.clone()), &tasks);
     }
     tasks
@@ -81,7 +83,7 @@ pub async fn measure(
 
 async fn writer(
     mut socket: WriteHalf<Socket>,
-    to: usize,
+    (framing, to): (Framing, usize),
     clock: Instant,
     first: Instant,
     pause: Duration,
@@ -94,7 +96,7 @@ async fn writer(
         out.clear();
         while due <= now && due < end {
             let left = if now - due < GRAIN { now } else { due };
-            out.extend_from_slice(&message(to, (left - clock).as_micros() as u64));
+            out.extend_from_slice(&message(framing, to, (left - clock).as_micros() as u64));
             due += pause;
         }
         socket.write_all(&out).await?;

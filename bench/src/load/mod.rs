@@ -4,6 +4,7 @@
 //! is not the server's, but a load that cannot keep up would measure itself.
 
 pub mod client;
+pub mod framing;
 pub mod latency;
 pub mod pairs;
 mod scram;
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::Failed;
 use client::{Client, Entrance};
+use framing::Framing;
 
 /// Logins at once: enough to keep a server busy, fewer than one place may have half open.
 const AT_ONCE: usize = 8;
@@ -47,17 +49,21 @@ pub async fn log_in(
 }
 
 /// A chat message of 350 bytes with three children, from one account to the first session of
-/// another. Its id has the same length whatever stands in it.
-pub fn message(to: usize, id: u64) -> Vec<u8> {
+/// another, as it is written. Its id has the same length whatever stands in it.
+pub fn message(framing: Framing, to: usize, id: u64) -> Vec<u8> {
+    let (namespace, end) = match framing {
+        Framing::Stream => ("", "\n"),
+        Framing::WebSocket => (framing.after_name(), ""),
+    };
     let mut message = format!(
-        "<message to='user{to:04}@localhost/s0' id='t-{id:020}' type='chat'><body></body><active \
-         xmlns='http://jabber.org/protocol/chatstates'/><request xmlns='urn:xmpp:receipts'/>\
-         </message>\n"
+        "<message{namespace} to='user{to:04}@localhost/s0' id='t-{id:020}' type='chat'><body>\
+         </body><active xmlns='http://jabber.org/protocol/chatstates'/>\
+         <request xmlns='urn:xmpp:receipts'/></message>{end}"
     );
     if let Some(body) = message.find("</body>") {
         message.insert_str(body, &"x".repeat(350usize.saturating_sub(message.len())));
     }
-    message.into_bytes()
+    framing.frame(&message)
 }
 
 #[cfg(test)]
@@ -66,7 +72,9 @@ mod tests {
 
     #[test]
     fn a_message_has_350_bytes() {
-        assert_eq!(message(0, 0).len(), 350);
-        assert_eq!(message(199, u64::MAX).len(), 350);
+        assert_eq!(message(Framing::Stream, 0, 0).len(), 350);
+        assert_eq!(message(Framing::Stream, 199, u64::MAX).len(), 350);
+        // With its head and its mask.
+        assert_eq!(message(Framing::WebSocket, 0, 0).len(), 358);
     }
 }

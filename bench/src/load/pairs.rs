@@ -42,7 +42,7 @@ async fn write_and_read(
     managed: bool,
     received: Arc<AtomicU64>,
 ) -> Result<(), Failed> {
-    let one = message(client.account ^ 1, client.account as u64);
+    let one = message(client.framing, client.account ^ 1, client.account as u64);
     let many = one.repeat(window);
     let finder = memmem::Finder::new(END);
     let mut buffer = vec![0; BUFFER];
@@ -52,7 +52,7 @@ async fn write_and_read(
     loop {
         if acknowledge {
             let a = format!("<a xmlns='urn:xmpp:sm:3' h='{all}'/>");
-            client.socket.write_all(a.as_bytes()).await?;
+            client.socket.write_all(&client.framing.frame(&a)).await?;
         }
         if due > 0 {
             let bytes = many.get(..one.len() * due.min(window)).unwrap_or_default();

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use super::{Process, Running, Setting, Setup, configure, free_port, listening};
+use super::{Process, Running, Setting, Setup, configure, free_port, listening, web_port};
 use crate::Failed;
 
 /// Its configuration.
@@ -12,15 +12,29 @@ const CONFIGURATION: &str = include_str!("../../peers/ejabberd.yml");
 /// With a history: of every message, for both sides.
 const ARCHIVE: &str = "  mod_mam:\n    default: always\n    db_type: mnesia\n";
 
+/// The listener for WebSockets.
+const WEBSOCKETS: &str = "  -
+    port: {web}
+    ip: \"127.0.0.1\"
+    module: ejabberd_http
+    tls: true
+    protocol_options: [no_sslv3, no_tlsv1, no_tlsv1_1, no_tlsv1_2]
+    request_handlers:
+      /xmpp-websocket: ejabberd_http_ws
+";
+
 pub(super) async fn start(
     place: &Setup,
     directory: &Path,
     setting: Setting,
 ) -> Result<Running, Failed> {
-    let (port, file) = (free_port()?, directory.join("ejabberd.yml"));
+    let (port, web) = (free_port()?, web_port(setting)?);
+    let file = directory.join("ejabberd.yml");
+    let listener = web.map(|port| WEBSOCKETS.replace("{web}", &port.to_string()));
     let values = [
         ("port", port.to_string()),
         ("pem", place.directory("both.pem").display().to_string()),
+        ("web", listener.unwrap_or_default()),
         ("modules", if setting.history { ARCHIVE } else { "" }.to_owned()),
     ];
     configure(&file, CONFIGURATION, &values)?;
@@ -37,7 +51,7 @@ pub(super) async fn start(
         ("EJABBERD_LOG_PATH", directory.join("ejabberd.log").to_string_lossy().into_owned()),
     ];
     let process = Process::start("erl", &words, directory, &environment, Stdio::null())?;
-    listening(process, port, directory).await
+    listening(process, port, web, directory).await
 }
 
 /// Where its code lies: `/usr/lib/TRIPLET/ejabberd-VERSION/ebin`.

@@ -41,6 +41,8 @@ pub struct Setting {
     pub everyone: bool,
     /// Two processors rather than one (ours only).
     pub two: bool,
+    /// Be there for WebSockets, too.
+    pub web: bool,
 }
 
 /// What all servers of a run share: one certificate, the program to measure.
@@ -58,6 +60,8 @@ pub struct Running {
     pub process: Process,
     /// Where it listens.
     pub port: u16,
+    /// And where for WebSockets under TLS, if it does.
+    pub web: Option<u16>,
 }
 
 impl Server {
@@ -156,16 +160,26 @@ fn configure(file: &Path, text: &str, values: &[(&str, String)]) -> Result<(), F
     Ok(fs::write(file, filled)?)
 }
 
+/// A port for WebSockets that is free now, if they are wanted.
+fn web_port(setting: Setting) -> Result<Option<u16>, Failed> {
+    setting.web.then(free_port).transpose()
+}
+
 /// A port that is free now.
 fn free_port() -> Result<u16, Failed> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// Waits until a server listens.
-async fn listening(mut process: Process, port: u16, directory: &Path) -> Result<Running, Failed> {
+async fn listening(
+    mut process: Process,
+    port: u16,
+    web: Option<u16>,
+    directory: &Path,
+) -> Result<Running, Failed> {
     for _ in 0..600 {
         if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-            return Ok(Running { process, port });
+            return Ok(Running { process, port, web });
         }
         if !process.is_running() {
             break;
@@ -177,7 +191,11 @@ async fn listening(mut process: Process, port: u16, directory: &Path) -> Result<
 }
 
 /// Waits for a line `listening on 127.0.0.1:PORT`, and goes on reading what follows it.
-async fn says_where(mut process: Process, directory: &Path) -> Result<Running, Failed> {
+async fn says_where(
+    mut process: Process,
+    web: Option<u16>,
+    directory: &Path,
+) -> Result<Running, Failed> {
     use tokio::io::AsyncBufReadExt;
     let output = process.output().ok_or("the server has no output")?;
     let mut lines = tokio::io::BufReader::new(output).lines();
@@ -195,7 +213,7 @@ async fn says_where(mut process: Process, directory: &Path) -> Result<Running, F
         return Err(format!("the server does not listen: {}", errors.trim()).into());
     };
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    Ok(Running { process, port })
+    Ok(Running { process, port, web })
 }
 
 /// The version of a Debian package.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use super::{Process, Running, Setting, Setup, configure, free_port, listening};
+use super::{Process, Running, Setting, Setup, configure, free_port, listening, web_port};
 use crate::Failed;
 
 /// Its configuration.
@@ -14,17 +14,23 @@ pub(super) async fn start(
     directory: &Path,
     setting: Setting,
 ) -> Result<Running, Failed> {
-    let (port, file) = (free_port()?, directory.join("prosody.cfg.lua"));
+    let (port, web) = (free_port()?, web_port(setting)?);
+    let file = directory.join("prosody.cfg.lua");
+    let mut modules = String::new();
+    for (module, is_on) in [("mam", setting.history), ("websocket", setting.web)] {
+        modules.push_str(&if is_on { format!(", \"{module}\"") } else { String::new() });
+    }
     std::fs::create_dir_all(directory.join("data"))?;
     let values = [
         ("directory", directory.display().to_string()),
         ("port", port.to_string()),
         ("certificate", place.certificate().display().to_string()),
         ("key", place.key().display().to_string()),
-        ("modules", if setting.history { ", \"mam\"" } else { "" }.to_owned()),
+        ("web", web.map(|port| port.to_string()).unwrap_or_default()),
+        ("modules", modules),
     ];
     configure(&file, CONFIGURATION, &values)?;
     let words = ["-F", "--config", &file.to_string_lossy()].map(str::to_owned);
     let process = Process::start("prosody", &words, directory, &[], Stdio::null())?;
-    listening(process, port, directory).await
+    listening(process, port, web, directory).await
 }

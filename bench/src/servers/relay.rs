@@ -16,5 +16,5 @@ pub(super) async fn start(place: &Setup, directory: &Path, tls: bool) -> Result<
     }
     let program = program.to_string_lossy();
     let process = Process::start(&program, &words, directory, &[], Stdio::piped())?;
-    says_where(process, directory).await
+    says_where(process, None, directory).await
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use super::{Process, Running, Setting, Setup, configure, says_where};
+use super::{Process, Running, Setting, Setup, configure, says_where, web_port};
 use crate::Failed;
 use crate::load::client::{PASSWORD, name};
 
@@ -15,12 +15,14 @@ pub(super) async fn start(
     directory: &Path,
     setting: Setting,
 ) -> Result<Running, Failed> {
-    let file = directory.join("whoelse.toml");
+    let (web, file) = (web_port(setting)?, directory.join("whoelse.toml"));
+    let listen = web.map(|port| format!("[web]\nlisten = \"127.0.0.1:{port}\"\n"));
     let values = [
         ("certificate", place.certificate().display().to_string()),
         ("key", place.key().display().to_string()),
         ("contacts", if setting.everyone { "everyone" } else { "roster" }.to_owned()),
         ("history", if setting.history { "1y" } else { "off" }.to_owned()),
+        ("web", listen.unwrap_or_default()),
     ];
     configure(&file, CONFIGURATION, &values)?;
     let accounts: String =
@@ -31,7 +33,7 @@ pub(super) async fn start(
     let program = program.to_string_lossy();
     let processors = if setting.two { "0,1" } else { "0" };
     let process = Process::start_on(processors, &program, &words, directory, &[], Stdio::piped())?;
-    says_where(process, directory).await
+    says_where(process, web, directory).await
 }
 
 pub(super) fn version(place: &Setup) -> Option<String> {
