@@ -1,6 +1,8 @@
 //! XEP-0060, 5.7 and 8.9: who is what at a node: what somebody is themselves, and the list for those
 //! who own it.
 
+use std::collections::HashMap;
+
 use whoelse_core::kit::{Answer, Cx, Reply};
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Condition, Jid, StanzaError, ns};
@@ -85,11 +87,15 @@ pub(super) async fn set(
     let refused = change(&cx.node, &owner, 2 * MOST_ENTRIES as u64, move |nodes| {
         Box::pin(async move {
             let found = nodes.owned(&visitor, &node).await?;
+            let mut list = nodes.list(&found).await?;
             let mut refused = Vec::new();
             for (who, affiliation) in entries {
                 let who = who.to_bare();
-                if let Err(present) = nodes.set_affiliation(&found, &who, affiliation).await? {
-                    refused.push((who, present));
+                if affiliation != Affiliation::Owner && list.has_to_own(nodes, &who) {
+                    refused.push((who, Affiliation::Owner));
+                } else if !nodes.is_account(&who) {
+                    list.take(nodes, &who, affiliation)?;
+                    nodes.set_affiliation(&found, &who, affiliation).await?;
                 }
             }
             Ok(refused)
@@ -104,37 +110,65 @@ pub(super) async fn set(
     Err(StanzaError::new(Condition::NotAcceptable).with_payload(payload))
 }
 
+/// Who is what at a node while that is changed, by their keys.
+struct List(HashMap<String, Affiliation>);
+
+impl List {
+    /// Whether somebody owns the node whatever is said: an account owns its nodes, and a node has an
+    /// owner.
+    fn has_to_own(&self, nodes: &Nodes<'_>, who: &BareJid) -> bool {
+        let owners = self.0.values().filter(|it| **it == Affiliation::Owner).count();
+        let is_owner =
+            || self.0.get(&nodes.server.key_of(who.as_str())) == Some(&Affiliation::Owner);
+        match nodes.owner.account() {
+            Some(_) => nodes.is_account(who),
+            None => owners == 1 && is_owner(),
+        }
+    }
+
+    /// Takes a change, if there is room.
+    fn take(
+        &mut self,
+        nodes: &Nodes<'_>,
+        who: &BareJid,
+        affiliation: Affiliation,
+    ) -> Result<(), StanzaError> {
+        let key = nodes.server.key_of(who.as_str());
+        if affiliation == Affiliation::None {
+            self.0.remove(&key);
+            return Ok(());
+        }
+        let most = nodes.server.settings().of::<Limits>().pubsub_affiliations;
+        if !self.0.contains_key(&key) && self.0.len() >= most {
+            return Err(no_room("there are too many people on the list of this node"));
+        }
+        self.0.insert(key, affiliation);
+        Ok(())
+    }
+}
+
 impl Nodes<'_> {
-    /// Sets what somebody is at a node; returns what they are and stay, if that cannot be: an account
-    /// owns its nodes, and a node has an owner.
+    async fn list(&mut self, found: &Found) -> Result<List, Stop> {
+        let rows = self.tx.pubsub_affiliations(found.row.id).await?.into_iter();
+        Ok(List(rows.filter_map(|(who, it)| Some((who, Affiliation::of_number(it)?))).collect()))
+    }
+
+    /// Whether this is the account whose nodes these are. It owns them without a list.
+    fn is_account(&self, who: &BareJid) -> bool {
+        self.owner.account().is_some_and(|account| account.jid() == who)
+    }
+
+    /// Sets what somebody is at a node.
     async fn set_affiliation(
         &mut self,
         found: &Found,
         who: &BareJid,
         affiliation: Affiliation,
-    ) -> Result<Result<(), Affiliation>, Stop> {
-        let rows = self.tx.pubsub_affiliations(found.row.id).await?;
+    ) -> Result<(), Stop> {
         let key = self.server.key_of(who.as_str());
-        let owner = Affiliation::Owner.number();
-        let present = rows.iter().find(|(who, _)| *who == key).map(|(_, number)| *number);
-        let is_account = self.owner.account().is_some_and(|account| account.jid() == who);
-        let is_last = self.owner.account().is_none()
-            && present == Some(owner)
-            && rows.iter().filter(|(_, number)| *number == owner).count() == 1;
-        if affiliation != Affiliation::Owner && (is_account || is_last) {
-            return Ok(Err(Affiliation::Owner));
-        }
-        if is_account {
-            return Ok(Ok(()));
-        }
-        let most = self.server.settings().of::<Limits>().pubsub_affiliations;
-        if present.is_none() && affiliation != Affiliation::None && rows.len() >= most {
-            return Err(no_room("there are too many people on the list of this node").into());
-        }
         let number = (affiliation != Affiliation::None).then(|| affiliation.number());
         self.tx.set_pubsub_affiliation(found.row.id, &key, number).await?;
-        self.follow(found, who, affiliation).await?;
-        Ok(Ok(()))
+        self.follow(found, who, affiliation).await
     }
 
     /// 8.7.4: whoever becomes somebody at a node need not wait for a subscription any more, and an
