@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use precis_profiles::Nickname;
-use precis_profiles::precis_core::profile::{Profile, Rules, stabilize};
+use precis_profiles::precis_core::profile::{Rules, stabilize};
 
 /// Returns the form in which a nickname is compared: two nicknames of one form would be taken for one
 /// another. `None`: the text is no nickname, since there is nothing to be seen of it.
