@@ -325,8 +325,10 @@ mod tests {
     use super::*;
     use crate::clock::{Clock, Steady, Time};
     use crate::principal::{Principal, Rights};
+    use crate::route::Routed;
+    use crate::route::tests::{Blocked, Missed, Shown, device, hears, jid, node, node_with, says};
     use crate::sessions::Hold;
-    use crate::settings::{Limits, Settings};
+    use crate::settings::{Contacts, Limits, Settings};
 
     #[tokio::test]
     async fn a_session_that_ends_while_it_is_said_to_be_here_is_said_to_be_gone() {
@@ -363,5 +365,50 @@ mod tests {
         let (here, gone) = (heard.rfind("here<"), heard.rfind("type='unavailable'"));
         assert!(here.is_some() && gone > here, "{heard}");
         assert_eq!(node.census().online, 1);
+    }
+
+    async fn said(routed: Routed) {
+        if let Routed::Waits(rest) = routed {
+            rest.await;
+        }
+    }
+
+    /// Who was told to features as somebody who gets this device's owner's presence from then on.
+    fn shown_to(device: &Hold) -> Vec<BareJid> {
+        std::mem::take(&mut *device.session.own().get_or_default::<Shown>().0.lock())
+    }
+
+    #[tokio::test]
+    async fn features_are_told_who_gets_somebodys_presence_from_now_on() {
+        let node = node_with(Contacts::Roster, &["alice", "bob"]).await;
+        let alice = device(&node, "alice", "desk").await;
+        let bob = device(&node, "bob", "desk").await;
+
+        said(says(&node, &alice, "<presence to='bob@localhost' type='subscribe'/>")).await;
+        assert_eq!((shown_to(&alice), shown_to(&bob)), (vec![], vec![]));
+        said(says(&node, &bob, "<presence to='alice@localhost' type='subscribed'/>")).await;
+        assert_eq!((shown_to(&alice), shown_to(&bob)), (vec![], vec![jid("alice")]));
+        said(says(&node, &bob, "<presence to='alice@localhost' type='unsubscribed'/>")).await;
+
+        assert_eq!((shown_to(&alice), shown_to(&bob)), (vec![], vec![]));
+    }
+
+    #[tokio::test]
+    async fn who_is_unblocked_gets_presence_again_and_was_not_heard_meanwhile() {
+        let node = node(&["alice", "bob"]).await;
+        let bob = device(&node, "bob", "desk").await;
+        let account = bob.session.own().clone();
+
+        account.put(Arc::new(Blocked(jid("alice").into())));
+        show_again(&node, &account, &jid("alice"));
+        assert!(shown_to(&bob).is_empty(), "who is still blocked gets nothing");
+        account.put(Arc::new(Blocked(jid("nobody").into())));
+        show_again(&node, &account, &jid("alice"));
+        hears(&node, &bob);
+        node.tell_anew(&bob.session).await;
+
+        assert_eq!(shown_to(&bob), [jid("alice")]);
+        let missed = bob.session.slots.get::<Missed>().unwrap();
+        assert_eq!(missed.0, Whose::These([jid("alice")].into()));
     }
 }

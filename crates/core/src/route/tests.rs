@@ -16,7 +16,6 @@ use crate::account::Account;
 use crate::clock::{Clock, Time};
 use crate::keeper::{After, Touches};
 use crate::kit::{Feature, Flow, When, Wiring};
-use crate::presence;
 use crate::principal::{Principal, Rights};
 use crate::session::{Drain, Whose};
 use crate::settings::{Contacts, Sessions, Settings};
@@ -35,7 +34,7 @@ struct Copied(Mutex<Vec<String>>);
 
 /// In the slot of an account: who got its presence from then on.
 #[derive(Default)]
-struct Shown(Mutex<Vec<BareJid>>);
+pub(crate) struct Shown(pub Mutex<Vec<BareJid>>);
 
 /// In the slot of a session: whose events it was to be told anew.
 pub(crate) struct Missed(pub Whose);
@@ -71,7 +70,7 @@ pub(crate) async fn node(names: &[&str]) -> Arc<Node> {
     node_with(Settings::default().contacts, names).await
 }
 
-async fn node_with(contacts: Contacts, names: &[&str]) -> Arc<Node> {
+pub(crate) async fn node_with(contacts: Contacts, names: &[&str]) -> Arc<Node> {
     let store = Store::open(&Location::Memory).await.unwrap();
     let clock = Clock::manual(Time(1_767_225_600_000_000));
     let settings = Settings { sessions: Sessions::Many, contacts, ..Settings::default() };
@@ -272,43 +271,4 @@ async fn what_a_session_says_after_its_password_was_changed_is_not_carried_out()
     let read = hears(&node, &bob);
     assert!(read.contains("before") && !read.contains("after"), "{read}");
     assert_eq!(thief.session.h(), h, "it is not counted as handled");
-}
-
-/// Who was told to features as somebody who gets this device's owner's presence from then on.
-fn shown_to(device: &Hold) -> Vec<BareJid> {
-    std::mem::take(&mut *device.session.own().get_or_default::<Shown>().0.lock())
-}
-
-#[tokio::test]
-async fn features_are_told_who_gets_somebodys_presence_from_now_on() {
-    let node = node_with(Contacts::Roster, &["alice", "bob"]).await;
-    let alice = device(&node, "alice", "desk").await;
-    let bob = device(&node, "bob", "desk").await;
-
-    finish(says(&node, &alice, "<presence to='bob@localhost' type='subscribe'/>")).await;
-    assert_eq!((shown_to(&alice), shown_to(&bob)), (vec![], vec![]));
-    finish(says(&node, &bob, "<presence to='alice@localhost' type='subscribed'/>")).await;
-    assert_eq!((shown_to(&alice), shown_to(&bob)), (vec![], vec![jid("alice")]));
-    finish(says(&node, &bob, "<presence to='alice@localhost' type='unsubscribed'/>")).await;
-
-    assert_eq!((shown_to(&alice), shown_to(&bob)), (vec![], vec![]));
-}
-
-#[tokio::test]
-async fn who_is_unblocked_gets_presence_again_and_was_not_heard_meanwhile() {
-    let node = node(&["alice", "bob"]).await;
-    let bob = device(&node, "bob", "desk").await;
-    let account = bob.session.own().clone();
-
-    account.put(Arc::new(Blocked(jid("alice").into())));
-    presence::show_again(&node, &account, &jid("alice"));
-    assert!(shown_to(&bob).is_empty(), "who is still blocked gets nothing");
-    account.put(Arc::new(Blocked(jid("nobody").into())));
-    presence::show_again(&node, &account, &jid("alice"));
-    hears(&node, &bob);
-    node.tell_anew(&bob.session).await;
-
-    assert_eq!(shown_to(&bob), [jid("alice")]);
-    let missed = bob.session.slots.get::<Missed>().unwrap();
-    assert_eq!(missed.0, Whose::These([jid("alice")].into()));
 }
