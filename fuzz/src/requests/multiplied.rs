@@ -103,10 +103,16 @@ pub fn hostile(data: &[u8]) {
     let again = way.asked_again(&elements);
     let most = MULTIPLE * sent.len() + OWN;
     House::with(|house| {
+        let mut is_refused = false;
         for (id, stanza) in [("r", &sent), ("a", &again)] {
+            // What is there then is of before.
+            if is_refused {
+                return;
+            }
             let heard = match stanza.starts_with("<iq") {
                 true => {
                     let (answer, mut rest) = house.ask(id, stanza);
+                    is_refused = answer.type_() == Some("error");
                     rest.push(answer);
                     rest
                 }
