@@ -2,6 +2,7 @@
 //!
 //! A presence is encoded once; each receiver's queue gets the same bytes and its own ` to='…'`.
 
+mod amended;
 mod anew;
 pub(crate) mod directed;
 pub(crate) mod probe;
@@ -24,6 +25,8 @@ use crate::route::fan_out::{fan_out, tell};
 use crate::route::{Origin, to_service};
 use crate::session::{Session, Ticket, Whose};
 
+pub(crate) use amended::amended;
+pub use amended::say_again;
 pub(crate) use said::Said;
 
 /// Broadcasts a presence, available or unavailable, of one of the user's own sessions. `said` is
@@ -40,6 +43,10 @@ pub(crate) fn broadcast(
         become_unavailable(node, (session, ticket), encoded);
     } else {
         become_available(node, (session, ticket), encoded, said.priority);
+        // What features add may have changed since it was read; then nobody has said that yet.
+        if let Some(own) = session.account.as_ref().filter(|own| own.swaps() != said.swaps) {
+            amended::say_again_of(node, own, session);
+        }
     }
 }
 

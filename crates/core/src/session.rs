@@ -371,6 +371,17 @@ impl Session {
         true
     }
 
+    /// Puts a presence in the place of the last one, if that is still this one. Returns whether it was.
+    pub(crate) fn replace_presence(&self, before: &Outgoing, now: Outgoing) -> bool {
+        match &mut self.lock().person.presence {
+            Some((present, _)) if present.bytes == before.bytes => {
+                *present = now;
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Remembers a directed presence to this address. Fails when `most` addresses are remembered
     /// already.
     pub(crate) fn note_directed(&self, to: &Jid, most: usize) -> Result<(), TooMany> {

@@ -183,6 +183,7 @@ pub struct Wiring {
     activity: Vec<taps::ActivityTap>,
     beside_requests: Vec<&'static str>,
     presence: Vec<taps::PresenceTap>,
+    amend: Vec<taps::AmendTap>,
     elements: Vec<((&'static str, &'static str), taps::ElementTap)>,
     online: Vec<taps::OnlineTap>,
     available: Vec<taps::SessionTap>,
@@ -370,6 +371,12 @@ impl Wiring {
     /// Observes the broadcast presence of the sessions of accounts.
     pub fn presence(&mut self, tap: taps::PresenceTap) {
         self.presence.push(tap);
+    }
+
+    /// Changes the available presence of the sessions of accounts, before anybody gets it. When what it
+    /// adds has changed, it is said again by [`crate::presence::say_again`].
+    pub fn amend_presence(&mut self, tap: taps::AmendTap) {
+        self.amend.push(tap);
     }
 
     /// Handles an element of this namespace and name that is not a stanza, from a session. It is
@@ -653,6 +660,20 @@ impl Wiring {
         presence: &Stanza,
     ) {
         self.presence.iter().for_each(|tap| tap(node, session, presence));
+    }
+
+    /// Returns an available presence as features let it be said. What they make of it that cannot be
+    /// read is not said.
+    pub(crate) fn amend(
+        &self,
+        session: &Session,
+        presence: Stanza,
+        occasion: taps::Occasion,
+    ) -> Stanza {
+        self.amend.iter().fold(presence, |presence, tap| {
+            let amended = tap(session, &presence, occasion);
+            amended.and_then(|amended| Stanza::parse(amended).ok()).unwrap_or(presence)
+        })
     }
 
     pub(crate) fn element_tap(&self, element: &Stanza) -> Option<taps::ElementTap> {

@@ -66,6 +66,19 @@ pub type ActivityTap = fn(&Stanza) -> bool;
 /// A session broadcasts that it is available or not; called before the presence is sent on, and
 /// before the session becomes what it says.
 pub type PresenceTap = fn(&Arc<Node>, &Arc<Session>, &Stanza);
+/// A client says that its session is available: returns the presence as others get it, whole; `None`: as
+/// it is.
+pub type AmendTap = fn(&Session, &Stanza, Occasion) -> Option<Vec<u8>>;
+/// To whom a presence is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// To all who see the account.
+    ToAll,
+    /// To one address.
+    ToOne,
+    /// To all again, as it was amended before: something that is added to it has changed.
+    Again,
+}
 /// A client sends an element that is not a stanza.
 pub type ElementTap = fn(&Session);
 /// An account came online (true) or went offline.

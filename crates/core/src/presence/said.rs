@@ -17,6 +17,8 @@ pub(crate) struct Said {
     pub priority: i8,
     /// The children that go to nobody, by index.
     pub drop: SmallVec<[usize; 2]>,
+    /// How often a slot of the account had been replaced when features amended it.
+    pub swaps: u64,
 }
 
 impl Said {

@@ -48,7 +48,9 @@ pub(super) fn speak(
     stanza: Stanza,
     lang: Option<&str>,
 ) -> Routed {
-    let read = Said::read(node, &stanza);
+    let swaps = session.account.as_ref().map_or(0, |own| own.swaps());
+    let stanza = presence::amended(node, &session, stanza);
+    let read = Said::read(node, &stanza).map(|said| Said { swaps, ..said });
     let lang = lang.filter(|_| stanza.lang().is_none()).map(CompactString::new);
     let (said, wrong) = match read {
         Ok(said) => (said, None),
