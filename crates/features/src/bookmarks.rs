@@ -20,7 +20,7 @@ use whoelse_xmpp::{StanzaError, ns};
 
 use crate::private_storage::{self, Elsewhere};
 use crate::pubsub::views::{self, View};
-use crate::pubsub::{Draft, bad, no_room};
+use crate::pubsub::{Draft, bad, no_room, pay_for};
 use list::List;
 
 /// XEP-0402, XEP-0048 and XEP-0411.
@@ -53,6 +53,7 @@ settings! {
 const ROOMS: View = View {
     node: ns::BOOKMARKS,
     ready: private::moved,
+    pay: |cx, visitor| Box::pin(pay_for(cx, visitor, ns::BOOKMARKS_LIST)),
     follow: |nodes, found, what| Box::pin(following::rooms_changed(nodes, found, what)),
     ..View::PLAIN
 };
@@ -61,6 +62,7 @@ const ROOMS: View = View {
 const LIST: View = View {
     node: ns::BOOKMARKS_LIST,
     ready: private::moved,
+    pay: |cx, visitor| Box::pin(pay_for(cx, visitor, ns::BOOKMARKS)),
     check: check_list,
     follow: |nodes, found, what| Box::pin(following::list_changed(nodes, found, what)),
 };

@@ -51,15 +51,15 @@ settings! {
     }
 }
 
-/// What is stored under one namespace, if anything is.
-type Stored = Result<Option<Vec<u8>>, StanzaError>;
+/// What is stored, if anything is.
+type Stored = BoxFuture<'static, Result<Option<Vec<u8>>, StanzaError>>;
 
 /// What is stored under one namespace is kept by another feature.
 pub(crate) struct Elsewhere {
     /// The namespace.
     pub namespace: &'static str,
     /// Returns what is stored.
-    pub get: fn(SessionCx) -> BoxFuture<'static, Stored>,
+    pub get: fn(SessionCx) -> Stored,
     /// Stores these elements, one after the other, each of which can stand alone; or none.
     pub set: fn(SessionCx, Vec<u8>) -> BoxFuture<'static, Result<(), StanzaError>>,
 }

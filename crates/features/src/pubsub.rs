@@ -35,9 +35,9 @@ use crate::capabilities::wants;
 pub(crate) use access::AccessModel;
 pub(crate) use change::{Nodes, Stop, change};
 pub(crate) use config::{Config, MaxItems};
-pub(crate) use events::{Item, What};
-pub(crate) use found::Found;
-pub(crate) use limits::Limits;
+pub(crate) use events::{Item, What, pay_for};
+pub(crate) use found::{Found, readable_node};
+pub(crate) use limits::fits_an_item;
 pub(crate) use owner::{Owner, Visitor};
 pub(crate) use refusal::{bad, no_room, node_full};
 pub(crate) use request::Draft;
@@ -93,6 +93,9 @@ async fn answer(cx: Cx, verb: Verb, stanza: Stanza, pubsub: Child) -> Answer {
     let visitor = Visitor::of(&cx, &stanza, request.node()).await?;
     if let (Some(account), Some(node)) = (visitor.owner.account(), request.node()) {
         views::ready(&cx.node, account, node).await;
+        if request.changes_items() {
+            views::pay(&cx, &visitor, node).await?;
+        }
     }
     let is_own = visitor.is_oneself();
     let answer = dispatch(cx, visitor, request).await;

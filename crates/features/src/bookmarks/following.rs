@@ -47,7 +47,7 @@ async fn published(nodes: &mut Nodes<'_>, rooms: &Found, item: &Item) -> Result<
     let node = node(nodes, ns::BOOKMARKS_LIST, &rooms.config).await?;
     let Some((id, list)) = kept(nodes, &node).await? else {
         let list = all(nodes, rooms, List::empty()).await?;
-        return keep(nodes, &node, CURRENT.to_owned(), &item.publisher, &list).await;
+        return keep(nodes, &node, CURRENT.to_owned(), &list).await;
     };
     let changed = match read(&item.payload) {
         Some(bookmark) => list.with(&room, &Words::of(&bookmark)),
@@ -58,7 +58,7 @@ async fn published(nodes: &mut Nodes<'_>, rooms: &Found, item: &Item) -> Result<
     if changed.bytes().len() as u64 > limits.bookmarks_bytes && is_longer {
         return Err(node_full().into());
     }
-    keep(nodes, &node, id, &item.publisher, &changed).await
+    keep(nodes, &node, id, &changed).await
 }
 
 /// Takes rooms out of the list.
@@ -66,10 +66,7 @@ async fn forget(nodes: &mut Nodes<'_>, is_gone: impl Fn(&Jid) -> bool) -> Result
     let Some(node) = nodes.find(ns::BOOKMARKS_LIST).await? else { return Ok(()) };
     let Some((id, list)) = kept(nodes, &node).await? else { return Ok(()) };
     match list.without(is_gone) {
-        Some(changed) => {
-            let owner = nodes.owner.address().to_string();
-            keep(nodes, &node, id, &owner, &changed).await
-        }
+        Some(changed) => keep(nodes, &node, id, &changed).await,
         None => Ok(()),
     }
 }
@@ -88,7 +85,7 @@ pub(super) async fn list_changed(
                     nodes.tx.retract_pubsub_item(node.row.id, &other.id).await?;
                 }
             }
-            agree(nodes, &node.config, &item.publisher, &list).await
+            agree(nodes, &node.config, &list).await
         }
         // Another list has taken its place.
         What::Retracted(_) if kept(nodes, node).await?.is_some() => Ok(()),
@@ -105,15 +102,14 @@ pub(super) async fn list_changed(
 /// Puts a list in the place of the present one, as its owner alone sees it.
 pub(super) async fn replace(nodes: &mut Nodes<'_>, list: &List) -> Result<(), Stop> {
     let private = nodes.owner.begins(ns::BOOKMARKS_LIST);
-    let owner = nodes.owner.address().to_string();
     let node = node(nodes, ns::BOOKMARKS_LIST, &private).await?;
     let present = kept(nodes, &node).await?;
     let is_new = present.as_ref().is_none_or(|(_, present)| present.bytes() != list.bytes());
     let id = present.map_or_else(|| CURRENT.to_owned(), |(id, _)| id);
     if is_new {
-        keep(nodes, &node, id, &owner, list).await?;
+        keep(nodes, &node, id, list).await?;
     }
-    agree(nodes, &private, &owner, list).await
+    agree(nodes, &private, list).await
 }
 
 /// Returns a list with all rooms that have an item, and with what these say.
@@ -133,12 +129,7 @@ async fn all(nodes: &mut Nodes<'_>, rooms: &Found, list: List) -> Result<List, S
 
 /// Lets the items say what a list says. What no list shows stays: items of no room, and whatever else
 /// there is in the items.
-async fn agree(
-    nodes: &mut Nodes<'_>,
-    source: &Config,
-    publisher: &str,
-    list: &List,
-) -> Result<(), Stop> {
+async fn agree(nodes: &mut Nodes<'_>, source: &Config, list: &List) -> Result<(), Stop> {
     let wanted = list.all();
     if wanted.is_empty() && nodes.find(ns::BOOKMARKS).await?.is_none() {
         return Ok(());
@@ -156,17 +147,14 @@ async fn agree(
         match left.remove(&room) {
             Some(words) => {
                 if let Some(payload) = words.put_into(&bookmark) {
-                    let publisher = publisher.to_owned();
-                    nodes.put(&rooms, Item { id: item.id, publisher, payload }).await?;
+                    nodes.put(&rooms, item.id, payload).await?;
                 }
             }
             None => nodes.take(&rooms, item.id).await?,
         }
     }
     for (room, words) in wanted.iter().filter(|(room, _)| left.contains_key(room)) {
-        let (id, publisher) = (room.to_string(), publisher.to_owned());
-        let payload = words.write(ns::BOOKMARKS, None);
-        nodes.put(&rooms, Item { id, publisher, payload }).await?;
+        nodes.put(&rooms, room.to_string(), words.write(ns::BOOKMARKS, None)).await?;
     }
     Ok(())
 }
@@ -208,15 +196,8 @@ async fn kept(nodes: &mut Nodes<'_>, node: &Found) -> Result<Option<(String, Lis
     Ok(items.next().and_then(|item| Some((item.id, List::read(&item.payload)?))))
 }
 
-async fn keep(
-    nodes: &mut Nodes<'_>,
-    node: &Found,
-    id: String,
-    publisher: &str,
-    list: &List,
-) -> Result<(), Stop> {
-    let (publisher, payload) = (publisher.to_owned(), list.bytes().to_vec());
-    nodes.put(node, Item { id, publisher, payload }).await
+async fn keep(nodes: &mut Nodes<'_>, node: &Found, id: String, list: &List) -> Result<(), Stop> {
+    nodes.put(node, id, list.bytes().to_vec()).await
 }
 
 /// The items of a node, of which there are few.

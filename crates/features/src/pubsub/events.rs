@@ -22,7 +22,7 @@ use whoelse_xmpp::{BareJid, Class, FullJid, Jid, Outgoing, Stanza, StanzaError, 
 use super::access::{AccessModel, Affiliation, Asker, Subscription};
 use super::config::{Config, ItemReply, NotificationType};
 use super::form;
-use super::found::Found;
+use super::found::{Found, present};
 use super::owner::{Owner, Visitor};
 use crate::readable;
 
@@ -320,6 +320,17 @@ pub(super) async fn turn(
         cx.node.fan_out_turn(&session, bytes).await;
     }
     Ok(())
+}
+
+/// Pays for what is told to others of a node that changes along with another, and waits for its turn.
+pub(crate) async fn pay_for(cx: &Cx, visitor: &Visitor, name: &str) -> Result<(), StanzaError> {
+    match present(cx, visitor, name).await? {
+        Some(found) => {
+            let bytes = usize::try_from(found.row.bytes).unwrap_or(usize::MAX);
+            turn(cx, visitor, (Some(&found), &found.config), bytes).await
+        }
+        None => Ok(()),
+    }
 }
 
 /// Whether there is anybody on the lists of a node.

@@ -1,7 +1,7 @@
 //! The bounds of publish-subscribe. Whoever reaches one is refused, and loses nothing.
 
-use whoelse_core::settings;
 use whoelse_core::settings::{Setting, Settings, count, size};
+use whoelse_core::{Node, settings};
 use whoelse_store::PubsubUsage;
 
 /// The longest name of a node and the longest id of an item, in bytes: as long as a part of an
@@ -40,6 +40,11 @@ settings! {
 
 /// The settings.
 pub(super) const SETTINGS: &[Setting] = Limits::SETTINGS;
+
+/// Whether an item may be so long.
+pub(crate) fn fits_an_item(server: &Node, bytes: usize) -> bool {
+    bytes as u64 <= server.settings().of::<Limits>().pubsub_item_bytes
+}
 
 /// How much an account may have.
 pub(super) fn of_account(settings: &Settings) -> PubsubUsage {

@@ -142,8 +142,9 @@ impl Nodes<'_> {
 
     /// Puts an item at a node as part of what somebody may do, and tells of it: for the views of
     /// another node, which do not follow it.
-    pub async fn put(&mut self, found: &Found, item: Item) -> Result<(), Stop> {
+    pub async fn put(&mut self, found: &Found, id: String, payload: Vec<u8>) -> Result<(), Stop> {
         let at = self.server.clock.now().0;
+        let item = Item { id, publisher: self.owner.address().to_string(), payload };
         self.keep(found, &item, self.owner.id(), at).await?;
         self.tell(found, What::Published(item)).await
     }

@@ -163,6 +163,20 @@ impl Request {
     }
 }
 
+impl Request {
+    /// Whether it may change what there is at a node.
+    pub fn changes_items(&self) -> bool {
+        matches!(
+            self,
+            Request::Publish(_)
+                | Request::Retract { .. }
+                | Request::Configure { .. }
+                | Request::Delete { .. }
+                | Request::Purge { .. }
+        )
+    }
+}
+
 /// What is inside a `<pubsub/>`.
 struct Inside<'a> {
     stanza: &'a Stanza,

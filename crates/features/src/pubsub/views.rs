@@ -9,12 +9,13 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use whoelse_core::Node;
 use whoelse_core::account::Account;
-use whoelse_core::kit::BoxFuture;
+use whoelse_core::kit::{BoxFuture, Cx};
 use whoelse_xmpp::StanzaError;
 
 use super::change::{Nodes, Stop};
 use super::events::What;
 use super::found::Found;
+use super::owner::Visitor;
 use super::request::Draft;
 
 /// What a feature does about a node of accounts.
@@ -23,6 +24,9 @@ pub(crate) struct View {
     pub node: &'static str,
     /// Makes ready whatever the view shows, before anybody asks for something at the node.
     pub ready: fn(Arc<Node>, Arc<Account>) -> BoxFuture<'static, ()>,
+    /// Pays for what others are told when something changes at the node, beside what happens there, and
+    /// waits for its turn.
+    pub pay: for<'a> fn(&'a Cx, &'a Visitor) -> BoxFuture<'a, Result<(), StanzaError>>,
     /// Looks at an item that somebody wants to publish, and completes it.
     pub check: fn(&Node, &mut Draft) -> Result<(), StanzaError>,
     /// Follows what has happened at the node. If it refuses that, nothing has.
@@ -35,6 +39,7 @@ impl View {
     pub const PLAIN: View = View {
         node: "",
         ready: |_, _| Box::pin(async {}),
+        pay: |_, _| Box::pin(async { Ok(()) }),
         check: |_, _| Ok(()),
         follow: |_, _, _| Box::pin(async { Ok(()) }),
     };
@@ -62,6 +67,14 @@ pub(super) async fn ready(server: &Arc<Node>, account: &Arc<Account>, node: &str
     for view in of(server, node) {
         (view.ready)(server.clone(), account.clone()).await;
     }
+}
+
+/// Pays for what the views of a node tell others when something changes there.
+pub(super) async fn pay(cx: &Cx, visitor: &Visitor, node: &str) -> Result<(), StanzaError> {
+    for view in of(&cx.node, node) {
+        (view.pay)(cx, visitor).await?;
+    }
+    Ok(())
 }
 
 /// Looks at an item that somebody wants to publish at a node.
