@@ -1,5 +1,6 @@
 //! The data that features keep of an account: small values, each under a namespace and a name, in
-//! one table that they share. Each write is checked against a bound on their number and total size.
+//! one table that they share. Each write is checked against a bound on the number and the total size of
+//! what the account has under the namespace.
 
 use sqlx::{AnyConnection, Row};
 
@@ -13,9 +14,9 @@ const PUT: &str = "INSERT INTO account_data (account, namespace, name, value) \
     VALUES ($1, $2, $3, $4) ON CONFLICT (account, namespace, name) \
     DO UPDATE SET value = excluded.value";
 const REMOVE: &str = "DELETE FROM account_data WHERE account = $1 AND namespace = $2 AND name = $3";
-/// Counts all values of an account except the one that is about to be replaced.
+/// Counts all values of an account under a namespace except the one that is about to be replaced.
 const COUNT_OTHERS: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(LENGTH(value)), 0) AS BIGINT) \
-    FROM account_data WHERE account = $1 AND NOT (namespace = $2 AND name = $3)";
+    FROM account_data WHERE account = $1 AND namespace = $2 AND name <> $3";
 
 pub(crate) const STATEMENTS: &[&str] = &[READ, LIST, PUT, REMOVE, COUNT_OTHERS];
 
@@ -33,7 +34,7 @@ impl DataKey<'_> {
     pub const LONGEST: usize = 512;
 }
 
-/// The most that an account may keep.
+/// The most that an account may keep under a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DataLimit {
     /// How many values.
@@ -47,7 +48,7 @@ pub struct DataLimit {
 pub enum Put {
     /// It is kept.
     Done,
-    /// The account has reached its limit; nothing was changed.
+    /// The account has reached the limit there; nothing was changed.
     Full,
     /// The namespace or the name is longer than 512 bytes; nothing was changed.
     TooLong,
@@ -202,7 +203,13 @@ mod tests {
         assert_eq!(put(bob, "one", b"123456789").await, Put::Done);
         assert_eq!(put(bob, "two", b"1").await, Put::Done);
         assert_eq!(put(bob, "three", b"").await, Put::Full);
-        // The values of one account do not count for another.
+        // The values of one account do not count for another, nor those of another namespace.
+        let elsewhere = key("b", "three");
+        let put = tx.put_account_data(bob, elsewhere, b"1234567890", limit).await.unwrap();
+        assert_eq!(put, Put::Done);
+        let mut put = async |of, name, value: &[u8]| {
+            tx.put_account_data(of, key("a", name), value, limit).await.unwrap()
+        };
         assert_eq!(put(eve, "three", b"1234567890").await, Put::Done);
         let long = "x".repeat(DataKey::LONGEST + 1);
         let name = tx.put_account_data(eve, key("a", &long), b"", ROOMY).await.unwrap();
