@@ -30,6 +30,9 @@ pub const FEATURE: Feature = Feature {
         w.on(Verb::Get, OWN, (ns::MAM, "query"), form);
         w.set(OWN, query);
         w.bound(metadata);
+        // Ours, docs/protocol.md: a client that is sent what waits, though its archive shows it. It is
+        // asked for after `metadata` has left that out.
+        w.bind((ns::WHOELSE_WAITING, "send"), Session::send_what_waits);
     },
     ..Feature::PLAIN
 };

@@ -166,5 +166,7 @@ pub const WHOELSE_ERRORS: &str = "urn:whoelse:errors:0";
 pub const WHOELSE_ACTIVITY: &str = "urn:whoelse:activity:0";
 /// Ours, docs/protocol.md: this message is a broadcast to everyone; only the server says so.
 pub const WHOELSE_BROADCAST: &str = "urn:whoelse:broadcast:0";
+/// Ours: what waits is sent to a session that begins along with its login.
+pub const WHOELSE_WAITING: &str = "urn:whoelse:waiting:0";
 /// Ours, docs/protocol.md: the ad-hoc commands; a command's node is this, `#` and its name.
 pub const WHOELSE_COMMANDS: &str = "urn:whoelse:commands:0";

@@ -603,6 +603,12 @@ impl Session {
         }
     }
 
+    /// Takes that back, before the session is available: all that waits is sent, as to a session that was
+    /// bound by itself.
+    pub fn send_what_waits(&self) {
+        self.lock().reading.leave_nothing();
+    }
+
     /// Whether something is left to the archive, or may be, that nobody has confirmed.
     pub fn waits_in_archive(&self) -> bool {
         let state = self.lock();

@@ -191,6 +191,11 @@ impl Reading {
         self.left = Some(Box::new(LeftToArchive::up_to(up_to)));
     }
 
+    /// Leaves nothing to the archive. Only before the log is read.
+    pub fn leave_nothing(&mut self) {
+        self.left = None;
+    }
+
     /// Notes that messages are left to the archive, from the first number to the last. They do not come
     /// from the log any more.
     pub fn leave_out(&mut self, out: (i64, i64)) {

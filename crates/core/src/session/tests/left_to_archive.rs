@@ -30,6 +30,18 @@ fn acknowledged(session: &Session, h: u32) -> i64 {
 }
 
 #[test]
+fn whoever_asks_to_be_sent_what_waits_leaves_nothing_to_the_archive() {
+    let session = session();
+    session.leave_to_archive(3);
+    assert!(session.waits_in_archive());
+
+    session.send_what_waits();
+
+    assert!(!session.waits_in_archive());
+    assert_eq!(session.left_to_archive(), None);
+}
+
+#[test]
 fn what_comes_after_something_left_out_is_confirmed_alone() {
     let session = reader();
     session.enable(None);
