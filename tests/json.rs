@@ -92,8 +92,8 @@ fn a_session_has_a_name_that_people_can_read() {
         given.into_iter().chain(device.iter().copied()).map(str::to_owned).collect::<Vec<_>>()
     };
     for (device, name) in [
-        (&[][..], "alice@localhost/whoelse-"),
-        (&["--device", "laptop"], "alice@localhost/whoelse.laptop-"),
+        (&[][..], "alice@localhost/whoelse/"),
+        (&["--device", "laptop"], "alice@localhost/whoelse.laptop/"),
     ] {
         let args = args(device);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();

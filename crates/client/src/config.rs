@@ -31,6 +31,10 @@ pub struct Config {
     pub accepted: Option<Fingerprint>,
     /// The resource to ask for; otherwise the server chooses one.
     pub resource: Option<String>,
+    /// What the server is to begin the resource with, where it makes it along with the login
+    /// (XEP-0386): the name of the program. Without it a `resource` is asked for as it is, after the
+    /// login.
+    pub tag: Option<String>,
     /// What the user calls this device; the server and the user's other devices are told.
     pub device: Option<String>,
     /// Whether the fate of each message is reported ([`Event::Sent`](crate::Event::Sent)).
@@ -67,6 +71,7 @@ impl Config {
             state: None,
             accepted: None,
             resource: None,
+            tag: None,
             device: None,
             verdicts: false,
             unread: false,

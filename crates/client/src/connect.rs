@@ -13,9 +13,10 @@ use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use whoelse_stream::client::{self, Resumption, Sasl2};
-use whoelse_stream::sasl2::{UserAgent, UserAgentId};
+use whoelse_stream::sasl2::{Bind, UserAgent, UserAgentId};
 use whoelse_stream::{ChannelBindings, Transport};
-use whoelse_xmpp::{BareJid, in_words};
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{BareJid, Stanza, in_words, ns};
 
 use crate::config::{Begin, Config};
 use crate::error::ConnectError;
@@ -296,16 +297,21 @@ impl Connector {
         }
     }
 
-    /// Returns what servers that speak SASL2 are told. A resource is bound after the login and not along
-    /// with it: Bind 2 leaves what waits to the archive, and this client is sent it.
+    /// Returns what servers that speak SASL2 are told.
     fn sasl2(&self) -> Sasl2 {
+        let Config { resource, tag, device, .. } = &self.config;
         let user_agent = UserAgent {
             // Each login says which installation it is.
             id: None,
             software: Some(SOFTWARE.to_owned()),
-            device: self.config.device.clone(),
+            device: device.clone(),
         };
-        Sasl2 { user_agent, bind: None }
+        // Along with a login the server makes the resource. Where it cannot be asked to send what waits,
+        // it would leave that to the archive, so the session is bound after the login.
+        let along = tag.is_some() || resource.is_none();
+        let wish = send_what_waits().filter(|_| along);
+        let bind = wish.map(|wish| Bind { tag: tag.clone(), features: vec![wish] });
+        Sasl2 { user_agent, bind }
     }
 
     /// Returns the address of an account of this server.
@@ -324,6 +330,11 @@ impl Connector {
     pub(crate) fn timed_out(&self) -> ConnectError {
         ConnectError::TimedOut { address: self.config.address() }
     }
+}
+
+/// Ours, docs/protocol.md: asks for what waits, though the archive shows it.
+fn send_what_waits() -> Option<Stanza> {
+    Stanza::parse(Element::new("send").xmlns(ns::WHOELSE_WAITING).finish()).ok()
 }
 
 fn unreachable(endpoint: &Endpoint, fault: &io::Error) -> ConnectError {

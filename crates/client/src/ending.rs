@@ -79,7 +79,7 @@ pub(crate) fn of_login(fault: LoginError) -> Option<Ending> {
         LoginError::NotOverThisChannel | LoginError::NewPin { .. } => {
             said("the server's certificate is not trusted")
         }
-        LoginError::LoggedInAlready => None,
+        LoginError::NotNow { .. } | LoginError::LoggedInAlready => None,
     }
 }
 

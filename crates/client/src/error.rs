@@ -152,6 +152,12 @@ pub enum LoginError {
         /// Why, in the server's words.
         text: String,
     },
+    /// The server begins no session of this account now: there are too many, or it has logged in too
+    /// often. Trying again later can help.
+    NotNow {
+        /// Why, in the server's words.
+        text: String,
+    },
     /// Another session of this account is open, and there can be only one.
     AlreadyLoggedIn,
     /// The certificate is not trusted, and the server cannot prove over this channel that it knows

@@ -137,16 +137,20 @@ fn ended_login(error: StreamError) -> LoginError {
         (StreamCondition::PolicyViolation, Some(text)) => {
             LoginError::Refused { text: text.clone() }
         }
+        (StreamCondition::ResourceConstraint, Some(text)) => {
+            LoginError::NotNow { text: text.clone() }
+        }
         _ => LoginError::Connect(no_connection(Ok(Step::Error(error)))),
     }
 }
 
 fn refused_bind(error: &StanzaError) -> LoginError {
+    let words =
+        || error.text.clone().unwrap_or_else(|| format!("no session: {}", error.condition.name()));
     match error.condition {
         Condition::Conflict => LoginError::AlreadyLoggedIn,
-        other => LoginError::Refused {
-            text: error.text.clone().unwrap_or_else(|| format!("no session: {}", other.name())),
-        },
+        Condition::ResourceConstraint => LoginError::NotNow { text: words() },
+        _ => LoginError::Refused { text: words() },
     }
 }
 
@@ -221,11 +225,16 @@ mod tests {
     }
 
     #[test]
-    fn a_conflict_at_binding_is_another_session() {
+    fn a_conflict_at_binding_is_another_session_and_what_is_too_much_now_may_pass() {
         let conflict = StanzaError::new(Condition::Conflict);
         assert_eq!(refused_bind(&conflict), LoginError::AlreadyLoggedIn);
-        let full = StanzaError::new(Condition::ResourceConstraint);
-        assert!(matches!(refused_bind(&full), LoginError::Refused { .. }));
+        let text = || "this account has too many sessions".to_owned();
+        let full = StanzaError::new(Condition::ResourceConstraint).with_text(text());
+        assert_eq!(refused_bind(&full), LoginError::NotNow { text: text() });
+        let full = StreamError::new(StreamCondition::ResourceConstraint).with_text(text());
+        assert_eq!(ended_login(full), LoginError::NotNow { text: text() });
+        let never = StanzaError::new(Condition::NotAllowed);
+        assert!(matches!(refused_bind(&never), LoginError::Refused { .. }));
     }
 
     #[test]

@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use whoelse_client::{
-    Begin, Client, Config, ConnectError, Ending, Event, Fingerprint, LoginError, NotSent, Password,
-    Probe, RegisterError,
+    Begin, Client, Config, ConnectError, Ending, Event, Events, Fingerprint, LoginError, NotSent,
+    Password, Probe, RegisterError,
 };
 use whoelse_stream::Transport;
 use whoelse_xmpp::{BareJid, StreamCondition, StreamError, ns};
@@ -25,6 +25,11 @@ fn password(text: &str) -> Password {
 
 fn bob() -> BareJid {
     BareJid::parse("bob@localhost").unwrap()
+}
+
+/// Waits for this event; those before are passed over.
+async fn passes(events: &mut Events, wanted: &Event) {
+    while next(events).await != *wanted {}
 }
 
 // ---- logging in ----
@@ -70,6 +75,73 @@ async fn an_account_in_use_is_told_and_can_be_tried_again() {
 
     assert_eq!(refused, LoginError::AlreadyLoggedIn);
     client.login("alice", password("secret")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_is_bound_along_with_its_login_where_what_waits_is_sent_all_the_same() {
+    let world = World::new().await;
+    world.account("alice", "secret");
+    let config = || Config { tag: Some("whoelse".to_owned()), ..world.config() };
+    // A server with Bind 2 alone would leave what waits to the archive.
+    let (client, _events) = Client::start(config());
+    let me = client.login("alice", password("secret")).await.unwrap();
+    assert_eq!((me.resource(), world.bound_along()), ("here", None));
+
+    world.send_what_waits();
+    let (client, mut events) = Client::start(config());
+    let me = client.login("alice", password("secret")).await.unwrap();
+
+    assert_eq!(me.resource(), "whoelse/here");
+    let bound = world.bound_along().unwrap();
+    assert_eq!(bound.tag.as_deref(), Some("whoelse"));
+    let wishes: Vec<_> = bound.features.iter().map(|it| (it.name(), it.ns())).collect();
+    assert_eq!(wishes, [("send", ns::WHOELSE_WAITING), ("enable", ns::SM)]);
+    // It is resumed like any other, and begins anew like any other.
+    world.break_connections().await;
+    passes(&mut events, &Event::Resumed).await;
+    world.forget_sessions();
+    world.break_connections().await;
+    passes(&mut events, &Event::Reconnected).await;
+    assert_eq!(client.me().unwrap().resource(), "whoelse/here");
+    assert_eq!(world.bound_along(), Some(bound));
+}
+
+#[tokio::test]
+async fn a_resource_without_a_tag_is_asked_for_as_it_is() {
+    let world = World::new().await;
+    world.account("alice", "secret");
+    world.send_what_waits();
+    let config = Config { resource: Some("bot".to_owned()), ..world.config() };
+    let (client, _events) = Client::start(config);
+
+    client.login("alice", password("secret")).await.unwrap();
+
+    assert_eq!(world.bound_along(), None);
+}
+
+#[tokio::test]
+async fn whoever_cannot_begin_a_session_along_with_a_login_is_told_why() {
+    let world = World::new().await;
+    world.account("alice", "secret");
+    world.send_what_waits();
+    let (client, mut events) = world.client();
+    let text = || "this account has too many sessions".to_owned();
+    let full = || StreamError::new(StreamCondition::ResourceConstraint).with_text(text());
+    for (error, wanted) in [
+        (StreamError::new(StreamCondition::Conflict), LoginError::AlreadyLoggedIn),
+        (full(), LoginError::NotNow { text: text() }),
+    ] {
+        world.end_next_binding(error);
+        let refused = client.login("alice", password("secret")).await.unwrap_err();
+        assert_eq!(refused, wanted);
+    }
+    client.login("alice", password("secret")).await.unwrap();
+
+    // One that comes back waits for it to pass.
+    world.forget_sessions();
+    world.end_next_binding(full());
+    world.break_connections().await;
+    passes(&mut events, &Event::Reconnected).await;
 }
 
 #[tokio::test]

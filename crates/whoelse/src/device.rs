@@ -11,17 +11,23 @@ const LONGEST: usize = 32;
 /// guesses an address to send to.
 const TAIL: usize = 6;
 
-/// Returns `whoelse.laptop-7f3a2c`, or `whoelse-7f3a2c` for a device without a name. It stays the
-/// same while the program runs, so that a client that reconnects takes the place of its lost
+/// Returns `whoelse.laptop`, or `whoelse` for a device without a name: what a server that makes the
+/// resource is to begin it with.
+pub fn tag(device: Option<&str>) -> String {
+    match device {
+        Some(device) => format!("whoelse.{device}"),
+        None => "whoelse".to_owned(),
+    }
+}
+
+/// Returns `whoelse.laptop-7f3a2c`, or `whoelse-7f3a2c`, for a server that lets the client choose. It
+/// stays the same while the program runs, so that a client that reconnects takes the place of its lost
 /// session.
 pub fn session_name(device: Option<&str>) -> String {
     let token = whoelse_client::token();
     let readable = token.chars().filter(char::is_ascii_alphanumeric).take(TAIL);
     let tail = readable.collect::<String>().to_lowercase();
-    match device {
-        Some(device) => format!("whoelse.{device}-{tail}"),
-        None => format!("whoelse-{tail}"),
-    }
+    format!("{}-{tail}", tag(device))
 }
 
 /// Checks that a name is allowed in an address and readable for people.
@@ -51,6 +57,10 @@ mod tests {
 
         assert!(one.starts_with("whoelse.laptop-") && one.len() == 21, "{one}");
         assert_ne!(one, other);
+        assert_eq!(
+            (tag(Some("laptop")).as_str(), tag(None).as_str()),
+            ("whoelse.laptop", "whoelse")
+        );
         let unnamed = session_name(None);
         assert!(unnamed.starts_with("whoelse-") && unnamed.len() == 14, "{unnamed}");
         assert!(FullJid::parse(&format!("a@a.example/{unnamed}")).is_ok());

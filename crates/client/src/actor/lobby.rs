@@ -222,7 +222,11 @@ impl Lobby {
         if let Some(place) = &mut place {
             place.renew(fresh.wire.take_token());
         }
-        let place = place.filter(|place| place.held().is_some());
+        if let Some(place) = place.take_if(|place| place.held().is_none()) {
+            // No token was given. The session has begun as this installation all the same, and comes
+            // back as it.
+            self.connector.process = place.installation();
+        }
         Ok((fresh, entry, place))
     }
 

@@ -24,7 +24,7 @@ use whoelse_stream::client::HeldToken;
 use whoelse_stream::fast::{Given, TokenLogin};
 use whoelse_stream::ht::Token;
 use whoelse_stream::sasl::{Condition as SaslCondition, Refusal};
-use whoelse_stream::sasl2::UserAgentId;
+use whoelse_stream::sasl2::{Bind, UserAgentId};
 use whoelse_stream::scram::{Hash, Verifier};
 use whoelse_stream::sm::{Element as Sm, Enabled};
 use whoelse_stream::{ChannelBindings, Password, Transport};
@@ -70,6 +70,12 @@ struct State {
     connections: u32,
     /// Somebody in between takes these texts out of what the server says.
     taken_out: Vec<&'static str>,
+    /// Whoever binds along with a login can be sent what waits.
+    sends_what_waits: bool,
+    /// What was asked for while binding so, the last time.
+    bound: Option<Bind>,
+    /// Binding so ends the stream with this, once.
+    ends_binding: Option<StreamError>,
     failures: u32,
     logins: u32,
     resumptions: u32,
@@ -189,6 +195,21 @@ impl World {
     /// The next login finds the account in use.
     pub fn refuse_next_session(&self) {
         self.state().conflict = true;
+    }
+
+    /// From now on whoever binds along with a login can be sent what waits.
+    pub fn send_what_waits(&self) {
+        self.state().sends_what_waits = true;
+    }
+
+    /// What was asked for while binding along with a login, the last time.
+    pub fn bound_along(&self) -> Option<Bind> {
+        self.state().bound.take()
+    }
+
+    /// The next one who binds along with a login is ended with this.
+    pub fn end_next_binding(&self, error: StreamError) {
+        self.state().ends_binding = Some(error);
     }
 
     /// The next so many connections are closed without a word.
@@ -351,6 +372,9 @@ impl World {
         if let (true, Some(inline)) = (self.state().no_tokens, &mut config.sasl2) {
             inline.fast.clear();
         }
+        if let (true, Some(inline)) = (self.state().sends_what_waits, &mut config.sasl2) {
+            inline.bind = Some(vec![ns::WHOELSE_WAITING.to_owned(), ns::SM.to_owned()]);
+        }
         let config = Arc::new(config);
         let acceptor = self.state().acceptor.clone().unwrap();
         self.state().connections += 1;
@@ -511,6 +535,7 @@ impl Connection {
                 self.machine.bound(&account.with_resource("here").unwrap());
                 self.world.state().logins += 1;
             }
+            Step::BindInline(bind) => self.bind_along(bind),
             Step::Resume { previd, .. } => {
                 let known = self.world.state().sessions.get(&previd).cloned();
                 match known {
@@ -533,6 +558,26 @@ impl Connection {
             other => panic!("not expected: {other:?}"),
         }
         false
+    }
+
+    /// Binds `TAG/here`, and counts if that is asked for.
+    fn bind_along(&mut self, bind: Bind) {
+        let end = self.world.state().ends_binding.take();
+        if let Some(error) = end {
+            self.machine.close(Some(error));
+            return;
+        }
+        let account = self.machine.address().unwrap().clone();
+        let resource = format!("{}/here", bind.tag.as_deref().unwrap_or_default());
+        let counting = bind.features.iter().filter_map(Sm::read).map(Result::unwrap);
+        let inside = counting.filter_map(|element| self.answer(&element)).collect::<Vec<_>>();
+        let inside: Vec<u8> = inside.iter().flat_map(Sm::encode).collect();
+        let mut state = self.world.state();
+        state.logins += 1;
+        state.bound = Some(bind);
+        drop(state);
+        let me = account.to_bare().with_resource(&resource).unwrap();
+        self.machine.bound_inline(&me, &inside);
     }
 
     fn token(&mut self, login: &TokenLogin) {
@@ -599,7 +644,13 @@ impl Connection {
     }
 
     fn count(&mut self, element: &Sm) {
-        let answer = match element {
+        if let Some(answer) = self.answer(element) {
+            self.out.extend(answer.encode());
+        }
+    }
+
+    fn answer(&mut self, element: &Sm) -> Option<Sm> {
+        Some(match element {
             Sm::Enable { .. } => {
                 let id = whoelse_stream::token();
                 self.world.state().sessions.insert(id.clone(), Session::default());
@@ -611,15 +662,14 @@ impl Connection {
                 let mut state = self.world.state();
                 let silent = state.silent;
                 let session = self.session.as_ref().and_then(|id| state.sessions.get_mut(id));
-                let Some(session) = session else { return };
+                let session = session?;
                 if !silent {
                     session.told = session.handled;
                 }
                 Sm::Ack { h: session.told }
             }
-            _ => return,
-        };
-        self.out.extend(answer.encode());
+            _ => return None,
+        })
     }
 
     fn stanza(&mut self, stanza: &Stanza) {

@@ -91,6 +91,7 @@ pub fn of_login(why: &LoginError) -> &'static str {
         LoginError::FormerPassword { .. } => "password-changed",
         LoginError::TokenRefused { .. } | LoginError::NotRemembered => "not-remembered",
         LoginError::Refused { .. } => "refused",
+        LoginError::NotNow { .. } => "resource-constraint",
         LoginError::AlreadyLoggedIn => "already-logged-in",
         LoginError::NotOverThisChannel
         | LoginError::NewPin { .. }

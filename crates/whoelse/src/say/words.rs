@@ -186,7 +186,9 @@ pub fn login_error_for(why: &LoginError, who: &str, reader: Reader) -> String {
         LoginError::TokenRefused { text: None } | LoginError::NotRemembered => {
             "you are not logged in here any more".to_owned()
         }
-        LoginError::Refused { text: words } => text::line(words),
+        LoginError::Refused { text: words } | LoginError::NotNow { text: words } => {
+            text::line(words)
+        }
         LoginError::AlreadyLoggedIn => format!("{} is already logged in", text::line(who)),
         LoginError::NotOverThisChannel => "the server's certificate is not trusted, and the \
              server cannot prove over this connection that it knows your password; nothing was \

@@ -85,6 +85,7 @@ async fn chat(options: cli::Client) -> ExitCode {
     };
     config.device = device.or(settled.device);
     config.resource = Some(device::session_name(config.device.as_deref()));
+    config.tag = Some(device::tag(config.device.as_deref()));
     let server = config.address();
     let relaying = relaying.unwrap_or(settled.private.relay);
     let settings = whoelse_p2p::Config { relaying, state: config.state.clone() };
