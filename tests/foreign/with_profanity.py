@@ -131,3 +131,29 @@ async def profanity_asks_is_allowed_and_allows(world):
         await bob.hears("alice: now we see each other")
         await alice.types("/roster remove bob@localhost")
         await bob.hears("* alice logged out")
+
+
+@check
+async def profanity_encrypts_for_profanity_with_omemo(world):
+    async with Profanity(world, "alice") as alice, Profanity(world, "bob") as bob:
+        for person in (alice, bob):
+            await person.logs_in()
+            # Without the server's features, which it has asked for before, it publishes its keys for
+            # contacts alone, and asks for them to be open again and again by a form that says not so.
+            await person.types("/disco info localhost")
+            await person.sees("http://jabber.org/protocol/caps")
+            # Whoever is met for the first time is trusted.
+            await person.types("/omemo trustmode blind")
+            await person.types("/omemo gen")
+        # Each has heard which devices the other has.
+        await alice.sees("Blind trust for bob@localhost device")
+        await bob.sees("Blind trust for alice@localhost device")
+        await alice.types("/msg bob@localhost")
+        await alice.types("/omemo start")
+        await alice.sees(r"bob .*\[OMEMO\]")
+        await alice.types("for your eyes alone")
+        await bob.sees("chat message: alice")
+        await bob.types("/win 2")
+        await bob.sees("for your eyes alone")
+        await bob.types("and this for yours")
+        await alice.sees("and this for yours")
