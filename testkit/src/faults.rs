@@ -16,7 +16,7 @@ pub use witness::Witness;
 
 use std::time::Duration;
 
-use whoelse_core::settings::{Sessions, Settings};
+use whoelse_core::settings::{Contacts, Sessions, Settings};
 use whoelse_fuzz::random::Random;
 use whoelse_store::faults::{Fault, Step};
 
@@ -44,6 +44,8 @@ pub struct Plan {
     pub crashes: bool,
     /// Whether messages are kept after their delivery.
     pub history: bool,
+    /// Whether people see those alone who are in their rosters; which are all.
+    pub rosters: bool,
 }
 
 /// Figures of a run.
@@ -61,6 +63,8 @@ pub struct Tally {
     pub lists: usize,
     /// Times that one was read.
     pub looks: usize,
+    /// Times that a device was told of one.
+    pub events: usize,
     /// Connections that opened a session or resumed one.
     pub logins: usize,
     /// Connections that resumed one.
@@ -93,7 +97,14 @@ impl Storm {
             settings.history = None;
         }
         let names: Vec<String> = (0..plan.accounts.len()).map(name).collect();
-        let world = Memory::with(settings, &names, plan.crashes)?;
+        if plan.rosters {
+            settings.contacts = Contacts::Roster;
+        }
+        let mut world = Memory::with(settings, &names, plan.crashes)?;
+        if plan.rosters {
+            world.befriend(&names)?;
+            world.server(Server::Restarts)?;
+        }
         let mut devices = Vec::new();
         for (account, count) in plan.accounts.iter().enumerate() {
             devices.extend((0..*count).map(|number| Device::new(account, number)));
@@ -114,7 +125,7 @@ impl Storm {
         self.witness.check()?;
         self.empty()?;
         let (messages, refused, repeats) = self.witness.counts();
-        let (lists, looks) = self.witness.lists.counts();
+        let (lists, looks, events) = self.witness.lists.counts();
         Ok(Tally {
             passed: self.world.now().since(begin),
             messages,
@@ -122,6 +133,7 @@ impl Storm {
             repeats,
             lists,
             looks,
+            events,
             logins: self.logins,
             resumed: self.resumed,
         })
@@ -200,8 +212,8 @@ impl Storm {
         }
         match self.random.below(8) {
             0 => device.present("<presence type='unavailable'/>"),
-            1 => device.present("<presence><priority>-1</priority></presence>"),
-            2..5 => device.present("<presence/>"),
+            1 => device.appear("<priority>-1</priority>"),
+            2..5 => device.appear(""),
             5 => device.leave(),
             6 => device.count(),
             _ => device.confirm(self.witness.heard(chosen)),
@@ -294,7 +306,7 @@ impl Storm {
             }
             self.settle()?;
             for device in self.devices.iter_mut().filter(|device| device.is_open()) {
-                device.present("<presence/>");
+                device.appear("");
                 device.count();
             }
             self.settle()?;
@@ -311,16 +323,23 @@ impl Storm {
         Err(format!("after the storm these are not in: {stuck:?}; missing: {missing}"))
     }
 
-    /// Everybody reads the list of their account.
+    /// Everybody reads the list of their account, and has been told it.
     fn look(&mut self) -> Result<(), String> {
         for (chosen, device) in self.devices.iter_mut().enumerate() {
             device.ask(self.witness.lists.look(device.account(), chosen));
         }
         self.settle()?;
-        match self.witness.lists.is_quiet() {
-            true => Ok(()),
-            false => Err("a list was asked for, and nobody has answered".to_owned()),
+        if !self.witness.lists.is_quiet() {
+            return Err("a list was asked for, and nobody has answered".to_owned());
         }
+        for (number, device) in self.devices.iter().enumerate() {
+            for account in 0..self.plan.accounts.len() {
+                if self.plan.rosters || account == device.account() {
+                    self.witness.lists.check_told(number, account)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Logs everybody out, and checks that nothing is left.
@@ -359,6 +378,7 @@ mod tests {
             restarts: false,
             crashes: false,
             history: true,
+            rosters: false,
         };
         let mut storm = Storm::new(&plan).unwrap();
         storm.settle().unwrap();

@@ -18,6 +18,7 @@ const FAIR: Plan = Plan {
     restarts: false,
     crashes: false,
     history: true,
+    rosters: false,
 };
 
 /// Plays some seeds.
@@ -27,7 +28,8 @@ fn live_through(plan: Plan) {
     let first: u64 = setting("WHOELSE_SEED").unwrap_or(1);
     let count: u64 = setting("WHOELSE_FAULTS").unwrap_or(1);
     let (mut passed, mut messages, mut refused, mut repeats) = (Duration::ZERO, 0, 0, 0);
-    let (mut logins, mut resumed, mut lists, mut looks) = (0, 0, 0, 0);
+    let (mut logins, mut resumed) = (0, 0);
+    let (mut lists, mut looks, mut events) = (0, 0, 0);
     for seed in first..first + count {
         let tally = run(&Plan { seed, ..plan }).unwrap_or_else(|why| panic!("{why}"));
         passed += tally.passed;
@@ -38,14 +40,15 @@ fn live_through(plan: Plan) {
         resumed += tally.resumed;
         lists += tally.lists;
         looks += tally.looks;
+        events += tally.events;
     }
     println!(
         "{} h of faults: {messages} messages, {refused} refused, {repeats} came again; {logins} \
-         logins, {resumed} of them resumed; {lists} lists, read {looks} times",
+         logins, {resumed} of them resumed; {lists} lists, read {looks} times and told {events} times",
         passed.as_secs() / 3600
     );
     assert!(messages > 100, "{messages} messages");
-    assert!(lists > 5 && looks > 5, "{lists} lists, read {looks} times");
+    assert!(lists > 5 && looks > 5 && events > 5, "{lists} lists, read {looks}, told {events}");
 }
 
 #[test]
@@ -81,6 +84,19 @@ fn over_bad_wires_on_a_failing_disk_with_restarts_nothing_acknowledged_is_lost()
 #[test]
 fn a_server_that_is_killed_amid_faults_loses_nothing() {
     live_through(Plan { wires: true, restarts: true, crashes: true, ..FAIR });
+}
+
+#[test]
+fn with_rosters_everybody_is_told_the_last_list_of_everybody_in_the_end() {
+    let accounts = &[1, 2, 1, 2];
+    live_through(Plan {
+        wires: true,
+        restarts: true,
+        crashes: true,
+        rosters: true,
+        accounts,
+        ..FAIR
+    });
 }
 
 #[test]

@@ -11,6 +11,7 @@ use whoelse_stream::{Password, Transport};
 use whoelse_xmpp::{Kind, Stanza, ns};
 
 use super::Witness;
+use super::lists::{CAPABILITIES, INFO};
 use crate::line::Line;
 use crate::scene::PASSWORD;
 
@@ -197,6 +198,11 @@ impl Device {
         self.post(Some(message), xml);
     }
 
+    /// Becomes available, and says what it wants to be told.
+    pub fn appear(&mut self, more: &str) {
+        self.present(&format!("<presence>{more}{CAPABILITIES}</presence>"));
+    }
+
     /// Sends presence.
     pub fn present(&mut self, xml: &str) {
         if self.open {
@@ -371,6 +377,9 @@ impl Device {
         let id = stanza.id().unwrap_or_default();
         match (stanza.kind(), stanza.type_()) {
             (Kind::Message, Some("error")) => witness.refused(me, id),
+            (Kind::Message, _) if stanza.child("body", ns::CLIENT).is_none() => {
+                witness.lists.told(me, stanza)
+            }
             (Kind::Message, _) => {
                 let body = stanza.child_text("body", ns::CLIENT).unwrap_or_default();
                 witness.received(me, stanza.to(), &body, now)
@@ -384,6 +393,10 @@ impl Device {
                     self.proofs.pop_front();
                     witness.confirmed(me, heard, now);
                 }
+                Ok(())
+            }
+            (Kind::Iq, Some("get")) if stanza.has("query", ns::DISCO_INFO) => {
+                self.post(None, format!("<iq type='result' id='{id}' to='localhost'>{INFO}</iq>"));
                 Ok(())
             }
             _ => Ok(()),

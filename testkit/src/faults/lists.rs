@@ -6,11 +6,27 @@
 //! - It is not an older one: what was settled before another was published, and accepted, is read no
 //!   more after that.
 //! - A list that was refused is not read; without a failing disk none is refused.
+//! - What a device was told last of its own account, if it wants to be told (XEP-0115), is what is read
+//!   in the end; with rosters, of each contact, too. (Where everybody sees everybody, nobody is told of
+//!   those who are not online.)
+
+use std::collections::HashMap;
 
 use whoelse_xmpp::{Kind, Stanza};
 
 const NODE: &str = "eu.siacs.conversations.axolotl.devicelist";
 const PUBSUB: &str = "http://jabber.org/protocol/pubsub";
+const EVENT: &str = "http://jabber.org/protocol/pubsub#event";
+
+/// What a device says about itself in its presence, and what it answers who asks (XEP-0115): it wants
+/// to be told of the list.
+pub const CAPABILITIES: &str = "<c xmlns='http://jabber.org/protocol/caps' hash='sha-1' \
+    node='urn:device' ver='Osc8kqmG67jXgPVAqGcNkvG2gaI='/>";
+pub const INFO: &str = "<query xmlns='http://jabber.org/protocol/disco#info' \
+    node='urn:device#Osc8kqmG67jXgPVAqGcNkvG2gaI='><identity category='client' type='pc' \
+    name='device'/><feature var='eu.siacs.conversations.axolotl.devicelist+notify'/>\
+    <feature var='http://jabber.org/protocol/caps'/>\
+    <feature var='http://jabber.org/protocol/disco#info'/></query>";
 
 /// What a device knows about a list that it has published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +57,8 @@ struct Look {
     device: usize,
     said: usize,
     is_over: bool,
+    /// What was read.
+    found: Option<usize>,
 }
 
 /// Everything that was published and read.
@@ -48,6 +66,10 @@ struct Look {
 pub struct Lists {
     lists: Vec<List>,
     looks: Vec<Look>,
+    /// What each device was told last in its session of each account.
+    told: HashMap<(usize, usize), usize>,
+    /// How often somebody was told.
+    events: usize,
     /// What has happened so far, counted: the order of everything that is compared here.
     moments: usize,
     disk: bool,
@@ -84,7 +106,7 @@ impl Lists {
     /// A device asks for the list of its account. Returns the request.
     pub fn look(&mut self, account: usize, device: usize) -> String {
         let (number, said) = (self.looks.len(), self.moment());
-        self.looks.push(Look { account, device, said, is_over: false });
+        self.looks.push(Look { account, device, said, is_over: false, found: None });
         format!(
             "<iq type='get' id='look{number}'><pubsub xmlns='{PUBSUB}'><items node='{NODE}'/>\
              </pubsub></iq>"
@@ -94,6 +116,7 @@ impl Lists {
     /// A device has lost its session: what was not answered will not be.
     pub fn session_lost(&mut self, device: usize) {
         let now = self.moment();
+        self.told.retain(|(of, _), _| *of != device);
         for list in self.lists.iter_mut().filter(|list| list.device == device) {
             if list.fate == Fate::Underway {
                 (list.fate, list.settled) = (Fate::Unknown, Some(now));
@@ -119,6 +142,25 @@ impl Lists {
             Some(number) => self.read(number, is_well, &String::from_utf8_lossy(stanza.bytes())),
             None => Ok(()),
         }
+    }
+
+    /// Takes a message to a device, if it is an event.
+    pub fn told(&mut self, device: usize, message: &Stanza) -> Result<(), String> {
+        if !message.has("event", EVENT) {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(message.bytes());
+        let whose = message.from().and_then(|from| from.strip_prefix("user")?.split('@').next());
+        let account = whose.and_then(|number| number.parse().ok());
+        let account = account.ok_or_else(|| format!("whose event is this? {text}"))?;
+        let found = self.find(account, &text)?;
+        let found = found.ok_or_else(|| format!("an event without a list: {text}"))?;
+        if self.lists.get(found).is_some_and(|list| list.fate == Fate::Refused) {
+            return Err(format!("list {found} was refused, and is told"));
+        }
+        self.events += 1;
+        self.told.insert((device, account), found);
+        Ok(())
     }
 
     fn settled(&mut self, number: usize, is_well: bool, stanza: &Stanza) -> Result<(), String> {
@@ -155,6 +197,9 @@ impl Lists {
                 None => Ok(()),
             };
         };
+        if let Some(look) = self.looks.get_mut(number) {
+            look.found = Some(found);
+        }
         let list = &self.lists[found];
         if list.fate == Fate::Refused {
             return Err(format!("list {found} was refused, and is read"));
@@ -183,10 +228,25 @@ impl Lists {
         }
     }
 
-    /// Returns how many lists were accepted, and how many answers were read.
-    pub fn counts(&self) -> (usize, usize) {
+    /// Checks that a device was told last what is read now at an account, at which somebody has just
+    /// looked.
+    pub fn check_told(&self, device: usize, account: usize) -> Result<(), String> {
+        let look = self.looks.iter().rfind(|look| look.account == account);
+        let (read, told) = (look.and_then(|look| look.found), self.told.get(&(device, account)));
+        match read == told.copied() {
+            true => Ok(()),
+            false => Err(format!(
+                "of user{account} list {read:?} is read, and device {device} was told {told:?}"
+            )),
+        }
+    }
+
+    /// Returns how many lists were accepted, how many answers were read, and how often somebody was
+    /// told.
+    pub fn counts(&self) -> (usize, usize, usize) {
         let accepted = self.lists.iter().filter(|list| list.fate == Fate::Accepted).count();
-        (accepted, self.looks.iter().filter(|look| look.is_over).count())
+        let read = self.looks.iter().filter(|look| look.is_over).count();
+        (accepted, read, self.events)
     }
 
     /// Whether every question of a device was answered, as far as it can be.
@@ -276,6 +336,31 @@ mod tests {
         let look = lists.looks.len() - 1;
 
         assert!(lists.answered(&shows(look, &[1])).is_err());
+    }
+
+    #[test]
+    fn a_device_that_was_told_of_another_list_than_the_last_is_seen() {
+        let event = |account: usize, list: usize| {
+            let devices: Vec<String> =
+                devices(list).map(|id| format!("<device id='{id}'/>")).collect();
+            answer(&format!(
+                "<message xmlns='jabber:client' from='user{account}@localhost'>\
+                 <event xmlns='{EVENT}'>{}</event></message>",
+                devices.concat()
+            ))
+        };
+        let mut lists = two();
+        lists.told(0, &event(0, 0)).unwrap();
+        lists.answered(&shows(0, &[1])).unwrap();
+
+        assert!(lists.check_told(0, 0).is_err());
+        lists.told(0, &event(0, 1)).unwrap();
+        lists.check_told(0, 0).unwrap();
+        lists.check_told(0, 1).unwrap();
+        assert!(lists.check_told(1, 0).is_err());
+        lists.session_lost(0);
+        assert!(lists.check_told(0, 0).is_err());
+        assert!(lists.told(0, &event(1, 1)).is_err(), "it is of another account");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use whoelse_core::{Clock, Node, Time};
 use whoelse_features::relay::{self, Offer, Private, Relay, Relaying, Usage};
 use whoelse_server::ingress::{Connections, Ingress, Peer};
 use whoelse_store::scratch::Scratch;
-use whoelse_store::{Location, Store};
+use whoelse_store::{Location, RosterRow, Store};
 use whoelse_stream::ChannelBindings;
 
 /// 2026-01-01T00:00:00Z, when every scene begins.
@@ -189,6 +189,26 @@ impl Memory {
     /// Returns the present time.
     pub(crate) fn now(&self) -> Time {
         self.clock.now()
+    }
+
+    /// Puts everybody into everybody's roster, behind the server's back: it knows of that once it is
+    /// restarted.
+    pub(crate) fn befriend(&self, names: &[String]) -> Result<(), String> {
+        let befriend = async {
+            let mut tx = self.store.begin().await?;
+            let domain = tx.ensure_domain("localhost").await?;
+            for (of, with) in names.iter().flat_map(|of| names.iter().map(move |with| (of, with))) {
+                let account = tx.find_account(domain, of).await?.map(|account| account.id);
+                let contact = format!("{with}@#{domain}");
+                let row =
+                    RosterRow { contact, listed: true, to: true, from: true, ..Default::default() };
+                if let (Some(account), true) = (account, of != with) {
+                    tx.write_roster_row(account, &row).await?;
+                }
+            }
+            tx.commit().await
+        };
+        self.runtime.block_on(befriend).map_err(|error: whoelse_store::Error| error.to_string())
     }
 
     /// Returns the store, to plan faults in it.
