@@ -28,6 +28,7 @@ mod domains;
 mod error;
 #[cfg(feature = "faults")]
 pub mod faults;
+mod gone_rooms;
 mod heartbeat;
 mod history;
 mod inspect;
@@ -120,6 +121,7 @@ pub fn statements() -> Vec<String> {
         devices::STATEMENTS,
         last_available::STATEMENTS,
         domains::STATEMENTS,
+        gone_rooms::STATEMENTS,
         heartbeat::STATEMENTS,
         history::STATEMENTS,
         history::READING,

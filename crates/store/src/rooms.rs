@@ -4,7 +4,6 @@
 //! A room has an archive of its own. A room that goes leaves its rows under numbers that nobody asks
 //! for any more, and they go in pieces. See `docs/design/rooms.md`.
 
-mod gone;
 mod lists;
 
 pub use lists::RoomAffiliation;
@@ -36,8 +35,7 @@ const PASSING: &str = "SELECT id FROM rooms WHERE persistent = 0 ORDER BY id LIM
 
 const STATEMENTS_OF_ROOMS: &[&str] =
     &[FIND, INSERT, CONFIGURE, SUBJECT, LISTED, LISTED_BEFORE, LISTED_LAST, COUNT_LISTED, PASSING];
-pub(crate) const STATEMENTS: [&[&str]; 3] =
-    [STATEMENTS_OF_ROOMS, lists::STATEMENTS, gone::STATEMENTS];
+pub(crate) const STATEMENTS: [&[&str]; 2] = [STATEMENTS_OF_ROOMS, lists::STATEMENTS];
 
 /// Counts rows that do not fit together, of a backup: archives of nothing, or of two; rooms without
 /// one; affiliations of no room, if it has not gone; and rooms that have gone and are there.

@@ -18,7 +18,7 @@ const END: &str = "DELETE FROM rooms_gone WHERE room = $1";
 const PIECE: &str = "DELETE FROM room_affiliations WHERE room = $1 AND who IN \
     (SELECT a.who FROM room_affiliations a WHERE a.room = $1 ORDER BY a.who LIMIT $2)";
 
-pub(super) const STATEMENTS: &[&str] = &[LEAVE, DELETE_ARCHIVE, DELETE, NEXT, NOTE, END, PIECE];
+pub(crate) const STATEMENTS: &[&str] = &[LEAVE, DELETE_ARCHIVE, DELETE, NEXT, NOTE, END, PIECE];
 
 impl Store {
     /// Returns whether anything is left of rooms that are gone.
