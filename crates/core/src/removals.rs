@@ -83,7 +83,7 @@ async fn piece(node: &Arc<Node>) -> Result<Left, Error> {
 /// Takes a removed account out of some rosters; after the last of them, out of a piece of what
 /// features have stored.
 async fn forget_name(
-    node: &Node,
+    node: &Arc<Node>,
     tx: &mut Tx,
     removal: &Removal,
     after: i64,
@@ -100,7 +100,7 @@ async fn forget_name(
     let now = node.clock.now().0;
     let (gone, last) = roster::forget_contact(tx, &key, after, ROSTERS, now).await?;
     let next = match last {
-        None if !node.wiring.forget_name(tx, &key, PIECE).await? => Some(after),
+        None if !node.wiring.forget_name(node, tx, &key, PIECE).await? => Some(after),
         last => last,
     };
     tx.note_holder(removal.account, next).await?;

@@ -751,13 +751,14 @@ impl Wiring {
     /// whether nothing of it is left.
     pub(crate) async fn forget_name(
         &self,
+        node: &Arc<Node>,
         tx: &mut Tx,
         key: &str,
         most: u64,
     ) -> Result<bool, whoelse_store::Error> {
         let mut left = most;
         for tap in &self.names_gone {
-            let changed = tap(tx, key, left).await?;
+            let changed = tap(node, tx, key, left).await?;
             if changed >= left {
                 return Ok(false);
             }

@@ -101,7 +101,7 @@ pub type AccountTap = fn(&Arc<Node>, &Arc<Account>, bool);
 /// An account of this key was removed: forgets its name wherever the feature has it stored, in at most
 /// so many rows. Returns how many rows it has changed; when that is fewer, nothing is left.
 pub type NameGoneTap =
-    for<'a> fn(&'a mut Tx, &'a str, u64) -> super::BoxFuture<'a, Result<u64, Error>>;
+    for<'a> fn(&'a Arc<Node>, &'a mut Tx, &'a str, u64) -> super::BoxFuture<'a, Result<u64, Error>>;
 /// What an account has open beside its sessions has to end: the account was removed, an
 /// administrator has blocked it, or it has a new password.
 pub type BarredTap = fn(&Node, &Account);

@@ -172,7 +172,12 @@ async fn the_next_account_of_a_name_has_nothing_of_the_one_before_it() {
 static NAMED: AtomicU64 = AtomicU64::new(2 * PIECE + 100);
 
 /// Forgets them piece by piece, and is asked only while the name is not free.
-fn forget<'a>(tx: &'a mut Tx, key: &'a str, most: u64) -> BoxFuture<'a, Result<u64, Error>> {
+fn forget<'a>(
+    _: &'a Arc<Node>,
+    tx: &'a mut Tx,
+    key: &'a str,
+    most: u64,
+) -> BoxFuture<'a, Result<u64, Error>> {
     Box::pin(async move {
         assert_eq!(key, "mal@#1");
         assert!(tx.is_name_left(1, "mal").await?);
@@ -185,7 +190,7 @@ fn forget<'a>(tx: &'a mut Tx, key: &'a str, most: u64) -> BoxFuture<'a, Result<u
 #[tokio::test]
 async fn no_account_gets_a_name_before_every_feature_has_forgotten_it() {
     let wire = |w: &mut Wiring| {
-        w.name_gone(|_, _, _| Box::pin(async { Ok(0) }));
+        w.name_gone(|_, _, _, _| Box::pin(async { Ok(0) }));
         w.name_gone(forget);
     };
     let features = [Feature { name: "test", wire, ..Feature::PLAIN }];
