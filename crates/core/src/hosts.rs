@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_address_has_its_host() {
-        let services = [("rooms.a.example".into(), "rooms"), ("b.example".into(), "never")];
+        let services = [("chat.a.example".into(), "chat"), ("b.example".into(), "never")];
         let hosts = Hosts::new(["a.example".into(), "b.example".into()], services);
 
         for (address, host) in [
@@ -76,11 +76,11 @@ mod tests {
             ("a.example/console", Host::Account),
             ("bob@a.example", Host::Account),
             ("bob@b.example/desk", Host::Account),
-            ("rooms.a.example", Host::Service("rooms")),
-            ("rooms.a.example/console", Host::Service("rooms")),
-            ("lunch@rooms.a.example/bob", Host::Service("rooms")),
-            ("rooms.b.example", Host::Remote("rooms.b.example")),
-            ("lunch@a.rooms.a.example", Host::Remote("a.rooms.a.example")),
+            ("chat.a.example", Host::Service("chat")),
+            ("chat.a.example/console", Host::Service("chat")),
+            ("lunch@chat.a.example/bob", Host::Service("chat")),
+            ("chat.b.example", Host::Remote("chat.b.example")),
+            ("lunch@a.chat.a.example", Host::Remote("a.chat.a.example")),
             ("c.example", Host::Remote("c.example")),
             ("bob@c.example", Host::Remote("c.example")),
             ("bob@sub.a.example", Host::Remote("sub.a.example")),

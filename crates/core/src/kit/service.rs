@@ -1,5 +1,5 @@
 //! A service: an address of this server below its domain that is neither the server nor an account,
-//! such as `rooms.DOMAIN` (docs/design/services.md).
+//! such as `chat.DOMAIN` (docs/design/services.md).
 
 use std::sync::Arc;
 

@@ -174,11 +174,25 @@ impl Session {
         self.push_queued(Queued { stanza: stanza.clone(), to: to.clone(), due: Due::Seat })
     }
 
-    /// Queues the word that the session has lost a seat. It always has room.
+    /// Queues the word that the session has lost a seat, or left it. It has room of its own; where that
+    /// is full, it is the server's own word: only who takes many seats and reads nothing comes so far.
     pub fn push_last_word(&self, stanza: &Outgoing, to: &Bytes) {
-        // Refused only where the session is over.
-        let _ =
-            self.push_queued(Queued { stanza: stanza.clone(), to: to.clone(), due: Due::LastWord });
+        let word = |due| Queued { stanza: stanza.clone(), to: to.clone(), due };
+        if self.push_queued(word(Due::LastWord)) == Err(PushRefused::NoRoom) {
+            let _ = self.push_queued(word(Due::Own));
+        }
+    }
+
+    /// Queues something that passes, from this sender; ` to='…'` is inserted when it is written. Whoever
+    /// pushes it answers for it when there is no room.
+    pub fn push_from(
+        &self,
+        stanza: &Outgoing,
+        to: &Bytes,
+        sender: Sender,
+    ) -> Result<(), PushRefused> {
+        let due = Due::Passing(sender);
+        self.push_queued(Queued { stanza: stanza.clone(), to: to.clone(), due })
     }
 
     /// Queues a request to see the owner. It is in the roster, so if there is no room it is told

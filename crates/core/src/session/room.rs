@@ -20,7 +20,7 @@ pub enum Due {
     /// What is said where the session has a seat: at a service that tells all who are there the same.
     /// It is refused, and the seat is lost, so that nothing is missed without a word.
     Seat,
-    /// The word that a seat is lost. There is one for each that was taken, and it always has room.
+    /// The word that a seat is lost or left. It has a small part of its own.
     LastWord,
     /// What passes, from this sender. It is refused, and whoever pushes it answers for it.
     Passing(Sender),
@@ -50,18 +50,25 @@ pub(super) struct Room {
     logged: usize,
     presence: usize,
     seats: usize,
+    last_words: usize,
     passing: Shares,
 }
 
 impl Room {
     pub fn new(budget: usize) -> Room {
         let passing = Shares::of(budget);
-        Room { budget, own: 0, news: 0, logged: 0, presence: 0, seats: 0, passing }
+        Room { budget, own: 0, news: 0, logged: 0, presence: 0, seats: 0, last_words: 0, passing }
     }
 
     /// The bytes of everything that is held.
     pub fn bytes(&self) -> usize {
-        self.own + self.news + self.logged + self.presence + self.seats + self.passing.bytes
+        self.own
+            + self.news
+            + self.logged
+            + self.presence
+            + self.seats
+            + self.last_words
+            + self.passing.bytes
     }
 
     /// Whether there is room for so many bytes more. `aside`: bytes that count as held and are not
@@ -84,7 +91,7 @@ impl Room {
                 let seats = self.seats + bytes;
                 seats <= self.budget / 4 || fits && seats <= self.budget / 2
             }
-            Due::LastWord => true,
+            Due::LastWord => self.last_words + bytes <= self.budget / 16,
             Due::Passing(sender) | Due::Event(sender) => self.passing.have_room_for(sender, bytes),
         }
     }
@@ -123,7 +130,8 @@ impl Room {
             Due::News => self.news += bytes,
             Due::Logged => self.logged += bytes,
             Due::Presence => self.presence += bytes,
-            Due::Seat | Due::LastWord => self.seats += bytes,
+            Due::Seat => self.seats += bytes,
+            Due::LastWord => self.last_words += bytes,
             Due::Passing(sender) | Due::Event(sender) => self.passing.take(sender, bytes),
         }
     }
@@ -135,7 +143,8 @@ impl Room {
             Due::News => &mut self.news,
             Due::Logged => &mut self.logged,
             Due::Presence => &mut self.presence,
-            Due::Seat | Due::LastWord => &mut self.seats,
+            Due::Seat => &mut self.seats,
+            Due::LastWord => &mut self.last_words,
             Due::Passing(sender) | Due::Event(sender) => {
                 return self.passing.release(sender, bytes);
             }
