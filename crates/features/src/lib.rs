@@ -28,6 +28,7 @@ mod form;
 pub mod hints;
 pub mod introductions;
 pub mod last_activity;
+pub mod muc;
 pub mod offline;
 pub mod ping;
 pub mod ping_command;
@@ -75,6 +76,7 @@ pub const ALL: &[Feature] = &[
     whoelsesince::FEATURE,
     broadcast::FEATURE,
     introductions::FEATURE,
+    muc::FEATURE,
     relay::FEATURE,
     admin::FEATURE,
 ];

@@ -33,6 +33,8 @@ const SHORT: &[(&str, &str)] = &[
     ("{sasl}", "urn:ietf:params:xml:ns:xmpp-sasl"),
     ("{bind}", "urn:ietf:params:xml:ns:xmpp-bind"),
     ("{commands}", "http://jabber.org/protocol/commands"),
+    ("{muc}", "http://jabber.org/protocol/muc"),
+    ("{occupant}", "<occupant-id xmlns='urn:xmpp:occupant-id:0' id='{any}'/>"),
     ("{delay}", "<delay xmlns='urn:xmpp:delay' from='localhost' stamp='{any}'/>"),
 ];
 /// The placeholder for the stanza-id of a message in somebody's archive.

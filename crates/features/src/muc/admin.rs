@@ -1,0 +1,175 @@
+//! XEP-0045, 8 and 9: `muc#admin`, by which moderators, admins and owners read lists and change them.
+
+use whoelse_core::keeper::{After, Touches};
+use whoelse_core::kit::{Answer, Reply};
+use whoelse_store::RoomAffiliation;
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{BareJid, Child, Condition, Jid, Stanza, StanzaError, ns};
+
+use super::affiliation::{Affiliation, Role};
+use super::asked::Asked;
+use super::change::{Asker, Judged, Wish};
+use super::invitation::reason;
+use super::limits::{Limits, MOST_ITEMS};
+use super::message::not_here;
+use super::room::Room;
+use super::rooms::unstored;
+
+/// Which list is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum List {
+    Affiliation(Affiliation),
+    Role(Role),
+}
+
+/// Answers a list.
+pub(super) fn list(asked: &Asked) -> Answer {
+    let inside = asked.stanza.grandchildren(&asked.payload);
+    let [item] = items(&inside)[..] else { return Err(StanzaError::new(Condition::BadRequest)) };
+    let attr = |name| asked.stanza.child_attr(item, name);
+    let list = match (attr("affiliation"), attr("role")) {
+        (Some(word), None) => Affiliation::of(&word).map(List::Affiliation),
+        (None, Some(word)) => Role::of(&word).map(List::Role),
+        _ => None,
+    };
+    let list = list.ok_or_else(|| StanzaError::new(Condition::BadRequest))?;
+    let items = asked.live.look(|room| room.list(asked, list))?;
+    let query = Element::new("query").xmlns(ns::MUC_ADMIN);
+    Ok(Reply::encoded(items.into_iter().fold(query, Element::child).finish()))
+}
+
+fn items(inside: &[Child]) -> Vec<&Child> {
+    inside.iter().filter(|child| child.is("item", ns::MUC_ADMIN)).collect()
+}
+
+impl Room {
+    /// Lists who is what, for those who may know.
+    fn list(&self, asked: &Asked, list: List) -> Result<Vec<Element>, StanzaError> {
+        if !self.may_read(asked, list) {
+            return Err(StanzaError::new(Condition::Forbidden)
+                .with_text("this list is for others in this room"));
+        }
+        Ok(match list {
+            List::Affiliation(affiliation) => {
+                let listed = self.lists.iter().filter(|(_, it)| it.affiliation == affiliation);
+                let item = |(who, it): (&BareJid, &super::room::Listed)| {
+                    Element::new("item")
+                        .attr("affiliation", it.affiliation.word())
+                        .attr("jid", who.as_str())
+                        .attr_opt("nick", it.nick.as_deref())
+                };
+                listed.map(item).collect()
+            }
+            List::Role(role) => {
+                let listed = self.occupants.values().filter(|it| it.standing.role == role);
+                let item = |it: &super::room::Occupant| {
+                    Element::new("item")
+                        .attr("affiliation", it.standing.affiliation.word())
+                        .attr("jid", it.shown_jid().as_str())
+                        .attr("nick", &it.nick)
+                        .attr("role", role.word())
+                };
+                listed.map(item).collect()
+            }
+        })
+    }
+
+    /// Whether somebody may read a list (security row 29): of roles, moderators; of outcasts, those who
+    /// govern; of friends of the room, where everybody sees who everybody is, all of these, here or not,
+    /// since whoever encrypts for the room needs all of them.
+    fn may_read(&self, asked: &Asked, list: List) -> bool {
+        let affiliation = self.affiliation(&asked.who);
+        match list {
+            List::Role(_) => {
+                self.standing(&asked.from).is_some_and(|is| is.role == Role::Moderator)
+            }
+            List::Affiliation(listed) if listed.belongs() => {
+                affiliation.governs() || self.config.is_non_anonymous() && affiliation.belongs()
+            }
+            List::Affiliation(_) => affiliation.governs(),
+        }
+    }
+}
+
+/// Makes changes: all that are asked for, or none.
+pub(super) async fn change(asked: Asked) -> Answer {
+    let wishes = read(&asked.stanza, &asked.payload)?;
+    let stores = wishes.iter().any(|wish| matches!(wish, Wish::Affiliation { .. }));
+    let most = asked.node.settings().of::<Limits>().affiliations;
+    let now = asked.node.clock.now();
+    if !stores {
+        let made = asked.live.act(&asked.node, |room| {
+            let asker = Asker { device: &asked.from, who: &asked.who };
+            match room.judge(&asker, &wishes, most) {
+                Ok(judged) => (Ok(Reply::empty()), room.make(&judged, now)),
+                Err(error) => (Err(error), Vec::new()),
+            }
+        });
+        return made.unwrap_or_else(|_| Err(not_here()));
+    }
+    let Asked { node, from, who, live, .. } = asked;
+    let own = node.clone();
+    let changed = node.keeper.change(Touches::AtMost(wishes.len() as u64), move |tx| {
+        Box::pin(async move {
+            let asker = Asker { device: &from, who: &who };
+            let judged: Judged = match live.look(|room| room.judge(&asker, &wishes, most)) {
+                Ok(judged) => judged,
+                Err(error) => return Ok((Err(error), After::new())),
+            };
+            for change in &judged.affiliations {
+                let who = own.key_of(change.who.as_str());
+                if !change.to.is_listed() {
+                    tx.remove_room_affiliation(live.id, &who).await?;
+                    continue;
+                }
+                let since = live.look(|room| room.since(&change.who, change.to)).unwrap_or(now).0;
+                let (affiliation, nick) = (change.to.number(), change.nick.clone());
+                let row = RoomAffiliation { who, affiliation, nick, since };
+                tx.set_room_affiliation(live.id, &row).await?;
+            }
+            let then: After = vec![Box::new(move |node| {
+                live.note_change();
+                let _ = live.act(node, |room| ((), room.make(&judged, now)));
+            })];
+            Ok((Ok(Reply::empty()), then))
+        })
+    });
+    changed.await.map_err(|error| unstored(&error))?
+}
+
+/// Reads what is wanted.
+fn read(stanza: &Stanza, query: &Child) -> Result<Vec<Wish>, StanzaError> {
+    let inside = stanza.grandchildren(query);
+    let items = items(&inside);
+    if items.is_empty() {
+        return Err(StanzaError::new(Condition::BadRequest));
+    }
+    if items.len() > MOST_ITEMS {
+        return Err(StanzaError::new(Condition::PolicyViolation)
+            .with_text(format!("one request changes {MOST_ITEMS} people at most")));
+    }
+    items.into_iter().map(|item| wish(stanza, item)).collect()
+}
+
+/// 16.3: a role is changed by nickname, an affiliation by address, and never both at once.
+fn wish(stanza: &Stanza, item: &Child) -> Result<Wish, StanzaError> {
+    let bad = || StanzaError::new(Condition::BadRequest);
+    let attr = |name| stanza.child_attr(item, name);
+    let reason = reason(stanza, &stanza.grandchildren(item));
+    match (attr("role"), attr("affiliation")) {
+        (Some(role), None) => {
+            let role = Role::of(&role).ok_or_else(bad)?;
+            let nick = attr("nick").ok_or_else(bad)?.to_string();
+            Ok(Wish::Role { nick, role, reason })
+        }
+        (None, Some(affiliation)) => {
+            let to = Affiliation::of(&affiliation).ok_or_else(bad)?;
+            let who = Jid::parse(&attr("jid").ok_or_else(bad)?)
+                .map_err(|_| StanzaError::new(Condition::JidMalformed))?
+                .to_bare();
+            let nick = attr("nick").map(|nick| nick.to_string());
+            Ok(Wish::Affiliation { who, to, nick, reason })
+        }
+        _ => Err(bad()),
+    }
+}

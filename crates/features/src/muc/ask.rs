@@ -1,0 +1,76 @@
+//! XEP-0045, 6, 9 and 10, XEP-0410: requests to a room, and to an address in it.
+
+use std::sync::Arc;
+
+use whoelse_core::Node;
+use whoelse_core::kit::{Answer, Reply};
+use whoelse_core::route::{Addressed, Origin, Routed};
+use whoelse_xmpp::{Condition, FullJid, Jid, Stanza, StanzaError, ns};
+
+use super::asked::Asked;
+use super::rooms::Rooms;
+use super::{admin, discovery, owner};
+
+/// Takes a request to an address at the service, or what answers one.
+pub(super) fn request(node: &Arc<Node>, origin: Origin, of: Addressed) -> Routed {
+    if !of.is_request() {
+        origin.done();
+        return Routed::Done;
+    }
+    let Some(from) = of.from().to_full() else {
+        return of.refuse(node, &origin, &StanzaError::new(Condition::NotAllowed));
+    };
+    let (to, stanza) = (of.to().clone(), of.stanza().clone());
+    let own = node.clone();
+    let work = Box::pin(async move { answer(own, from, &to, stanza).await });
+    of.answer(node, origin, work)
+}
+
+async fn answer(node: Arc<Node>, from: FullJid, to: &Jid, stanza: Stanza) -> Answer {
+    let unavailable = || StanzaError::new(Condition::ServiceUnavailable);
+    // A request has one payload (RFC 6120, 8.2.3).
+    let payload = stanza.children().first().cloned().ok_or_else(unavailable)?;
+    let live = Rooms::of(&node).find(&node, &to.to_bare()).await?;
+    let live = live.ok_or_else(|| {
+        let name = to.local().unwrap_or_default();
+        StanzaError::new(Condition::ItemNotFound).with_text(format!("there is no room {name}"))
+    })?;
+    let who = from.to_bare();
+    let asked = Asked { node, from, who, live, stanza, payload };
+    if let Some(nick) = to.resource() {
+        return to_occupant(&asked, nick);
+    }
+    let gets = asked.stanza.type_() == Some("get");
+    match (asked.payload.ns(), asked.payload.name(), gets) {
+        (ns::DISCO_INFO, "query", true) => discovery::info(&asked),
+        (ns::DISCO_ITEMS, "query", true) => discovery::items(&asked),
+        (ns::MUC_ADMIN, "query", true) => admin::list(&asked),
+        (ns::MUC_ADMIN, "query", false) => admin::change(asked).await,
+        (ns::MUC_OWNER, "query", true) => owner::form(&asked),
+        (ns::MUC_OWNER, "query", false) => owner::change(asked).await,
+        (ns::PING, "ping", true) => Ok(Reply::empty()),
+        _ => Err(unavailable()),
+    }
+}
+
+/// XEP-0410: whoever asks for themselves is told whether they are there, by the room and not by another
+/// device of theirs. Requests to others are not passed on.
+fn to_occupant(asked: &Asked, nick: &str) -> Answer {
+    let is_ping = asked.payload.is("ping", ns::PING);
+    let is = asked.live.look(|room| {
+        let own = room.occupant(&asked.from).map(|occupant| occupant.nick.clone());
+        (own, room.named(nick).is_some())
+    });
+    match is {
+        (None, _) if is_ping => Err(super::message::not_here()),
+        // 6.6: who is not in a room asks nobody in it.
+        (None, _) => {
+            Err(StanzaError::new(Condition::BadRequest).with_text("you are not in this room"))
+        }
+        (Some(own), _) if own == nick && is_ping => Ok(Reply::empty()),
+        (Some(_), false) => {
+            Err(StanzaError::new(Condition::ItemNotFound).with_text("nobody is called this here"))
+        }
+        (Some(_), true) => Err(StanzaError::new(Condition::ServiceUnavailable)),
+    }
+}

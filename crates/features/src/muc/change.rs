@@ -1,0 +1,326 @@
+//! XEP-0045, 8 to 10: what moderators, admins and owners change: roles, affiliations, the
+//! configuration, and whether there is the room at all. Each change is judged whole before any of it
+//! is made.
+
+use std::collections::BTreeMap;
+
+use whoelse_core::Time;
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{BareJid, Class, Condition, FullJid, StanzaError, nickname};
+
+use super::affiliation::{Affiliation, Role, Standing, may_change_affiliation, may_change_role};
+use super::config::Config;
+use super::presence::{self, About};
+use super::room::{Listed, Room, Told, Why};
+
+/// One thing that is wanted of a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// The occupant of this nickname gets this role.
+    Role { nick: String, role: Role, reason: Option<String> },
+    /// Somebody gets this affiliation, and perhaps a nickname is kept for them.
+    Affiliation { who: BareJid, to: Affiliation, nick: Option<String>, reason: Option<String> },
+}
+
+/// Who wants it.
+pub(super) struct Asker<'a> {
+    /// The device, which may be in the room.
+    pub device: &'a FullJid,
+    /// The person.
+    pub who: &'a BareJid,
+}
+
+/// What changes of the lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NewStanding {
+    pub who: BareJid,
+    pub to: Affiliation,
+    pub nick: Option<String>,
+    pub reason: Option<String>,
+}
+
+/// Changes that were judged, and can be made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Judged {
+    /// Of the lists, which are stored.
+    pub affiliations: Vec<NewStanding>,
+    /// Of roles: an occupant by number, the role, and why.
+    roles: Vec<(u64, Role, Option<String>)>,
+    /// The nickname of who makes them.
+    actor: Option<String>,
+}
+
+impl Room {
+    /// Judges all that is wanted at once: all of it can be made, or none. `most`: how many the lists may
+    /// name.
+    pub(super) fn judge(
+        &self,
+        asker: &Asker<'_>,
+        wishes: &[Wish],
+        most: usize,
+    ) -> Result<Judged, StanzaError> {
+        let occupant = self.occupant(asker.device);
+        let affiliation = self.affiliation(asker.who);
+        let role = occupant.map_or(Role::None, |occupant| occupant.standing.role);
+        let is = Standing { affiliation, role };
+        let actor = occupant.map(|occupant| occupant.nick.clone());
+        let mut judged = Judged { actor, ..Judged::default() };
+        for wish in wishes {
+            match wish {
+                Wish::Role { nick, role, reason } => {
+                    let found = self.named(nick).ok_or_else(|| {
+                        StanzaError::new(Condition::ItemNotFound)
+                            .with_text("nobody is called this here")
+                    });
+                    // Who may change nothing learns nothing of who is here.
+                    if is.role != Role::Moderator {
+                        return Err(StanzaError::new(Condition::Forbidden));
+                    }
+                    let (number, whom) = found?;
+                    may_change_role(is, whom.standing, *role)?;
+                    judged.roles.push((number, *role, reason.clone()));
+                }
+                Wish::Affiliation { who, to, nick, reason } => {
+                    may_change_affiliation(affiliation, self.affiliation(who), *to)?;
+                    if who == asker.who && *to == Affiliation::Outcast {
+                        return Err(StanzaError::new(Condition::Conflict)
+                            .with_text("nobody puts out themselves"));
+                    }
+                    let nick = self.kept_for(who, *to, nick.as_deref(), &judged)?;
+                    judged.affiliations.push(NewStanding {
+                        who: who.clone(),
+                        to: *to,
+                        nick,
+                        reason: reason.clone(),
+                    });
+                }
+            }
+        }
+        self.judge_lists(&judged.affiliations, most)?;
+        Ok(judged)
+    }
+
+    /// Judges what comes of changes of the lists: an owner is left, and there are not too many.
+    fn judge_lists(&self, changes: &[NewStanding], most: usize) -> Result<(), StanzaError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let mut after: BTreeMap<&BareJid, Affiliation> =
+            self.lists.iter().map(|(who, listed)| (who, listed.affiliation)).collect();
+        for change in changes {
+            after.insert(&change.who, change.to);
+        }
+        after.retain(|_, affiliation| affiliation.is_listed());
+        if !after.values().any(|it| *it == Affiliation::Owner) {
+            return Err(StanzaError::new(Condition::Conflict)
+                .with_text("a room has an owner: name another one first"));
+        }
+        if after.len() > most && after.len() > self.lists.len() {
+            return Err(StanzaError::new(Condition::ResourceConstraint)
+                .with_text("the lists of this room name as many as they may"));
+        }
+        Ok(())
+    }
+
+    /// The nickname that is kept for somebody from now on: the one that is asked for, or else as before.
+    /// Nothing is kept for those who must not enter, or are nothing.
+    fn kept_for(
+        &self,
+        who: &BareJid,
+        to: Affiliation,
+        nick: Option<&str>,
+        judged: &Judged,
+    ) -> Result<Option<String>, StanzaError> {
+        if !to.belongs() {
+            return Ok(None);
+        }
+        let Some(nick) = nick else { return Ok(self.kept_nick(who).map(str::to_owned)) };
+        let key = nickname::comparable(nick)
+            .filter(|_| nick.len() <= super::limits::LONGEST_NICKNAME)
+            .ok_or_else(|| StanzaError::new(Condition::NotAcceptable))?;
+        let is_taken = |it: &NewStanding| {
+            it.nick.as_deref().and_then(nickname::comparable).as_deref() == Some(key.as_str())
+        };
+        let is_used = self.named(nick).is_some_and(|(_, occupant)| occupant.who != *who);
+        match is_used || self.is_kept(&key, who) || judged.affiliations.iter().any(is_taken) {
+            true => Err(StanzaError::new(Condition::Conflict)
+                .with_text("somebody else is called this here")),
+            false => Ok(Some(nick.to_owned())),
+        }
+    }
+
+    /// Makes changes that were judged, after they are stored.
+    pub(super) fn make(&mut self, judged: &Judged, now: Time) -> Vec<Told> {
+        let mut told = Vec::new();
+        for change in &judged.affiliations {
+            told.extend(self.set_affiliation(change, judged.actor.as_deref(), now));
+        }
+        for (number, role, reason) in &judged.roles {
+            let Some(occupant) = self.occupants.get(number) else { continue };
+            let why = Why { codes: &[], reason: reason.as_deref(), actor: judged.actor.as_deref() };
+            told.extend(match role {
+                Role::None => {
+                    let why = Why { codes: &[307], ..why };
+                    self.remove(*number, &presence::unavailable(), why)
+                }
+                role => {
+                    let to = Standing { role: *role, ..occupant.standing };
+                    self.set_standing(*number, to, why)
+                }
+            });
+        }
+        told
+    }
+
+    /// Makes somebody something else, and tells of them where they are here.
+    pub(super) fn set_affiliation(
+        &mut self,
+        change: &NewStanding,
+        actor: Option<&str>,
+        now: Time,
+    ) -> Vec<Told> {
+        let before = self.lists.get(&change.who);
+        let since = match before {
+            Some(before) if before.affiliation == change.to => before.since,
+            _ => now,
+        };
+        match change.to.is_listed() {
+            true => {
+                let nick = change.nick.clone();
+                let listed = Listed { affiliation: change.to, nick, since };
+                self.lists.insert(change.who.clone(), listed);
+            }
+            false => {
+                self.lists.remove(&change.who);
+            }
+        }
+        // A domain that is listed is so for all of its people who are not listed themselves.
+        let concerns = |who: &BareJid| {
+            *who == change.who
+                || change.who.local().is_none() && who.domain() == change.who.domain()
+        };
+        let numbers: Vec<u64> = self
+            .occupants
+            .iter()
+            .filter(|(_, occupant)| concerns(&occupant.who))
+            .map(|(number, _)| *number)
+            .collect();
+        let why = Why { codes: &[], reason: change.reason.as_deref(), actor };
+        let told = numbers.into_iter().flat_map(|number| self.follow_affiliation(number, why));
+        told.collect()
+    }
+
+    /// Takes somebody out of the lists: there is no such account any more. A room whose owner it was goes
+    /// to the eldest admin.
+    pub(super) fn forget(&mut self, who: &BareJid, now: Time) -> Vec<Told> {
+        if !self.lists.contains_key(who) {
+            return Vec::new();
+        }
+        let gone =
+            NewStanding { who: who.clone(), to: Affiliation::None, nick: None, reason: None };
+        let mut told = self.set_affiliation(&gone, None, now);
+        if let Some(heir) = self.heir() {
+            told.extend(self.set_affiliation(&heir, None, now));
+        }
+        told
+    }
+
+    /// Who owns the room from now on, if nobody does: who has been an admin for the longest time.
+    fn heir(&self) -> Option<NewStanding> {
+        let of = |affiliation| {
+            self.lists.iter().filter(move |(_, listed)| listed.affiliation == affiliation)
+        };
+        if of(Affiliation::Owner).next().is_some() {
+            return None;
+        }
+        let (who, listed) = of(Affiliation::Admin).min_by_key(|(who, it)| (it.since, *who))?;
+        let nick = listed.nick.clone();
+        Some(NewStanding { who: who.clone(), to: Affiliation::Owner, nick, reason: None })
+    }
+
+    /// Gives an occupant what follows from the lists: another standing, or a way out.
+    fn follow_affiliation(&mut self, number: u64, why: Why<'_>) -> Vec<Told> {
+        let Some(occupant) = self.occupants.get(&number) else { return Vec::new() };
+        let before = occupant.standing;
+        let affiliation = self.affiliation(&occupant.who);
+        if affiliation == before.affiliation {
+            return Vec::new();
+        }
+        let code = match affiliation {
+            Affiliation::Outcast => Some(301),
+            Affiliation::None if self.config.members_only => Some(321),
+            _ => None,
+        };
+        if let Some(code) = code {
+            if let Some(occupant) = self.occupants.get_mut(&number) {
+                occupant.standing.affiliation = affiliation;
+            }
+            return self.remove(number, &presence::unavailable(), Why { codes: &[code], ..why });
+        }
+        let role = affiliation.role(self.config.moderated);
+        self.set_standing(number, Standing { affiliation, role }, why)
+    }
+
+    /// 10.2: configures the room, and tells what has changed.
+    pub(super) fn configure(&mut self, config: Config) -> Vec<Told> {
+        let was_locked = std::mem::replace(&mut self.locked, false);
+        let before = std::mem::replace(&mut self.config, config);
+        if was_locked && before == self.config {
+            return Vec::new();
+        }
+        let mut told = Vec::new();
+        if self.config.members_only && !before.members_only {
+            let strangers: Vec<u64> = self
+                .occupants
+                .iter()
+                .filter(|(_, occupant)| !occupant.standing.affiliation.belongs())
+                .map(|(number, _)| *number)
+                .collect();
+            for number in strangers {
+                let why = Why { codes: &[322], ..Why::default() };
+                told.extend(self.remove(number, &presence::unavailable(), why));
+            }
+        }
+        for (number, occupant) in &self.occupants {
+            let role = occupant.standing.role;
+            told.extend(match (before.tells_of(role), self.config.tells_of(role)) {
+                (false, true) => self.show(*number),
+                (true, false) => self.hide(occupant),
+                _ => Vec::new(),
+            });
+        }
+        let codes: &[u16] = match (before.is_non_anonymous(), self.config.is_non_anonymous()) {
+            (false, true) => &[172],
+            (true, false) => &[173],
+            _ if before != self.config => &[104],
+            _ => &[],
+        };
+        if !codes.is_empty() {
+            let message = Element::new("message")
+                .attr("from", self.address.as_str())
+                .attr("type", "groupchat")
+                .child(presence::user(None, codes))
+                .outgoing(Class::Groupchat);
+            told.push(Told::All(message));
+        }
+        told
+    }
+
+    /// 10.9: puts everybody out, since the room is no more.
+    pub(super) fn destroy(&mut self, destroy: &Element) -> Vec<Told> {
+        let standing = Standing { affiliation: Affiliation::None, role: Role::None };
+        let mut told = Vec::new();
+        for occupant in self.occupants.values() {
+            let item = presence::item(standing, About::default());
+            let x = presence::user(Some(item), &[]).child(destroy.clone());
+            let address = self.address_of(&occupant.nick);
+            let content = presence::unavailable();
+            let stanza = presence::from(&content, &address, &occupant.id, Some(x));
+            told.extend(
+                occupant.seats.iter().map(|it| Told::Last(it.seat.clone(), stanza.clone())),
+            );
+        }
+        self.clear();
+        told
+    }
+}

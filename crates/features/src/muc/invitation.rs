@@ -1,0 +1,275 @@
+//! XEP-0045, 7.8.2: somebody in a room invites somebody else into it, by the room; and they decline.
+
+use std::sync::Arc;
+
+use whoelse_core::hosts::Host;
+use whoelse_core::keeper::{After, Touches};
+use whoelse_core::route::{self, Addressed, Entity, Origin, Routed};
+use whoelse_core::session::{Sender, Session};
+use whoelse_core::storage_policy::StoragePolicy;
+use whoelse_core::{Node, audience};
+use whoelse_store::RoomAffiliation;
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{BareJid, Child, Class, Condition, FullJid, Jid, Stanza, StanzaError, ns};
+
+use super::affiliation::{Affiliation, Role};
+use super::change::NewStanding;
+use super::limits::LONGEST_REASON;
+use super::message::not_here;
+use super::presence;
+use super::room::Room;
+use super::rooms::{Live, unstored};
+
+/// The most people whom one message invites: each is written to.
+const MOST: usize = 20;
+
+/// Somebody who is invited, and why.
+struct Guest {
+    who: BareJid,
+    reason: Option<String>,
+    /// XEP-0045, 7.9: the room continues a chat of two.
+    continues: bool,
+}
+
+/// An invitation is kept for its recipient like a message with a body: mediated, and direct ones
+/// (XEP-0249) as well.
+pub(super) fn keep(stanza: &Stanza, policy: StoragePolicy) -> StoragePolicy {
+    let is_invitation = || {
+        stanza.has("x", ns::CONFERENCE)
+            || stanza.child("x", ns::MUC_USER).is_some_and(|x| {
+                stanza.grandchildren(x).iter().any(|child| child.is("invite", ns::MUC_USER))
+            })
+    };
+    match policy {
+        StoragePolicy::Never if is_invitation() => StoragePolicy::Archived,
+        policy => policy,
+    }
+}
+
+impl Room {
+    /// Whether somebody may invite others, and whether these become members by it.
+    fn may_invite(&self, seat: &FullJid) -> Result<bool, StanzaError> {
+        let Some(is) = self.standing(seat) else { return Err(not_here()) };
+        let may = match self.config.members_only {
+            true => is.affiliation.governs(),
+            false => {
+                self.config.invites && is.role >= Role::Participant || is.role == Role::Moderator
+            }
+        };
+        match may {
+            true => Ok(self.config.members_only),
+            false => Err(StanzaError::new(Condition::Forbidden)
+                .with_text("you may not invite others into this room")),
+        }
+    }
+}
+
+/// Invites people in the name of somebody who is in a room.
+pub(super) fn invite(
+    node: &Arc<Node>,
+    origin: Origin,
+    of: Addressed,
+    session: Arc<Session>,
+    live: Arc<Live>,
+) -> Routed {
+    let node = node.clone();
+    Routed::Waits(Box::pin(async move {
+        match invite_all(&node, &of, &session, &live).await {
+            Ok(()) => origin.done(),
+            Err(error) => {
+                of.refuse(&node, &origin, &error);
+            }
+        }
+    }))
+}
+
+async fn invite_all(
+    node: &Arc<Node>,
+    of: &Addressed,
+    session: &Arc<Session>,
+    live: &Arc<Live>,
+) -> Result<(), StanzaError> {
+    let makes_members = live.look(|room| room.may_invite(&session.jid))?;
+    let guests = guests(of.stanza())?;
+    for guest in &guests {
+        check(node, session, live, guest).await?;
+    }
+    if makes_members {
+        add_members(node, live, &guests).await?;
+    }
+    let (address, password) = (of.to().clone(), live.look(|room| room.config.password.clone()));
+    for guest in guests {
+        let invite = Element::new("invite").attr("from", session.jid.bare());
+        let invite = guest.reason.iter().fold(invite, |it, why| it.text_child("reason", why));
+        let invite = if guest.continues { invite.child(Element::new("continue")) } else { invite };
+        let mut x = presence::user(Some(invite), &[]);
+        if !password.is_empty() {
+            x = x.text_child("password", &password);
+        }
+        let message = Element::new("message")
+            .attr_opt("id", of.stanza().id())
+            .attr("from", address.as_str())
+            .attr("to", guest.who.as_str())
+            .child(x)
+            .outgoing(Class::Message);
+        let Ok(stanza) = Stanza::parse(message.bytes) else { continue };
+        let entity = Entity { address: address.clone(), payer: session.account.clone() };
+        if let Routed::Waits(rest) = route::speak(node, entity, stanza) {
+            rest.await;
+        }
+    }
+    Ok(())
+}
+
+/// Reads who is invited.
+fn guests(stanza: &Stanza) -> Result<Vec<Guest>, StanzaError> {
+    let Some(x) = stanza.child("x", ns::MUC_USER) else { return Ok(Vec::new()) };
+    let inside = stanza.grandchildren(x);
+    let invites: Vec<&Child> =
+        inside.iter().filter(|child| child.is("invite", ns::MUC_USER)).collect();
+    if invites.len() > MOST {
+        return Err(StanzaError::new(Condition::PolicyViolation)
+            .with_text(format!("one message invites {MOST} people at most")));
+    }
+    let read = |invite: &&Child| {
+        let to = stanza.child_attr(invite, "to").unwrap_or_default();
+        let who = Jid::parse(&to)
+            .map_err(|_| StanzaError::new(Condition::JidMalformed).with_text("who is invited?"))?
+            .to_bare();
+        let parts = stanza.grandchildren(invite);
+        let continues = parts.iter().any(|child| child.is("continue", ns::MUC_USER));
+        Ok(Guest { who, reason: reason(stanza, &parts), continues })
+    };
+    invites.iter().map(read).collect()
+}
+
+/// Reads the reason among these elements, as far as it is passed on.
+pub(super) fn reason(stanza: &Stanza, inside: &[Child]) -> Option<String> {
+    let reason = inside.iter().find(|child| child.name() == "reason")?;
+    let mut text = stanza.text_of(reason).to_string();
+    if text.len() > LONGEST_REASON {
+        let end = (0..=LONGEST_REASON).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or(0));
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+/// Whether somebody can be invited by this inviter.
+async fn check(
+    node: &Arc<Node>,
+    session: &Session,
+    live: &Arc<Live>,
+    guest: &Guest,
+) -> Result<(), StanzaError> {
+    if live.look(|room| room.affiliation(&guest.who)) == Affiliation::Outcast {
+        return Err(StanzaError::new(Condition::Forbidden)
+            .with_text("who is invited may not enter this room"));
+    }
+    match node.host_of(&guest.who) {
+        Host::Account => {}
+        Host::Server | Host::Service(_) => {
+            return Err(StanzaError::new(Condition::ItemNotFound));
+        }
+        Host::Remote(domain) => {
+            return Err(StanzaError::new(Condition::RemoteServerNotFound)
+                .with_text(format!("cannot reach {domain}")));
+        }
+    }
+    match node.look_up(&guest.who).await? {
+        // A block holds against whoever invites.
+        Some(account) if audience::hears(node, &account, &session.jid) => Ok(()),
+        None if !node.contacts.hide_who_exists() => {
+            Err(StanzaError::new(Condition::ItemNotFound).with_text("there is no such user"))
+        }
+        // As for a message to somebody who takes none.
+        _ => Err(StanzaError::new(Condition::ServiceUnavailable)),
+    }
+}
+
+/// 9.3: whoever is invited into a room for members alone becomes one.
+async fn add_members(
+    node: &Arc<Node>,
+    live: &Arc<Live>,
+    guests: &[Guest],
+) -> Result<(), StanzaError> {
+    let whom: Vec<BareJid> = guests.iter().map(|guest| guest.who.clone()).collect();
+    let (own, live, now) = (node.clone(), live.clone(), node.clock.now());
+    let most = node.settings().of::<super::limits::Limits>().affiliations;
+    let added = node.keeper.change(Touches::AtMost(MOST as u64), move |tx| {
+        Box::pin(async move {
+            let (new, is_full) = live.look(|room| {
+                let is_new = |who: &&BareJid| room.affiliation(who) == Affiliation::None;
+                let new: Vec<BareJid> = whom.iter().filter(is_new).cloned().collect();
+                let is_full = !new.is_empty() && room.lists.len() + new.len() > most;
+                (new, is_full)
+            });
+            if is_full {
+                let error = StanzaError::new(Condition::ResourceConstraint)
+                    .with_text("the lists of this room name as many as they may");
+                return Ok((Err(error), After::new()));
+            }
+            for who in &new {
+                let member = RoomAffiliation {
+                    who: own.key_of(who.as_str()),
+                    affiliation: Affiliation::Member.number(),
+                    nick: None,
+                    since: now.0,
+                };
+                tx.set_room_affiliation(live.id, &member).await?;
+            }
+            let then: After = vec![Box::new(move |node| {
+                live.note_change();
+                let _ = live.act(node, |room| {
+                    let told = new.into_iter().flat_map(|who| {
+                        let to = Affiliation::Member;
+                        let change = NewStanding { who, to, nick: None, reason: None };
+                        room.set_affiliation(&change, None, now)
+                    });
+                    ((), told.collect())
+                });
+            })];
+            Ok((Ok(()), then))
+        })
+    });
+    added.await.map_err(|error| unstored(&error))?
+}
+
+/// Tells somebody who is in a room that somebody else does not come. Who is not there is not told, and
+/// neither is who declines.
+pub(super) fn decline(
+    node: &Arc<Node>,
+    of: &Addressed,
+    session: &Arc<Session>,
+    (live, decline): (&Arc<Live>, &Child),
+) {
+    let stanza = of.stanza();
+    let Some(Ok(to)) = stanza.child_attr(decline, "to").map(|to| Jid::parse(&to)) else { return };
+    let seats = live.look(|room| {
+        let is_meant = |who: &BareJid, nick: &str| match to.bare() == room.address.as_str() {
+            true => to.resource() == Some(nick),
+            false => *who == to.to_bare(),
+        };
+        let meant = room.occupants.values().find(|it| is_meant(&it.who, &it.nick));
+        meant.map(|it| it.seats.iter().map(|it| it.seat.clone()).collect::<Vec<_>>())
+    });
+    let Some(seats) = seats else { return };
+    let hears = seats
+        .first()
+        .and_then(|seat| node.here(&seat.who()))
+        .is_some_and(|account| audience::hears(node, &account, &session.jid));
+    if !hears {
+        return;
+    }
+    let word = Element::new("decline").attr("from", session.jid.bare());
+    let why = reason(stanza, &stanza.grandchildren(decline));
+    let word = why.iter().fold(word, |it, why| it.text_child("reason", why));
+    let message = Element::new("message")
+        .attr_opt("id", stanza.id())
+        .attr("from", of.to().as_str())
+        .child(presence::user(Some(word), &[]))
+        .outgoing(Class::Message);
+    let account = session.account.as_ref().map_or(0, |account| account.id);
+    for seat in seats {
+        seat.tell_for(&message, Sender { account, is_stranger: true });
+    }
+}

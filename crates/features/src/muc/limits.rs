@@ -1,0 +1,47 @@
+//! The bounds of rooms, and what an operator says about them.
+
+use whoelse_core::settings;
+use whoelse_core::settings::{Choice, Label, Setting, choice, count, label};
+
+/// The longest nickname, in bytes: it goes with everything that its owner says.
+pub(super) const LONGEST_NICKNAME: usize = 200;
+/// The most items of one `muc#admin` request: each is a row, and everybody waits for them.
+pub(super) const MOST_ITEMS: usize = 100;
+/// The longest reason that is passed on, in bytes.
+pub(super) const LONGEST_REASON: usize = 1_000;
+
+/// Who may make rooms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Makers {
+    /// Everybody who has an account here.
+    Everyone,
+    /// Administrators.
+    Administrators,
+}
+
+impl Choice for Makers {
+    const WORDS: &'static [(&'static str, Makers)] =
+        &[("everyone", Makers::Everyone), ("administrators", Makers::Administrators)];
+}
+
+settings! {
+    /// Rooms: where many talk to each other.
+    pub(super) struct Limits in "rooms" {
+        /// What stands before the domain in the address of a room: lunch@conference.example.org.
+        /// Clients look for this name, and bookmarks have it.
+        label: Label = Label::fixed("conference"), label().at_start();
+        /// Who may make rooms: "everyone" who has an account here, or "administrators". Strangers from
+        /// elsewhere may not.
+        create: Makers = Makers::Everyone, choice();
+        /// Rooms that one account owns: more than a person looks after.
+        owned: u64 = 50, count();
+        /// Occupants of one room. Whoever enters is told of each of them, and each of what one says.
+        occupants: usize = 2_000, count();
+        /// People who are something in one room, or must not enter it: all of them are in memory while
+        /// somebody is there.
+        affiliations: usize = 10_000, count();
+    }
+}
+
+/// What an operator can set.
+pub(super) const SETTINGS: &[Setting] = Limits::SETTINGS;

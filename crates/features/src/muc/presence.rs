@@ -1,0 +1,93 @@
+//! XEP-0045, 7 to 10: what presence in a room looks like: what its occupant has said, and what the room
+//! says about them.
+
+use whoelse_core::delivery;
+use whoelse_xmpp::write::{Element, Rewrite, rewrite};
+use whoelse_xmpp::{Child, Class, Outgoing, Stanza, ns};
+
+use super::affiliation::Standing;
+use super::occupant_id;
+
+/// What somebody sends to a room.
+#[derive(Clone, Copy)]
+pub(super) struct Said<'a> {
+    /// The stanza as it arrived.
+    pub stanza: &'a Stanza,
+    /// The children that are left out whatever the room says, by index.
+    pub strip: &'a [usize],
+    /// The language of the stream, if the stanza has none.
+    pub lang: Option<&'a str>,
+}
+
+impl Said<'_> {
+    /// Returns what others get of it, without addresses: without what only the room says.
+    pub fn content(&self, class: Class, is_rooms: impl Fn(&Child) -> bool) -> Outgoing {
+        let children = self.stanza.children().iter().enumerate();
+        let rooms = children.filter(|(_, child)| is_rooms(child));
+        let drop: Vec<usize> =
+            rooms.map(|(place, _)| place).chain(self.strip.iter().copied()).collect();
+        let how = Rewrite { lang: self.lang, drop: &drop, drop_to: true, ..Rewrite::default() };
+        rewrite(self.stanza, &how, class)
+    }
+
+    /// Returns what others get of a presence: all but what is between its sender and the room, and what
+    /// only the room says.
+    pub fn presence(&self) -> Outgoing {
+        self.content(Class::Presence, |child| {
+            child.is("x", ns::MUC)
+                || child.is("x", ns::MUC_USER)
+                || child.is("occupant-id", ns::OCCUPANT_ID)
+        })
+    }
+}
+
+/// What the room says about an occupant.
+#[derive(Clone, Copy, Default)]
+pub(super) struct About<'a> {
+    /// The real address, for those who may see it.
+    pub jid: Option<&'a str>,
+    /// The new nickname.
+    pub nick: Option<&'a str>,
+    /// The nickname of who has done it.
+    pub actor: Option<&'a str>,
+    /// Why.
+    pub reason: Option<&'a str>,
+}
+
+/// Writes `<item/>`.
+pub(super) fn item(standing: Standing, about: About<'_>) -> Element {
+    let item = Element::new("item")
+        .attr("affiliation", standing.affiliation.word())
+        .attr_opt("jid", about.jid)
+        .attr_opt("nick", about.nick)
+        .attr("role", standing.role.word());
+    let item = match about.actor {
+        Some(actor) => item.child(Element::new("actor").attr("nick", actor)),
+        None => item,
+    };
+    match about.reason {
+        Some(reason) => item.text_child("reason", reason),
+        None => item,
+    }
+}
+
+/// Writes `<x/>`, with these status codes (15.6).
+pub(super) fn user(content: Option<Element>, codes: &[u16]) -> Element {
+    let x = Element::new("x").xmlns(ns::MUC_USER);
+    let x = content.into_iter().fold(x, Element::child);
+    codes.iter().fold(x, |x, code| x.child(Element::new("status").attr("code", &code.to_string())))
+}
+
+/// Addresses content that has no address, and adds the occupant's id and the room's words.
+pub(super) fn from(content: &Outgoing, from: &str, occupant: &str, x: Option<Element>) -> Outgoing {
+    let mut words = occupant_id::element(occupant).finish().to_vec();
+    if let Some(x) = x {
+        words.extend_from_slice(&x.finish());
+    }
+    delivery::addressed(content, from, &words)
+}
+
+/// What is said for somebody who has not said it: that they are gone.
+pub(super) fn unavailable() -> Outgoing {
+    Element::new("presence").attr("type", "unavailable").outgoing(Class::Presence)
+}

@@ -1,0 +1,398 @@
+//! Rooms in memory: how they are found, made, held and forgotten.
+//!
+//! A room holds itself while somebody is in it; beside that, whoever asks holds it. So nothing of a
+//! room is in memory that nobody needs, and the database has all that outlives its occupants.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use whoelse_core::keeper::{After, Touches};
+use whoelse_core::session::PushRefused;
+use whoelse_core::{Node, Steady, Time};
+use whoelse_store::{RoomAffiliation, RoomRow};
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{BareJid, Condition, FullJid, StanzaError};
+
+use super::affiliation::Affiliation;
+use super::config::{Config, is_written};
+use super::limits::{Limits, Makers};
+use super::room::{Listed, Room, Told};
+use super::subject::Subject;
+use super::{KEY, readable};
+
+/// How long a room waits for its first configuration (10.1).
+const LOCKED: Duration = Duration::from_secs(600);
+/// The bytes of a room's secret.
+const SECRET: usize = 32;
+
+/// The rooms that are in memory.
+#[derive(Default)]
+pub(crate) struct Rooms {
+    /// Held for a look or a change, never across an await.
+    by_address: Mutex<HashMap<BareJid, Weak<Live>>>,
+    /// Rises whenever something of a room has changed in the store: what was read before is old.
+    changes: AtomicU64,
+}
+
+/// A room in memory.
+pub(crate) struct Live {
+    /// Its number in the store.
+    pub id: i64,
+    address: BareJid,
+    rooms: Weak<Rooms>,
+    /// Everything that happens in a room happens under this lock, and what its occupants are told is
+    /// queued under it: so all of them have one order. Never held across an await; taken before the
+    /// locks of sessions.
+    state: Mutex<State>,
+}
+
+struct State {
+    room: Room,
+    /// While somebody is in it.
+    holds_itself: Option<Arc<Live>>,
+    /// Whether it is about to be no more, or is no more. From then on nothing happens in it.
+    going: bool,
+    /// When it was loaded.
+    since: Steady,
+}
+
+/// The room is no more; there may be another one of its name.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gone;
+
+impl Rooms {
+    /// The rooms of this server.
+    pub fn of(node: &Node) -> Arc<Rooms> {
+        node.slots.get_or_default()
+    }
+
+    /// Returns a room that is in memory.
+    pub fn here(&self, address: &BareJid) -> Option<Arc<Live>> {
+        let found = self.by_address.lock().get(address).and_then(Weak::upgrade);
+        found.filter(|live| !live.is_going())
+    }
+
+    /// All rooms that are in memory.
+    fn all(&self) -> Vec<Arc<Live>> {
+        self.by_address.lock().values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Notes that something of a room has changed in the store.
+    fn note_change(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Returns a room, loaded if it has to be; `None` if there is none.
+    pub async fn find(
+        self: &Arc<Rooms>,
+        node: &Node,
+        address: &BareJid,
+    ) -> Result<Option<Arc<Live>>, StanzaError> {
+        loop {
+            let found = self.by_address.lock().get(address).and_then(Weak::upgrade);
+            match found {
+                Some(live) if !live.is_going() => return Ok(Some(live)),
+                // Whether it is no more is known when that is committed.
+                Some(_) => node.keeper.caught_up().await,
+                None => {}
+            }
+            let before = self.changes.load(Ordering::Acquire);
+            let Some(live) = self.load(node, address).await? else { return Ok(None) };
+            // Dropped after the lock: the last one to hold a room takes it.
+            let existing;
+            let mut by_address = self.by_address.lock();
+            existing = by_address.get(address).and_then(Weak::upgrade);
+            match &existing {
+                Some(live) if !live.is_going() => return Ok(existing.clone()),
+                _ if self.changes.load(Ordering::Acquire) != before => {}
+                _ => {
+                    by_address.insert(address.clone(), Arc::downgrade(&live));
+                    return Ok(Some(live));
+                }
+            }
+        }
+    }
+
+    async fn load(
+        self: &Arc<Rooms>,
+        node: &Node,
+        address: &BareJid,
+    ) -> Result<Option<Arc<Live>>, StanzaError> {
+        let Some(name) = address.local() else { return Ok(None) };
+        let row = node.store.room(node.domain().id, name).await;
+        let Some(row) = readable(node, address, row)? else { return Ok(None) };
+        let lists = readable(node, address, node.store.room_affiliations(row.id).await)?;
+        Ok(Some(Live::new(self, node, address.clone(), row, lists)))
+    }
+
+    /// Makes a room for somebody who enters one that is not there, and makes them its owner. Whoever
+    /// has made it meanwhile owns it.
+    pub async fn create(
+        self: &Arc<Rooms>,
+        node: &Arc<Node>,
+        address: &BareJid,
+        owner: &BareJid,
+        is_administrator: bool,
+    ) -> Result<(), StanzaError> {
+        let may = match node.settings().of::<Limits>().create {
+            Makers::Everyone => true,
+            Makers::Administrators => is_administrator,
+        };
+        let name = address.local().unwrap_or_default().to_owned();
+        if !may {
+            return Err(StanzaError::new(Condition::NotAllowed).with_text(format!(
+                "there is no room {name}, and only administrators make rooms"
+            )));
+        }
+        let most = node.settings().of::<Limits>().owned;
+        let (domain, key) = (node.domain().id, node.key_of(owner.as_str()));
+        let (now, rooms) = (node.clock.now().0, self.clone());
+        let secret = whoelse_stream::token::random::<SECRET>().to_vec();
+        let made = node.keeper.change(Touches::AtMost(4), move |tx| {
+            Box::pin(async move {
+                let owns = Affiliation::Owner.number();
+                if tx.count_room_affiliations(&key, owns).await? >= most {
+                    return Ok((Err(too_many(most)), After::new()));
+                }
+                if let Some(row) = tx.create_room(domain, &name, b"", &secret).await? {
+                    let owner =
+                        RoomAffiliation { who: key, affiliation: owns, nick: None, since: now };
+                    tx.set_room_affiliation(row.id, &owner).await?;
+                }
+                let then: After = vec![Box::new(move |_| rooms.note_change())];
+                Ok((Ok(()), then))
+            })
+        });
+        made.await.map_err(|error| unstored(&error))?
+    }
+
+    /// Ends rooms that have waited too long for their first configuration.
+    pub async fn end_locked(node: &Arc<Node>) {
+        let now = node.clock.steady();
+        for live in Rooms::of(node).all() {
+            let is_late = {
+                let state = live.state.lock();
+                state.room.locked && now.since(state.since) >= LOCKED
+            };
+            if is_late {
+                // The keeper has logged what fails; it is tried again.
+                let _ = live.destroy(node, Element::new("destroy"), |room| room.locked).await;
+            }
+        }
+    }
+
+    /// Takes an address out of the lists of all rooms in memory: there is no such account any more.
+    pub fn forget(&self, node: &Arc<Node>, who: &BareJid, now: Time) {
+        self.note_change();
+        for live in self.all() {
+            let _ = live.act(node, |room| ((), room.forget(who, now)));
+        }
+    }
+}
+
+impl Live {
+    fn new(
+        rooms: &Arc<Rooms>,
+        node: &Node,
+        address: BareJid,
+        row: RoomRow,
+        lists: Vec<RoomAffiliation>,
+    ) -> Arc<Live> {
+        let mut room = Room::new(address.clone(), Config::read(&row.config), row.secret);
+        room.locked = !is_written(&row.config);
+        room.subject = row.subject.map(Subject::of);
+        for RoomAffiliation { who, affiliation, nick, since } in lists {
+            let who = BareJid::parse(&node.address_of(&who, ""));
+            if let (Ok(who), Some(affiliation)) = (who, Affiliation::of_number(affiliation)) {
+                room.lists.insert(who, Listed { affiliation, nick, since: Time(since) });
+            }
+        }
+        let since = node.clock.steady();
+        let state = Mutex::new(State { room, holds_itself: None, going: false, since });
+        Arc::new(Live { id: row.id, address, rooms: Arc::downgrade(rooms), state })
+    }
+
+    fn is_going(&self) -> bool {
+        self.state.lock().going
+    }
+
+    /// Looks at the room.
+    pub fn look<R>(&self, look: impl FnOnce(&Room) -> R) -> R {
+        look(&self.state.lock().room)
+    }
+
+    /// Does something in the room, and tells what comes of it.
+    pub fn act<R>(
+        self: &Arc<Live>,
+        node: &Arc<Node>,
+        act: impl FnOnce(&mut Room) -> (R, Vec<Told>),
+    ) -> Result<R, Gone> {
+        let mut state = self.state.lock();
+        if state.going {
+            return Err(Gone);
+        }
+        let (result, told) = act(&mut state.room);
+        tell(&mut state.room, told);
+        let is_empty = state.room.is_empty();
+        state.holds_itself = (!is_empty).then(|| self.clone());
+        let passes = state.passes();
+        drop(state);
+        if passes {
+            self.go_if_empty(node);
+        }
+        Ok(result)
+    }
+
+    /// 7.14: a room that does not stay goes when the last occupant has left it.
+    fn go_if_empty(self: &Arc<Live>, node: &Arc<Node>) {
+        let live = self.clone();
+        node.keeper.submit(Touches::AtMost(4), move |tx| {
+            Box::pin(async move {
+                // Somebody may have come meanwhile.
+                {
+                    let mut state = live.state.lock();
+                    if !state.passes() {
+                        return Ok(((), After::new()));
+                    }
+                    state.going = true;
+                }
+                tx.remove_room(live.id).await?;
+                let then: After = vec![Box::new(move |node| live.is_removed(node))];
+                Ok(((), then))
+            })
+        });
+    }
+
+    /// 10.9: destroys the room, if `may` says so when it is done, and tells its occupants. Returns
+    /// whether it may.
+    pub(super) async fn destroy(
+        self: &Arc<Live>,
+        node: &Arc<Node>,
+        word: Element,
+        may: impl FnOnce(&Room) -> bool + Send + 'static,
+    ) -> Result<bool, StanzaError> {
+        let live = self.clone();
+        let destroyed = node.keeper.change(Touches::AtMost(4), move |tx| {
+            Box::pin(async move {
+                if live.is_going() || !live.look(may) {
+                    return Ok((false, After::new()));
+                }
+                tx.remove_room(live.id).await?;
+                let then: After = vec![Box::new(move |node| {
+                    let _ = live.act(node, |room| ((), room.destroy(&word)));
+                    live.state.lock().going = true;
+                    live.is_removed(node);
+                })];
+                Ok((true, then))
+            })
+        });
+        destroyed.await.map_err(|error| unstored(&error))
+    }
+
+    /// The store has no room any more; what it had goes in pieces.
+    fn is_removed(&self, node: &Arc<Node>) {
+        if let Some(rooms) = self.rooms.upgrade() {
+            rooms.note_change();
+        }
+        let node = node.clone();
+        tokio::spawn(async move { remove_gone(&node).await });
+    }
+
+    /// Notes that something of the room has changed in the store.
+    pub(super) fn note_change(&self) {
+        if let Some(rooms) = self.rooms.upgrade() {
+            rooms.note_change();
+        }
+    }
+}
+
+impl State {
+    /// Whether the room does not stay as it is: nobody is in it, and it was not made to stay.
+    fn passes(&self) -> bool {
+        let stays = self.room.config.persistent && !self.room.locked;
+        self.room.is_empty() && !stays && !self.going
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        if let Some(rooms) = self.rooms.upgrade() {
+            let mut by_address = rooms.by_address.lock();
+            // Another one may have its place.
+            if by_address.get(&self.address).is_some_and(|it| it.strong_count() == 0) {
+                by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Queues what somebody is told. A seat that has no room for it is lost, and that is told as well.
+fn tell(room: &mut Room, told: Vec<Told>) {
+    let mut left = VecDeque::from(told);
+    while let Some(told) = left.pop_front() {
+        let full: Vec<FullJid> = match &told {
+            Told::To(seat, stanza) => {
+                let is_here = room.has(&seat.jid);
+                let is_full = is_here && seat.tell(stanza) == Err(PushRefused::NoRoom);
+                is_full.then(|| seat.jid.clone()).into_iter().collect()
+            }
+            Told::All(stanza) => room
+                .all_seats()
+                .filter(|seat| seat.tell(stanza) == Err(PushRefused::NoRoom))
+                .map(|seat| seat.jid.clone())
+                .collect(),
+            Told::Last(seat, stanza) => {
+                seat.tell_last(stanza);
+                Vec::new()
+            }
+        };
+        for jid in full {
+            left.extend(room.lose(&jid));
+        }
+    }
+}
+
+/// Removes in pieces what is left of rooms that are gone. What a failure leaves goes the next time.
+pub(super) async fn remove_gone(node: &Node) {
+    let removed = node.keeper.in_pieces(|tx, most| Box::pin(tx.remove_gone_rooms(most)));
+    // The keeper has logged it.
+    let _ = removed.await;
+}
+
+/// Removes the rooms in which nobody can be at a start, and that were not made to stay.
+pub(super) async fn remove_passing(node: &Node) {
+    // Each is a few rows.
+    const AT_ONCE: u64 = 100;
+    loop {
+        let removed = node.keeper.change(Touches::AtMost(4 * AT_ONCE), |tx| {
+            Box::pin(async move { Ok((tx.remove_passing_rooms(AT_ONCE).await?, After::new())) })
+        });
+        // The keeper has logged what fails.
+        if removed.await.unwrap_or(0) < AT_ONCE {
+            break;
+        }
+    }
+    remove_gone(node).await;
+}
+
+/// The address of a room of this name.
+pub(super) fn address_of(node: &Node, name: &str) -> Option<BareJid> {
+    let service = node.service_address(KEY)?;
+    BareJid::new(Some(name), service.domain()).ok()
+}
+
+fn too_many(most: u64) -> StanzaError {
+    StanzaError::new(Condition::ResourceConstraint)
+        .with_text(format!("you own {most} rooms, which are as many as one may"))
+}
+
+/// What whoever wants a change hears that could not be stored.
+pub(super) fn unstored(error: &whoelse_store::Error) -> StanzaError {
+    StanzaError::new(match error.is_full() {
+        true => Condition::ResourceConstraint,
+        false => Condition::InternalServerError,
+    })
+}

@@ -1,0 +1,181 @@
+//! XEP-0045, 7.4, 7.5, 7.8 and 8.1: messages to a room, and to one of its occupants.
+
+use std::sync::Arc;
+
+use whoelse_core::account::Account;
+use whoelse_core::keeper::{After, Touches};
+use whoelse_core::route::{Addressed, Origin, Routed};
+use whoelse_core::session::{Sender, Session};
+use whoelse_core::{Node, audience};
+use whoelse_xmpp::{Condition, StanzaError};
+
+use super::aside;
+use super::message::{Speech, not_here};
+use super::presence::Said;
+use super::rooms::{Live, Rooms, unstored};
+
+/// Takes a message to a room, or to an address in it.
+pub(super) fn message(node: &Arc<Node>, origin: Origin, of: Addressed) -> Routed {
+    let type_ = of.stanza().type_().map(str::to_owned);
+    let Origin::Session { session, .. } = &origin else {
+        // Nothing bounces into a room.
+        origin.done();
+        return Routed::Done;
+    };
+    if type_.as_deref() == Some("error") {
+        origin.done();
+        return Routed::Done;
+    }
+    let session = session.clone();
+    let here = Rooms::of(node).here(&of.to().to_bare());
+    match (type_.as_deref(), of.to().resource().map(str::to_owned)) {
+        (Some("groupchat"), None) => match here {
+            Some(live) => to_all(node, origin, of, &session, live),
+            // Nobody is there, so its sender is not.
+            None => of.refuse(node, &origin, &not_here()),
+        },
+        (Some("groupchat"), Some(_)) => {
+            let error = StanzaError::new(Condition::BadRequest)
+                .with_text("what is said to one alone is no groupchat");
+            of.refuse(node, &origin, &error)
+        }
+        (_, None) => aside::take(node, origin, of, (&session, here)),
+        (_, Some(nick)) => match here {
+            Some(live) => to_one(node, origin, of, (&session, &nick), &live),
+            None => of.refuse(node, &origin, &not_here()),
+        },
+    }
+}
+
+fn said(of: &Addressed) -> Said<'_> {
+    Said { stanza: of.stanza(), strip: of.strip(), lang: of.lang() }
+}
+
+/// 7.4: tells everybody.
+fn to_all(
+    node: &Arc<Node>,
+    origin: Origin,
+    of: Addressed,
+    session: &Arc<Session>,
+    live: Arc<Live>,
+) -> Routed {
+    let now = node.clock.now();
+    let spoken = live.act(node, |room| match room.speak(&session.jid, said(&of), now) {
+        Err(error) => (Err(error), Vec::new()),
+        Ok(speech) if speech.subject.is_some() => (Ok((room.count(), Some(speech))), Vec::new()),
+        Ok(speech) => {
+            let told = room.tell_speech(speech, now);
+            (Ok((room.count(), None)), vec![told])
+        }
+    });
+    let (occupants, subject) = match spoken {
+        Ok(Ok(spoken)) => spoken,
+        Ok(Err(error)) => return of.refuse(node, &origin, &error),
+        Err(_) => return of.refuse(node, &origin, &not_here()),
+    };
+    if let Some(speech) = subject {
+        return set_subject(node, origin, of, live, speech);
+    }
+    origin.done();
+    pay(node, session, of.stanza().bytes().len(), occupants)
+}
+
+/// What is said to many counts as more than it is: once more for every 32 occupants. So who floods a
+/// large room is slowed down sooner, and nobody else is (security row 44).
+fn cost(bytes: usize, occupants: usize) -> u64 {
+    bytes as u64 * occupants as u64 / 32
+}
+
+fn pay(node: &Arc<Node>, session: &Session, bytes: usize, occupants: usize) -> Routed {
+    let cost = cost(bytes, occupants);
+    let covered = session.payer().and_then(|payer| node.pay_for_work(&payer, cost));
+    match covered {
+        None => Routed::Done,
+        Some(until) => {
+            let node = node.clone();
+            Routed::Waits(Box::pin(async move { node.clock.sleep_until(until).await }))
+        }
+    }
+}
+
+/// 8.1: keeps a subject, and then tells everybody.
+fn set_subject(
+    node: &Arc<Node>,
+    origin: Origin,
+    of: Addressed,
+    live: Arc<Live>,
+    speech: Speech,
+) -> Routed {
+    let node = node.clone();
+    Routed::Waits(Box::pin(async move {
+        let (id, now) = (live.id, node.clock.now());
+        let stored = speech.subject.as_ref().map(|subject| subject.stored());
+        let kept = node.keeper.change(Touches::AtMost(1), move |tx| {
+            Box::pin(async move {
+                if let Some(subject) = stored {
+                    tx.set_room_subject(id, &subject).await?;
+                }
+                let then: After = vec![Box::new(move |node| {
+                    live.note_change();
+                    let _ = live.act(node, |room| ((), vec![room.tell_speech(speech, now)]));
+                })];
+                Ok(((), then))
+            })
+        });
+        match kept.await {
+            Ok(()) => origin.done(),
+            Err(error) => {
+                of.refuse(&node, &origin, &unstored(&error));
+            }
+        }
+    }))
+}
+
+/// 7.5: tells one occupant.
+fn to_one(
+    node: &Arc<Node>,
+    origin: Origin,
+    of: Addressed,
+    (session, nick): (&Arc<Session>, &str),
+    live: &Arc<Live>,
+) -> Routed {
+    let whisper = live.look(|room| room.whisper(&session.jid, nick, said(&of)));
+    let whisper = match whisper {
+        Ok(whisper) => whisper,
+        Err(error) => return of.refuse(node, &origin, &error),
+    };
+    // A block holds against the account behind a nickname.
+    let recipient = whisper.seats.first().and_then(|seat| node.here(&seat.who()));
+    let hears = |it: &Arc<Account>| audience::hears(node, it, &session.jid);
+    let Some(recipient) = recipient.filter(hears) else {
+        let error = StanzaError::new(Condition::ServiceUnavailable);
+        return of.refuse(node, &origin, &error);
+    };
+    let sender = Sender {
+        account: session.account.as_ref().map_or(0, |account| account.id),
+        is_stranger: !audience::knows(node, &recipient, &session.jid),
+    };
+    let mut taken = false;
+    for seat in &whisper.seats {
+        taken |= seat.tell_for(&whisper.message, sender);
+    }
+    if !taken {
+        let error = StanzaError::new(Condition::ResourceConstraint)
+            .with_text("too much waits there, try again later");
+        return of.refuse(node, &origin, &error);
+    }
+    origin.done();
+    Routed::Done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_to_many_counts_as_more_than_it_is() {
+        for (bytes, occupants, counts) in [(300, 2, 18), (300, 32, 300), (300, 1_000, 9_375)] {
+            assert_eq!(cost(bytes, occupants), counts);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! A seat: one device of somebody in a room.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use whoelse_core::session::{PushRefused, Sender, Session};
+use whoelse_xmpp::write::escape;
+use whoelse_xmpp::{BareJid, FullJid, Outgoing};
+
+/// One device in a room.
+pub(crate) struct Seat {
+    /// The real address.
+    pub jid: FullJid,
+    /// The account here of whom it is.
+    pub account: i64,
+    /// ` to='bob@host/desk'`, put into what all are told.
+    to: Bytes,
+    /// The session; none in tests of the rules.
+    session: Option<Arc<Session>>,
+}
+
+impl Seat {
+    /// The seat of a session. `None`: it is of no account, so it is nobody who could be in a room.
+    pub fn of(session: &Arc<Session>) -> Option<Seat> {
+        let account = session.account.as_ref()?.id;
+        let jid = session.jid.clone();
+        Some(Seat { to: to(&jid), jid, account, session: Some(session.clone()) })
+    }
+
+    #[cfg(test)]
+    #[allow(clippy::unwrap_used)]
+    pub fn named(jid: &str, account: i64) -> Seat {
+        let jid = whoelse_xmpp::Jid::parse(jid).unwrap().to_full().unwrap();
+        Seat { to: to(&jid), jid, account, session: None }
+    }
+
+    /// Whose it is.
+    pub fn who(&self) -> BareJid {
+        self.jid.to_bare()
+    }
+
+    /// Queues something that is said in the room. Fails if there is no room for it: then the seat is
+    /// lost.
+    pub fn tell(&self, stanza: &Outgoing) -> Result<(), PushRefused> {
+        match &self.session {
+            Some(session) => session.push_to_seat(stanza, &self.to),
+            None => Ok(()),
+        }
+    }
+
+    /// Queues the word that the seat is lost, for which there is always room.
+    pub fn tell_last(&self, stanza: &Outgoing) {
+        if let Some(session) = &self.session {
+            session.push_last_word(stanza, &self.to);
+        }
+    }
+
+    /// Queues something that one occupant says to another: what waits of it is its sender's share.
+    /// Returns whether there was room.
+    pub fn tell_for(&self, stanza: &Outgoing, sender: Sender) -> bool {
+        match &self.session {
+            Some(session) => session.push_from(stanza, &self.to, sender).is_ok(),
+            None => true,
+        }
+    }
+}
+
+fn to(jid: &FullJid) -> Bytes {
+    let mut to = b" to='".to_vec();
+    escape(&mut to, jid.as_str());
+    to.push(b'\'');
+    to.into()
+}
+
+impl std::fmt::Debug for Seat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Seat({})", self.jid)
+    }
+}
