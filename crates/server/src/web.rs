@@ -24,7 +24,7 @@ pub(crate) use proxy_header::{Said, begins as begins_proxy_header, read as read_
 use crate::ingress::Connections;
 use http_body_util::{Empty, Full};
 use hyper::body::{Body as _, Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -115,15 +115,17 @@ pub(crate) async fn serve<T: Served, I: Read + Write + Unpin + Send + 'static>(
         let noted = noted.clone();
         async move {
             let mut answer = answer.await;
+            // Said here and not by hyper (`keep_alive(false)`), which says it even where the connection
+            // goes on; Caddy then takes out that it does.
+            if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             *noted.lock() = answer.extensions_mut().remove::<OnUpgrade>();
             Ok::<_, Infallible>(answer)
         }
     });
-    let connection = http1::Builder::new()
-        .max_buf_size(HEAD)
-        .keep_alive(false)
-        .serve_connection(io, service)
-        .with_upgrades();
+    let connection =
+        http1::Builder::new().max_buf_size(HEAD).serve_connection(io, service).with_upgrades();
     // A bad request or a hang-up concerns only its client.
     let _ = connection.await;
     // Never sent: it fails when the last holder of the other end drops it.
