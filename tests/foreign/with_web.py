@@ -1,5 +1,5 @@
 """Clients of the web by other people's libraries, @xmpp/client and strophe.js: over WebSockets and
-BOSH, directly and behind nginx as docs/operating.md has it."""
+BOSH, directly and behind nginx and Caddy as docs/operating.md has them."""
 
 import asyncio
 import os
@@ -79,30 +79,24 @@ async def a_wrong_password_is_refused(world):
         client.process.kill()
 
 
-class Nginx:
-    """nginx with the locations of docs/operating.md, in a folder of its own."""
+def documented(language):
+    """The configuration of a proxy in docs/operating.md."""
+    page = (ROOT / "docs" / "operating.md").read_text()
+    [found] = re.findall(rf"(?s)```{language}\n(.*?)```", page)
+    return found
 
-    def __init__(self, folder, port):
-        page = (ROOT / "docs" / "operating.md").read_text()
-        [locations] = re.findall(r"(?s)```nginx\n(.*?)```", page)
-        self.folder = folder / "nginx"
+
+class Proxy:
+    """A reverse proxy as docs/operating.md has it, in a folder of its own."""
+
+    def __init__(self, world):
+        self.folder = world.folder / type(self).__name__
         self.folder.mkdir()
-        self.socket = None
         self.port = free_port()
-        locations = locations.replace("127.0.0.1:5443", f"127.0.0.1:{port}")
-        (self.folder / "nginx.conf").write_text(
-            f"daemon off; pid {self.folder}/pid; error_log stderr;\n"
-            "events {}\n"
-            f"http {{ access_log off; client_body_temp_path {self.folder}/body;\n"
-            f"proxy_temp_path {self.folder}/proxy; fastcgi_temp_path {self.folder}/f;\n"
-            f"uwsgi_temp_path {self.folder}/u; scgi_temp_path {self.folder}/s;\n"
-            f"server {{ listen 127.0.0.1:{self.port};\n{locations}\n}} }}\n"
-        )
+        self.server = f"127.0.0.1:{world.web_port}"
 
     async def __aenter__(self):
-        self.process = await asyncio.create_subprocess_exec(
-            "nginx", "-p", self.folder, "-c", self.folder / "nginx.conf"
-        )
+        self.process = await asyncio.create_subprocess_exec(*self.command(), cwd=self.folder)
         async def until_it_listens():
             while True:
                 try:
@@ -111,12 +105,36 @@ class Nginx:
                 except OSError:
                     await asyncio.sleep(0.02)
 
-        await patiently("nginx listens", until_it_listens())
+        await patiently("the proxy listens", until_it_listens())
         return self
 
     async def __aexit__(self, *_):
         self.process.terminate()
-        await patiently("nginx ends", self.process.wait())
+        await patiently("the proxy ends", self.process.wait())
+
+
+class Nginx(Proxy):
+    def command(self):
+        locations = documented("nginx").replace("127.0.0.1:5443", self.server)
+        (self.folder / "nginx.conf").write_text(
+            f"daemon off; pid {self.folder}/pid; error_log stderr;\n"
+            "events {}\n"
+            f"http {{ access_log off; client_body_temp_path {self.folder}/body;\n"
+            f"proxy_temp_path {self.folder}/proxy; fastcgi_temp_path {self.folder}/f;\n"
+            f"uwsgi_temp_path {self.folder}/u; scgi_temp_path {self.folder}/s;\n"
+            f"server {{ listen 127.0.0.1:{self.port};\n{locations}\n}} }}\n"
+        )
+        return "nginx", "-p", self.folder, "-c", self.folder / "nginx.conf"
+
+
+class Caddy(Proxy):
+    def command(self):
+        site = documented("caddy").replace("127.0.0.1:5443", self.server)
+        # In clear: it would ask an authority for a certificate.
+        site = site.replace("chat.example.org", f"http://127.0.0.1:{self.port}")
+        own = f"storage file_system {self.folder}/storage\nadmin off\nlog {{\nlevel ERROR\n}}\n"
+        (self.folder / "Caddyfile").write_text(f"{{\n{own}}}\n{site}")
+        return "caddy", "run", "--config", "Caddyfile", "--adapter", "caddyfile"
 
 
 def free_port():
@@ -129,15 +147,21 @@ def free_port():
 
 @check(**BEHIND)
 async def they_talk_behind_nginx(world):
-    async with Nginx(world.folder, world.web_port) as nginx:
+    async with Nginx(world) as nginx:
         await all_of_them(world, "clear", nginx.port)
+
+
+@check(**BEHIND)
+async def they_talk_behind_caddy(world):
+    async with Caddy(world) as caddy:
+        await all_of_them(world, "clear", caddy.port)
 
 
 @check(**BEHIND)
 async def who_idles_behind_nginx_stays(world):
     """For IDLE_SECONDS (20). Above 60, it is longer than nginx waits unless it is told to."""
     idle = int(os.environ.get("IDLE_SECONDS", "20"))
-    async with Nginx(world.folder, world.web_port) as nginx:
+    async with Nginx(world) as nginx:
         websocket, bosh = urls("clear", nginx.port)
         bob = await world.client("bob")
         alice = await person(world, "strophe", websocket, "alice")
@@ -151,7 +175,7 @@ async def who_idles_behind_nginx_stays(world):
 
 @check(**WEB)
 async def a_proxy_that_is_not_listed_is_told(world):
-    async with Nginx(world.folder, world.web_port) as nginx:
+    async with Nginx(world) as nginx:
         reader, writer = await asyncio.open_connection("127.0.0.1", nginx.port)
         writer.write(b"GET /.well-known/host-meta HTTP/1.0\r\nHost: localhost\r\n\r\n")
         answer = await asyncio.wait_for(reader.read(), PATIENCE)
