@@ -40,6 +40,7 @@ pub mod roster;
 pub mod session;
 pub mod stanza_ids;
 pub mod time;
+pub mod vcard;
 pub mod version;
 pub mod whoelse;
 pub mod whoelsesince;
@@ -68,6 +69,7 @@ pub const ALL: &[Feature] = &[
     private_storage::FEATURE,
     pubsub::FEATURE,
     bookmarks::FEATURE,
+    vcard::FEATURE,
     registration::FEATURE,
     devices::FEATURE,
     commands::FEATURE,

@@ -47,7 +47,15 @@ use retract::Retraction;
 /// XEP-0060 and XEP-0163.
 pub const FEATURE: Feature = Feature {
     name: "pubsub",
-    xeps: &[(60, "1.30.0"), (163, "1.2.2")],
+    // The last four are ways to use it.
+    xeps: &[
+        (60, "1.30.0"),
+        (163, "1.2.2"),
+        (172, "1.1"),
+        (222, "1.0"),
+        (223, "1.1.1"),
+        (490, "1.0.1"),
+    ],
     settings: &[limits::SETTINGS, service::SETTINGS],
     wire: |w| {
         for of in [ns::PUBSUB, ns::PUBSUB_OWNER] {

@@ -52,6 +52,16 @@ pub const PUBSUB_PUBLISH_OPTIONS: &str = "http://jabber.org/protocol/pubsub#publ
 pub const PUBSUB_META_DATA: &str = "http://jabber.org/protocol/pubsub#meta-data";
 /// XEP-0060: the FORM_TYPE of the question whether somebody may subscribe.
 pub const PUBSUB_AUTHORIZATION: &str = "http://jabber.org/protocol/pubsub#subscribe_authorization";
+/// XEP-0054.
+pub const VCARD: &str = "vcard-temp";
+/// XEP-0153: which avatar a client shows, in presence.
+pub const VCARD_UPDATE: &str = "vcard-temp:x:update";
+/// XEP-0084: the image of an avatar, and the node with it.
+pub const AVATAR_DATA: &str = "urn:xmpp:avatar:data";
+/// XEP-0084: what an avatar is, and the node with that.
+pub const AVATAR_METADATA: &str = "urn:xmpp:avatar:metadata";
+/// XEP-0398: avatars and photos of vCards are one.
+pub const PEP_VCARD_CONVERSION: &str = "urn:xmpp:pep-vcard-conversion:0";
 /// XEP-0402: bookmarks, and the node with an item for each.
 pub const BOOKMARKS: &str = "urn:xmpp:bookmarks:1";
 /// XEP-0402: the bookmarks are the same in private XML.
