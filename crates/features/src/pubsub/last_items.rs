@@ -336,31 +336,4 @@ impl Telling<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn these(who: &[&str]) -> Whose {
-        Whose::These(who.iter().filter_map(|who| BareJid::parse(who).ok()).collect())
-    }
-
-    #[test]
-    fn what_a_session_begins_to_hear_meanwhile_is_told_after_it() {
-        let wishes = Wishes::default();
-        let (alice, bob) = (Wish::of(these(&["alice@a"])), Wish::of(these(&["bob@a"])));
-        let moods = Wish::of_nodes(&["mood"]);
-        let tunes = Wish { is_missed: true, ..Wish::of_nodes(&["tune"]) };
-
-        assert!(wishes.add(alice.clone()));
-        assert_eq!(wishes.take(), Some(alice.clone()));
-        assert!(!wishes.add(alice.clone()) && !wishes.add(bob));
-        assert_eq!(wishes.take(), Some(Wish::of(these(&["alice@a", "bob@a"]))));
-        assert!(!wishes.add(moods) && !wishes.add(tunes));
-        let both = Wish { is_missed: true, ..Wish::of_nodes(&["mood", "tune"]) };
-        assert_eq!(wishes.take(), Some(both.clone()));
-        assert!(!wishes.add(both) && !wishes.add(alice.clone()));
-        assert_eq!(wishes.take(), Some(Wish { is_missed: true, ..Wish::everything() }));
-
-        assert_eq!(wishes.take(), None);
-        assert!(wishes.add(alice), "nobody tells it any more");
-    }
-}
+mod tests;
