@@ -301,6 +301,7 @@ pub fn show_again(node: &Arc<Node>, account: &Arc<Account>, other: &BareJid) {
     }
     for session in account.sessions().into_iter().filter(|session| session.is_available()) {
         session.miss_events(Whose::These([other.clone()].into()));
+        session.wake();
     }
 }
 

@@ -692,11 +692,16 @@ impl Session {
         self.lock().late.as_mut().map(|late| late.take_anew()).unwrap_or_default()
     }
 
-    /// Notes whose events were missed: they are told anew when there is room.
+    /// Wakes the connection, to look whether there is room for what is to be told anew.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Notes whose events were missed: they are told anew when the session has room, and has written
+    /// something or is woken.
     pub fn miss_events(&self, events_of: Whose) {
         if !self.is_gone() {
             self.put_anew_back(Anew { events_of, ..Anew::default() });
-            self.wake.notify_one();
         }
     }
 

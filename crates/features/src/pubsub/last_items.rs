@@ -1,6 +1,6 @@
-//! What somebody is told who begins to hear (XEP-0163, 4.3.4): the last item of each
-//! node that a session's client wants, of everybody whose presence it gets; and what a session is
-//! told anew that has missed events for want of room.
+//! What somebody is told who begins to hear (XEP-0163, 4.3.4): the last item of each node that a
+//! session's client wants, of everybody whose presence it gets; and what a session is told anew that
+//! has missed events.
 //!
 //! The store is read in pieces and told as fast as the session has room, beside the events that come
 //! meanwhile. Such an event can pass what was read before it, so what was told is looked at again
@@ -144,7 +144,8 @@ async fn tell(server: &Arc<Node>, session: &Arc<Session>, wish: Wish) {
     let telling = Telling { server, session, viewer, names, is_missed: wish.is_missed };
     match telling.all(&whose).await {
         Ok(true) => {}
-        // There is no connection, or the store cannot be read: it is told when there is room again.
+        // There is no connection, or the store cannot be read: it is told when something is written
+        // again.
         Ok(false) | Err(_) => session.miss_events(wish.whose),
     }
 }
