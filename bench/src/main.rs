@@ -11,6 +11,7 @@
 //! cargo run --profile dist -p whoelse-bench -- crowd              10,000 who all see each other
 //! cargo run --profile dist -p whoelse-bench -- attack             what others notice of one
 //! cargo run --profile dist -p whoelse-bench -- private            two clients on a direct line
+//! cargo run --profile dist -p whoelse-bench -- pubsub             what people publish
 //! ```
 //!
 //! A server runs alone on the first processor, the load on the second, over loopback with TLS 1.3
@@ -26,6 +27,7 @@ mod load;
 mod measure;
 mod plan;
 mod private;
+mod pubsub;
 mod relay;
 mod report;
 mod rows;
@@ -94,6 +96,15 @@ enum What {
         #[command(flatten)]
         options: private::Options,
     },
+    /// A start beside a million items, and a publish that a hundred contacts hear.
+    Pubsub {
+        /// The program to measure.
+        #[arg(long, default_value = "target/dist/whoelse")]
+        program: PathBuf,
+        /// How much of it.
+        #[command(flatten)]
+        options: pubsub::Options,
+    },
     /// Somebody does what costs a server much: what others notice of it.
     Attack {
         /// The program to measure.
@@ -124,6 +135,7 @@ fn main() -> ExitCode {
         What::Storm { program, options } => storm(&program, options),
         What::Crowd { program, options } => crowd(&program, options),
         What::Private { program, options } => private::run(&program, &options),
+        What::Pubsub { program, options } => pubsub(&program, options),
         What::Attack { program, options } => attack(&program, &options),
         What::Relay { certificate, key } => relay::run(certificate.zip(key)),
     };
@@ -144,6 +156,11 @@ async fn storm(program: &Path, options: storm::Options) -> Result<(), Failed> {
 #[tokio::main]
 async fn crowd(program: &Path, options: crowd::Options) -> Result<(), Failed> {
     crowd::run(program, options).await
+}
+
+#[tokio::main]
+async fn pubsub(program: &Path, options: pubsub::Options) -> Result<(), Failed> {
+    pubsub::run(program, options).await
 }
 
 fn attack(program: &Path, options: &attack::Options) -> Result<(), Failed> {
