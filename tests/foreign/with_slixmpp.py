@@ -1,6 +1,8 @@
 """slixmpp, a library that many bots and some clients are made with."""
 
 import asyncio
+import base64
+import hashlib
 import re
 
 import slixmpp
@@ -15,7 +17,7 @@ ADMIN = "http://jabber.org/protocol/admin#"
 class Person(slixmpp.ClientXMPP):
     """A client with everything that the server and slixmpp have in common."""
 
-    def __init__(self, world, name, secret=None, direct=None):
+    def __init__(self, world, name, secret=None, direct=None, more=()):
         super().__init__(f"{name}@localhost", secret or password(name))
         self.world = world
         # Unless it is told otherwise, slixmpp tries TLS first on whatever port it is given.
@@ -24,7 +26,7 @@ class Person(slixmpp.ClientXMPP):
             self.enable_direct_tls = direct
             self.enable_starttls = not direct
         self.ca_certs = world.certificate
-        for plugin in (30, 4, 50, 59, 77, 92, 115, 191, 198, 199, 202, 203, 280, 313, 359):
+        for plugin in (30, 4, 50, 59, 77, 92, 115, 191, 198, 199, 202, 203, 280, 313, 359, *more):
             self.register_plugin(f"xep_{plugin:04}")
         # Whoever wants a new account says so; everybody else just logs in.
         # Nobody is let in, or asked back, without the test saying so.
@@ -493,6 +495,128 @@ async def slixmpp_hears_on_one_device_what_another_says(world):
     assert copy["carbon_received"]["body"] == "to one of them", copy
     for person in (desk, phone, carol):
         await person.leave()
+
+
+PICTURE = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+OTHER = b"GIF89a\x01\x00\x01\x00\x00\xff\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x00;"
+
+
+def hash_of(picture):
+    return hashlib.sha1(picture).hexdigest()
+
+
+async def told(person, event, fits):
+    """Waits for an event of a plugin that fits."""
+    queue = person.happened.setdefault(event, asyncio.Queue())
+
+    async def wait():
+        while True:
+            happened = await queue.get()
+            if fits(happened):
+                return happened
+
+    return await patiently(event, wait())
+
+
+def listen(person, *events):
+    for event in events:
+        person.happened[event] = asyncio.Queue()
+        person.add_event_handler(event, person.happened[event].put_nowait)
+
+
+@check(contacts="everyone")
+async def slixmpp_sets_an_avatar_that_old_and_new_clients_see(world):
+    alice, bob = Person(world, "alice", more=[84]), Person(world, "bob", more=[84])
+    carol = Person(world, "carol", more=[54, 153])
+    listen(bob, "avatar_metadata_publish")
+    listen(carol, "vcard_avatar_update")
+    for person in (alice, bob, carol):
+        await person.online()
+
+    await alice["xep_0084"].publish_avatar(PICTURE)
+    about = {"id": hash_of(PICTURE), "type": "image/png", "bytes": len(PICTURE)}
+    await alice["xep_0084"].publish_avatar_metadata(about)
+
+    def by_alice(event):
+        return event["from"].bare == "alice@localhost"
+
+    event = await told(bob, "avatar_metadata_publish", by_alice)
+    info = event["pubsub_event"]["items"]["item"]["avatar_metadata"]["info"]
+    assert info["id"] == hash_of(PICTURE), event
+    item = await bob["xep_0084"].retrieve_avatar("alice@localhost", hash_of(PICTURE))
+    assert item["pubsub"]["items"]["item"]["avatar_data"]["value"] == PICTURE, item
+    presence = await told(
+        carol,
+        "vcard_avatar_update",
+        lambda it: by_alice(it) and it["vcard_temp_update"]["photo"] == hash_of(PICTURE),
+    )
+    assert presence["from"].resource == alice.boundjid.resource, presence
+    card = await carol["xep_0054"].get_vcard("alice@localhost")
+    assert card["vcard_temp"]["PHOTO"]["BINVAL"] == PICTURE, card
+    for person in (alice, bob, carol):
+        await person.leave()
+
+
+@check(contacts="everyone")
+async def slixmpp_sets_a_photo_in_a_vcard_that_new_clients_see(world):
+    alice, bob = Person(world, "alice", more=[84]), Person(world, "bob", more=[54, 153])
+    listen(alice, "avatar_metadata_publish")
+    for person in (alice, bob):
+        await person.online()
+
+    await bob["xep_0153"].set_avatar(avatar=OTHER, mtype="image/gif")
+
+    event = await told(
+        alice, "avatar_metadata_publish", lambda it: it["from"].bare == "bob@localhost"
+    )
+    info = event["pubsub_event"]["items"]["item"]["avatar_metadata"]["info"]
+    assert (info["id"], info["type"]) == (hash_of(OTHER), "image/gif"), event
+    item = await alice["xep_0084"].retrieve_avatar("bob@localhost", hash_of(OTHER))
+    assert item["pubsub"]["items"]["item"]["avatar_data"]["value"] == OTHER, item
+    for person in (alice, bob):
+        await person.leave()
+
+
+@check
+async def slixmpp_writes_bookmarks_in_one_form_and_reads_them_in_the_others(world):
+    alice = await Person(world, "alice", more=[48, 402]).online()
+    old, pubsub = alice["xep_0048"], alice["xep_0060"]
+
+    def bookmarks(*rooms):
+        listed = old.stanza.Bookmarks()
+        for room, name in rooms:
+            listed.add_conference(room, "me", name=name, autojoin=True)
+        return listed
+
+    async def read():
+        private = (await old.get_bookmarks(method="xep_0049"))["private"]["bookmarks"]
+        node = await old.get_bookmarks(method="xep_0223")
+        node = node["pubsub"]["items"]["item"]["bookmarks"]
+        items = await pubsub.get_items("alice@localhost", "urn:xmpp:bookmarks:1")
+        items = [(item["id"], item["conference"]) for item in items["pubsub"]["items"]]
+        forms = [
+            {str(it["jid"]): (it["name"], it["nick"], it["autojoin"]) for it in form["conferences"]}
+            for form in (private, node)
+        ]
+        forms.append({room: (it["name"], it["nick"], it["autojoin"]) for room, it in items})
+        return forms
+
+    def words(*rooms):
+        return [{room: (name, "me", True) for room, name in rooms}] * 3
+
+    one, two, three = ("one@x.lit", "One"), ("two@x.lit", "Two"), ("three@x.lit", "Three")
+    await old.set_bookmarks(bookmarks(one, two), method="xep_0049")
+    assert await read() == words(one, two), await read()
+    await old.set_bookmarks(bookmarks(two, three), method="xep_0223")
+    assert await read() == words(two, three), await read()
+    conference = alice["xep_0402"].stanza.Conference()
+    conference["name"], conference["nick"], conference["autojoin"] = "Zwei", "me", True
+    await pubsub.publish("alice@localhost", "urn:xmpp:bookmarks:1", "two@x.lit", payload=conference)
+    await pubsub.retract("alice@localhost", "urn:xmpp:bookmarks:1", "three@x.lit", notify=True)
+    assert await read() == words(("two@x.lit", "Zwei")), await read()
+    await alice.leave()
 
 
 @check(contacts="everyone", admins=["alice"])

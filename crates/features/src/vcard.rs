@@ -72,11 +72,7 @@ const KEY: DataKey<'_> = DataKey { namespace: ns::VCARD, name: "vCard" };
 /// its owner has made open.
 async fn get(cx: Cx, stanza: Stanza, _: Child) -> Answer {
     // XEP-0054, 3.3: the same as for a user who does not exist.
-    let nothing = match cx.target {
-        Target::Own => Condition::ItemNotFound,
-        _ => Condition::ServiceUnavailable,
-    };
-    let nothing = || StanzaError::new(nothing);
+    let nothing = || StanzaError::new(Condition::ServiceUnavailable);
     let visitor = Visitor::of(&cx, &stanza, Some(ns::AVATAR_METADATA)).await;
     let visitor = visitor.map_err(|_| nothing())?;
     let stored = match cx.target {
@@ -88,7 +84,8 @@ async fn get(cx: Cx, stanza: Stanza, _: Child) -> Answer {
         }
     };
     let avatar = avatar::read(&cx, &visitor).await?;
-    if stored.is_none() && avatar.is_none() {
+    // COMPAT: slixmpp and others change the own vCard only where reading it succeeds.
+    if stored.is_none() && avatar.is_none() && cx.target != Target::Own {
         return Err(nothing());
     }
     Ok(Reply::encoded(card::with_photo(stored, avatar.as_ref())))
