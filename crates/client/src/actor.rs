@@ -20,7 +20,7 @@ mod way_back;
 use crate::backoff::Backoff;
 use crate::client::{Client, Domain, Events};
 use crate::config::Config;
-use crate::connect::{Connector, IfChanged, Returning};
+use crate::connect::{Coming, Connector, IfChanged};
 use crate::ending::{self, StreamEnd};
 use crate::entry::Entry;
 use crate::error::{ConnectError, LoginError};
@@ -426,8 +426,8 @@ async fn attempt(
     if_changed: IfChanged,
     resume: Option<Resumption>,
 ) -> Result<Entered, LoginError> {
-    let returning = Returning { who: connector.account(&entry.name), resume };
-    let connecting = connector.connect(if_changed, Some(&returning));
+    let coming = Coming { who: connector.account(&entry.name), resume };
+    let connecting = connector.connect(if_changed, Some(&coming));
     let wire = connecting.await.map_err(LoginError::Connect)?;
     let entered = timeout(LOGIN_WITHIN, enter(wire, &entry))
         .await

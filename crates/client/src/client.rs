@@ -141,10 +141,11 @@ impl Client {
         answer.unwrap_or(Err(LoginError::Connect(ConnectError::Ended)))
     }
 
-    /// Returns whether a login could be remembered on this computer: whether there is a state
-    /// directory, and the server gives tokens over a connection that is trusted.
-    pub async fn can_remember(&self) -> bool {
-        self.order(Order::CanRemember).await.unwrap_or(false)
+    /// Returns whether a login of this name could be remembered on this computer: whether there is a
+    /// state directory, and the server gives tokens over a connection that is trusted.
+    pub async fn can_remember(&self, name: &str) -> bool {
+        let name = name.to_owned();
+        self.order(|reply| Order::CanRemember(name, reply)).await.unwrap_or(false)
     }
 
     /// Returns whether the present login is remembered on this computer.

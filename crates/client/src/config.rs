@@ -29,6 +29,9 @@ pub struct Config {
     pub state: Option<PathBuf>,
     /// A certificate that the user has just accepted by its fingerprint.
     pub accepted: Option<Fingerprint>,
+    /// The name that is going to log in, if it is known. Connections are opened in it, which spares one
+    /// where a login is remembered.
+    pub name: Option<String>,
     /// The resource to ask for; otherwise the server chooses one.
     pub resource: Option<String>,
     /// What the server is to begin the resource with, where it makes it along with the login
@@ -70,6 +73,7 @@ impl Config {
             authorities: None,
             state: None,
             accepted: None,
+            name: None,
             resource: None,
             tag: None,
             device: None,

@@ -46,10 +46,12 @@ pub(crate) enum IfChanged {
     Prove,
 }
 
-/// Who comes back, and to what.
+/// Who comes, if that is known, and back to what.
 #[derive(Debug, Clone)]
-pub(crate) struct Returning {
+pub(crate) struct Coming {
+    /// In whose name the stream is opened.
     pub(crate) who: Option<BareJid>,
+    /// The session to resume.
     pub(crate) resume: Option<Resumption>,
 }
 
@@ -93,10 +95,10 @@ impl Connector {
     pub(crate) async fn connect(
         &self,
         if_changed: IfChanged,
-        returning: Option<&Returning>,
+        coming: Option<&Coming>,
     ) -> Result<Wire, ConnectError> {
         if let Some(endpoint) = &self.at {
-            let tried = self.connect_to(endpoint, if_changed, returning);
+            let tried = self.connect_to(endpoint, if_changed, coming);
             match timeout(WITHIN_EACH, tried).await {
                 Ok(Err(fault)) if fault.is_temporary() && !fault.is_passing() => {}
                 Ok(done) => return done,
@@ -107,7 +109,7 @@ impl Connector {
         let within = if endpoints.len() > 1 { WITHIN_EACH } else { WITHIN };
         let mut faults = Vec::new();
         for endpoint in &endpoints {
-            let tried = timeout(within, self.connect_to(endpoint, if_changed, returning)).await;
+            let tried = timeout(within, self.connect_to(endpoint, if_changed, coming)).await;
             let late = ConnectError::TimedOut { address: endpoint.address() };
             match tried.unwrap_or(Err(late)) {
                 Err(fault) => faults.push(fault),
@@ -128,7 +130,7 @@ impl Connector {
         &self,
         endpoint: &Endpoint,
         if_changed: IfChanged,
-        returning: Option<&Returning>,
+        coming: Option<&Coming>,
     ) -> Result<Wire, ConnectError> {
         let Config { domain, resource, .. } = &self.config;
         let transport = match endpoint.begin {
@@ -140,8 +142,8 @@ impl Connector {
         let stream = client::Config {
             transport,
             resource,
-            resume: returning.and_then(|it| it.resume.clone()),
-            from: returning.and_then(|it| it.who.clone()),
+            resume: coming.and_then(|it| it.resume.clone()),
+            from: coming.and_then(|it| it.who.clone()),
             sasl2: Some(self.sasl2()),
             never_plain,
             ..client::Config::new(domain)

@@ -21,7 +21,7 @@ pub(crate) enum Order {
     Probe(String, oneshot::Sender<Result<Probe, RegisterError>>),
     Register(String, Password, oneshot::Sender<Result<(), RegisterError>>),
     Login(Credentials, LoggedIn),
-    CanRemember(oneshot::Sender<bool>),
+    CanRemember(String, oneshot::Sender<bool>),
     Logout(oneshot::Sender<()>),
     Message { id: String, to: BareJid, text: String, reply: oneshot::Sender<Result<(), NotSent>> },
     Subscription(SubscriptionType, BareJid, oneshot::Sender<Result<(), NotSent>>),

@@ -17,7 +17,7 @@ use whoelse_stream::sasl::{Mechanism, Profile};
 use whoelse_stream::sasl2::UserAgentId;
 use whoelse_stream::sm::Element as Sm;
 use whoelse_stream::{ChannelBindings, Features, Password, binding};
-use whoelse_xmpp::{Stanza, StreamCondition, StreamError};
+use whoelse_xmpp::{BareJid, Stanza, StreamCondition, StreamError};
 
 use crate::ending;
 use crate::entry::{By, Entry};
@@ -273,6 +273,11 @@ impl Wire {
     ) -> Result<(), Denied> {
         self.machine.set_installation(installation);
         self.machine.revoke_token(name, held)
+    }
+
+    /// Returns in whose name the stream was opened, if in anybody's.
+    pub(crate) fn opener(&self) -> Option<&BareJid> {
+        self.machine.opener()
     }
 
     /// Returns whether the server gives tokens over this connection.

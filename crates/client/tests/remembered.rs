@@ -22,17 +22,20 @@ impl Computer {
         Computer(tempfile::tempdir().unwrap())
     }
 
+    fn config(&self, world: &World) -> Config {
+        Config { state: Some(self.0.path().to_owned()), ..world.config() }
+    }
+
     /// Another process on it.
     fn client(&self, world: &World) -> (Client, Events) {
-        let state = Some(self.0.path().to_owned());
-        Client::start(Config { state, ..world.config() })
+        Client::start(self.config(world))
     }
 
     /// A process in which this name has logged in, to be remembered.
     async fn remembered(&self, world: &World, name: &str) -> (Client, Events) {
         world.account(name, "secret");
         let (client, mut events) = self.client(world);
-        assert!(client.can_remember().await);
+        assert!(client.can_remember(name).await);
         client.login_and_remember(name, secret()).await.unwrap();
         assert!(matches!(next(&mut events).await, Event::LoggedIn { .. }));
         assert!(client.is_remembered());
@@ -124,6 +127,48 @@ async fn whoever_is_not_remembered_any_more_logs_in_as_another_device() {
     client.login("alice", secret()).await.unwrap();
 
     assert_ne!(world.installation(), before);
+}
+
+#[tokio::test]
+async fn a_stream_is_opened_in_the_name_of_whoever_logs_in_by_a_token() {
+    let (world, computer) = (World::new().await, Computer::new());
+    world.account("alice", "secret");
+    let (client, events) = computer.client(&world);
+    client.connect().await.unwrap();
+    assert_eq!(world.opener(), None);
+    // XEP-0484, 4.1: a server offers tokens to somebody alone.
+    assert!(client.can_remember("alice").await);
+    assert_eq!(world.opener().as_deref(), Some("alice@localhost"));
+    let before = world.connections();
+    client.login_and_remember("alice", secret()).await.unwrap();
+    assert_eq!(world.connections(), before, "on the same connection");
+    quit((client, events)).await;
+
+    let (client, _events) = computer.client(&world);
+    client.connect().await.unwrap();
+    client.login_remembered("alice").await.unwrap();
+    assert_eq!(world.opener().as_deref(), Some("alice@localhost"));
+    client.logout().await;
+    assert_eq!(world.opener().as_deref(), Some("alice@localhost"), "to take it back");
+}
+
+#[tokio::test]
+async fn a_connection_in_the_name_of_somebody_is_left_when_somebody_else_logs_in() {
+    let (world, computer) = (World::new().await, Computer::new());
+    world.account("alice", "secret");
+    world.account("bob", "secret");
+    let config = Config { name: Some("alice".to_owned()), ..computer.config(&world) };
+    let (client, events) = Client::start(config.clone());
+    client.connect().await.unwrap();
+    assert_eq!(world.opener().as_deref(), Some("alice@localhost"));
+    client.login_and_remember("alice", secret()).await.unwrap();
+    assert_eq!(world.connections(), 1);
+    quit((client, events)).await;
+
+    let (client, _events) = Client::start(config);
+    client.connect().await.unwrap();
+    client.login("bob", secret()).await.unwrap();
+    assert_eq!(world.opener().as_deref(), Some("bob@localhost"));
 }
 
 #[tokio::test]
@@ -263,7 +308,7 @@ async fn where_the_server_gives_no_tokens_nothing_is_remembered() {
     quit(computer.remembered(&world, "alice").await).await;
     world.give_no_tokens(true);
     let (client, _events) = computer.client(&world);
-    assert!(!client.can_remember().await);
+    assert!(!client.can_remember("alice").await);
     assert_eq!(client.login_remembered("alice").await, Err(LoginError::NotRemembered));
     client.login_and_remember("bob", secret()).await.unwrap_err();
     client.login_and_remember("alice", secret()).await.unwrap();
@@ -276,5 +321,5 @@ async fn where_the_server_gives_no_tokens_nothing_is_remembered() {
     // Nor where there is no state directory.
     world.give_no_tokens(false);
     let (client, _events) = world.client();
-    assert!(!client.can_remember().await);
+    assert!(!client.can_remember("alice").await);
 }

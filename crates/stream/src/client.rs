@@ -295,6 +295,11 @@ impl Machine {
         }
     }
 
+    /// Returns in whose name the stream is opened, if in anybody's.
+    pub fn opener(&self) -> Option<&BareJid> {
+        self.config.from.as_ref()
+    }
+
     /// Ends the stream from this side.
     pub fn close(&mut self, error: Option<StreamError>) {
         self.close_with(error.map(|error| error.encode()));

@@ -8,12 +8,12 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use whoelse_stream::Password;
-use whoelse_xmpp::FullJid;
+use whoelse_xmpp::{BareJid, FullJid};
 
 use super::LOGIN_WITHIN;
 use crate::backoff::Tries;
 use crate::config::Config;
-use crate::connect::{Connector, IfChanged};
+use crate::connect::{Coming, Connector, IfChanged};
 use crate::entry::{By, Entry};
 use crate::error::{ConnectError, LoginError, NotSent, RegisterError, RequestError};
 use crate::login::{Entered, Opened, Refused, enter};
@@ -77,7 +77,8 @@ impl Lobby {
     pub(super) async fn obey(&mut self, order: Order) -> Option<Admitted> {
         match order {
             Order::Connect(mut reply) => {
-                let connecting = async { self.connection(IfChanged::Refuse).await.map(|_| ()) };
+                let connecting =
+                    async { self.connection(IfChanged::Refuse, None).await.map(|_| ()) };
                 if let Some(connected) = while_awaited(&mut reply, connecting).await {
                     let _ = reply.send(connected);
                 }
@@ -113,8 +114,8 @@ impl Lobby {
                     None => {}
                 }
             }
-            Order::CanRemember(mut reply) => {
-                let asking = self.can_remember();
+            Order::CanRemember(name, mut reply) => {
+                let asking = self.can_remember(&name);
                 if let Some(can) = while_awaited(&mut reply, asking).await {
                     let _ = reply.send(can);
                 }
@@ -148,13 +149,32 @@ impl Lobby {
         None
     }
 
-    /// Returns the idle connection, or a new one.
-    async fn connection(&mut self, if_changed: IfChanged) -> Result<&mut Wire, ConnectError> {
+    /// Returns the idle connection, or a new one that is opened in this name, or in the one that is going
+    /// to log in.
+    async fn connection(
+        &mut self,
+        if_changed: IfChanged,
+        name: Option<&str>,
+    ) -> Result<&mut Wire, ConnectError> {
         let wire = match self.at_hand.take() {
             Some(wire) if wire.untrusted().is_none() || if_changed == IfChanged::Prove => wire,
-            _ => connect(&self.connector, if_changed).await?,
+            _ => {
+                let name = name.or(self.connector.config.name.as_deref());
+                let who = name.and_then(|name| self.connector.account(name));
+                connect(&self.connector, if_changed, who).await?
+            }
         };
         Ok(self.at_hand.insert(wire))
+    }
+
+    /// Leaves the idle connection if this name cannot log in over it: it was opened in another one, or in
+    /// none and a token is used or asked for, which servers offer to somebody alone (XEP-0484, 4.1).
+    fn leave_unless_for(&mut self, name: &str, by_token: bool) {
+        let own = self.connector.account(name);
+        self.at_hand.take_if(|wire| match wire.opener() {
+            None => by_token,
+            opener => opener != own.as_ref(),
+        });
     }
 
     async fn probe(&mut self, name: &str) -> Result<Probe, RegisterError> {
@@ -162,7 +182,8 @@ impl Lobby {
         loop {
             let is_old = self.at_hand.is_some();
             let address = self.connector.config.address();
-            let wire = self.connection(IfChanged::Refuse).await.map_err(RegisterError::Connect)?;
+            let wire =
+                self.connection(IfChanged::Refuse, None).await.map_err(RegisterError::Connect)?;
             match answered(LOGIN_WITHIN, address, wire.probe(name)).await {
                 Err(RegisterError::Connect(fault)) => {
                     self.at_hand = None;
@@ -178,7 +199,8 @@ impl Lobby {
 
     async fn register(&mut self, name: &str, password: Password) -> Result<(), RegisterError> {
         let address = self.connector.config.address();
-        let wire = self.connection(IfChanged::Refuse).await.map_err(RegisterError::Connect)?;
+        let wire =
+            self.connection(IfChanged::Refuse, None).await.map_err(RegisterError::Connect)?;
         let answer = answered(LOGIN_WITHIN, address, wire.register(name, &password)).await;
         if matches!(answer, Err(RegisterError::Connect(_))) {
             self.at_hand = None;
@@ -186,9 +208,13 @@ impl Lobby {
         answer
     }
 
-    async fn can_remember(&mut self) -> bool {
-        self.connector.config.state.is_some()
-            && self.connection(IfChanged::Refuse).await.is_ok_and(|wire| wire.gives_tokens())
+    async fn can_remember(&mut self, name: &str) -> bool {
+        if self.connector.config.state.is_none() {
+            return false;
+        }
+        self.leave_unless_for(name, true);
+        let wire = self.connection(IfChanged::Refuse, Some(name)).await;
+        wire.is_ok_and(|wire| wire.gives_tokens())
     }
 
     /// Logs in, by a password or by what is remembered. Returns where the login is remembered from now
@@ -232,6 +258,8 @@ impl Lobby {
 
     async fn login(&mut self, entry: &Entry) -> Result<Fresh, LoginError> {
         let mut tries = Tries::new(QUESTIONS);
+        let by_token = matches!(entry.by, By::Token(_)) || entry.wants_token;
+        self.leave_unless_for(&entry.name, by_token);
         loop {
             let is_old = self.at_hand.is_some();
             // A token is for the server that gave it.
@@ -239,7 +267,8 @@ impl Lobby {
                 By::Password(_) => IfChanged::Prove,
                 By::Token(_) => IfChanged::Refuse,
             };
-            self.connection(if_changed).await.map_err(LoginError::Connect)?;
+            let connected = self.connection(if_changed, Some(&entry.name)).await;
+            connected.map_err(LoginError::Connect)?;
             let Some(wire) = self.at_hand.take() else {
                 return Err(LoginError::Connect(ConnectError::Ended));
             };
@@ -270,10 +299,15 @@ impl Lobby {
 
 /// Connects. A server that closes the connection at once restarts or is overloaded, so it is tried
 /// again for a while.
-async fn connect(connector: &Connector, if_changed: IfChanged) -> Result<Wire, ConnectError> {
+async fn connect(
+    connector: &Connector,
+    if_changed: IfChanged,
+    who: Option<BareJid>,
+) -> Result<Wire, ConnectError> {
     let mut tries = Tries::new(CONNECTIONS);
+    let coming = Coming { who, resume: None };
     loop {
-        match connector.connect(if_changed, None).await {
+        match connector.connect(if_changed, Some(&coming)).await {
             Err(fault) => tries.after(fault).await?,
             Ok(wire) => return Ok(wire),
         }

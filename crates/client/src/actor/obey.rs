@@ -53,7 +53,7 @@ pub(super) fn obey(
         Order::Login(_, reply) => {
             let _ = reply.send(Err(LoginError::LoggedInAlready));
         }
-        Order::CanRemember(reply) => {
+        Order::CanRemember(_, reply) => {
             let _ = reply.send(false);
         }
         // It takes effect if the session has to reconnect.

@@ -8,7 +8,7 @@ use whoelse_stream::Password;
 use whoelse_stream::client::{HeldToken, Step};
 use whoelse_stream::sasl2::UserAgentId;
 
-use crate::connect::{Connector, IfChanged};
+use crate::connect::{Coming, Connector, IfChanged};
 use crate::entry::Entry;
 use crate::remembered::Place;
 use crate::wire::CLOSE_WITHIN;
@@ -72,7 +72,9 @@ impl WayBack {
 
 /// Takes a token back, as far as the server can be reached.
 async fn revoke(connector: &Connector, name: &str, installation: UserAgentId, held: &HeldToken) {
-    let Ok(mut wire) = connector.connect(IfChanged::Refuse, None).await else { return };
+    let coming = Coming { who: connector.account(name), resume: None };
+    let connected = connector.connect(IfChanged::Refuse, Some(&coming)).await;
+    let Ok(mut wire) = connected else { return };
     if wire.revoke(name, installation, held).is_err() {
         return wire.close(CLOSE_WITHIN).await;
     }

@@ -93,6 +93,8 @@ struct State {
     lookups: u32,
     /// The installation of the last login by SASL2.
     installation: Option<UserAgentId>,
+    /// In whose name the last encrypted stream was opened.
+    opener: Option<String>,
 }
 
 /// A session that can be resumed.
@@ -310,6 +312,11 @@ impl World {
         self.state().installation
     }
 
+    /// In whose name the last encrypted stream was opened.
+    pub fn opener(&self) -> Option<String> {
+        self.state().opener.clone()
+    }
+
     /// How many sessions were begun, and how many were resumed.
     pub fn counts(&self) -> (u32, u32) {
         let state = self.state();
@@ -471,7 +478,10 @@ impl Connection {
             }
             tokio::select! {
                 read = io.read(&mut buffer) => match read {
-                    Ok(n) if n > 0 => self.machine.push(&buffer[..n]),
+                    Ok(n) if n > 0 => {
+                        self.note_opener(&buffer[..n]);
+                        self.machine.push(&buffer[..n]);
+                    }
                     _ => return,
                 },
                 wish = wished.recv() => match wish {
@@ -486,6 +496,14 @@ impl Connection {
                 },
             }
         }
+    }
+
+    /// Notes who opens a stream, if that is what was said. A client says nothing with it.
+    fn note_opener(&self, said: &[u8]) {
+        let said = String::from_utf8_lossy(said);
+        let Some((_, header)) = said.split_once("<stream:stream ") else { return };
+        let from = header.split_once("from='").and_then(|(_, rest)| rest.split_once('\''));
+        self.world.state().opener = from.map(|(from, _)| from.to_owned());
     }
 
     /// Takes a step. Returns whether the connection is over.

@@ -151,7 +151,7 @@ impl Dialogue<'_> {
             };
             let remember = match remember {
                 Some(answer) => answer,
-                None => *remember.insert(self.ask_to_remember().await?),
+                None => *remember.insert(self.ask_to_remember(name).await?),
             };
             match self.enter(name, password, remember).await {
                 Err(
@@ -225,7 +225,7 @@ impl Dialogue<'_> {
             }
             self.fail("bad-password", "the two passwords are not the same".to_owned());
         };
-        let remember = self.ask_to_remember().await?;
+        let remember = self.ask_to_remember(name).await?;
         if let Err(why) = self.client.register(name, password.clone()).await {
             self.fail(condition::of_register(&why), words::register_error(&why, name));
             return Ok(false);
@@ -235,10 +235,10 @@ impl Dialogue<'_> {
     }
 
     /// Returns whether to remember the login.
-    async fn ask_to_remember(&mut self) -> Result<bool, Stop> {
+    async fn ask_to_remember(&mut self, name: &str) -> Result<bool, Stop> {
         match self.remember {
             Remember::Always => return Ok(true),
-            Remember::Ask if self.client.can_remember().await => {}
+            Remember::Ask if self.client.can_remember(name).await => {}
             Remember::Ask | Remember::Never => return Ok(false),
         }
         match self.input.answer(Ask::Choice("Stay logged in on this computer? [y/N] ")).await {

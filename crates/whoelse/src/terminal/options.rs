@@ -61,6 +61,7 @@ pub fn of(options: cli::Client) -> Result<(Config, Given), String> {
         Some(text) => Some(Fingerprint::parse(text).ok_or("--trust takes 64 hexadecimal digits")?),
     };
     config.state = options.state_dir.or_else(|| user_directory("XDG_STATE_HOME", ".local/state"));
+    config.name.clone_from(&user);
     config.verdicts = options.json;
     Ok((config, Given { user, password, remember: options.remember }))
 }
