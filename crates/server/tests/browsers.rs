@@ -188,6 +188,39 @@ async fn a_browser_logs_in_over_tls_and_on_loopback_without() {
     world.server.shutdown().await;
 }
 
+/// Security rows 16, 17 and 22.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_a_websocket_nobody_changes_the_host_the_mechanisms_or_the_channel() {
+    let world = world(|_| {}).await;
+    let new = async || {
+        let mut browser = Browser::ask(over_tls(web(&world)).await, "").await.unwrap();
+        browser.open().await;
+        browser
+    };
+    let open = |attributes: &str| {
+        format!("<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' version='1.0' {attributes}/>")
+    };
+
+    let mut browser = new().await;
+    browser.log_in("alice", "the password of alice").await;
+    browser.say(&open("to='other.example'")).await;
+    browser.hear().await;
+    let end = browser.hear().await;
+    assert!(end.contains("<host-unknown "), "{end}");
+
+    let mut browser = new().await;
+    let sasl = "urn:ietf:params:xml:ns:xmpp-sasl";
+    browser.say(&format!("<auth xmlns='{sasl}' mechanism='EXTERNAL'>=</auth>")).await;
+    let refused = browser.hear().await;
+    assert!(refused.contains("<invalid-mechanism/>"), "{refused}");
+
+    browser.say("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await;
+    let refused = browser.hear().await;
+    assert_eq!(refused, "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+    until_closed(&mut browser.io).await;
+    world.server.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_the_two_host_meta_files_are_for_every_page() {
     let world = world(|_| {}).await;
