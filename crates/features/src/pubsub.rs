@@ -36,13 +36,14 @@ pub(crate) use access::AccessModel;
 pub(crate) use change::{Nodes, Stop, change};
 pub(crate) use config::{Config, MaxItems};
 pub(crate) use events::{Item, What, pay_for};
-pub(crate) use found::{Found, readable_node};
+pub(crate) use found::Found;
 pub(crate) use limits::fits_an_item;
 pub(crate) use owner::{Owner, Visitor};
 pub(crate) use refusal::{bad, no_room, node_full};
 pub(crate) use request::Draft;
 use request::Request;
 use retract::Retraction;
+pub(crate) use standing::readable_node;
 
 /// XEP-0060 and XEP-0163.
 pub const FEATURE: Feature = Feature {

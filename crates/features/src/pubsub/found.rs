@@ -6,7 +6,6 @@ use whoelse_xmpp::StanzaError;
 
 use super::config::Config;
 use super::owner::Visitor;
-use super::standing::Standing;
 use crate::readable;
 
 /// A node with its configuration.
@@ -38,15 +37,4 @@ pub(super) async fn present(
 /// Finds a node for somebody, who is told if there is none.
 pub(super) async fn found(cx: &Cx, visitor: &Visitor, name: &str) -> Result<Found, StanzaError> {
     present(cx, visitor, name).await?.ok_or_else(|| visitor.not_found())
-}
-
-/// Finds a node of this name that somebody may read.
-pub(crate) async fn readable_node(
-    cx: &Cx,
-    visitor: &Visitor,
-    name: &str,
-) -> Result<Option<Found>, StanzaError> {
-    let Some(found) = present(cx, visitor, name).await? else { return Ok(None) };
-    let asker = Standing::of(&cx.node, visitor).await?.at(&found);
-    Ok(asker.reads(found.config.access_model).is_ok().then_some(found))
 }

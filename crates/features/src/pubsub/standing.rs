@@ -1,11 +1,12 @@
 //! What somebody is at the nodes of an owner, as it is stored now.
 
 use whoelse_core::Node;
+use whoelse_core::kit::Cx;
 use whoelse_store::PubsubSubscription;
 use whoelse_xmpp::{BareJid, StanzaError};
 
 use super::access::{Affiliation, Asker, Subscription};
-use super::found::Found;
+use super::found::{Found, present};
 use super::owner::Visitor;
 use crate::readable;
 
@@ -49,4 +50,15 @@ impl<'a> Standing<'a> {
             relation: self.visitor.owner.relation(self.server, &who, groups),
         }
     }
+}
+
+/// Finds a node of this name that somebody may read.
+pub(crate) async fn readable_node(
+    cx: &Cx,
+    visitor: &Visitor,
+    name: &str,
+) -> Result<Option<Found>, StanzaError> {
+    let Some(found) = present(cx, visitor, name).await? else { return Ok(None) };
+    let asker = Standing::of(&cx.node, visitor).await?.at(&found);
+    Ok(asker.reads(found.config.access_model).is_ok().then_some(found))
 }
