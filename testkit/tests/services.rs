@@ -1,5 +1,5 @@
 //! docs/design/services.md: addresses of ours that are no accounts. A feature with two services is
-//! wired beside all others: `rooms` takes what is said to it, `plain` has nothing but its declaration.
+//! wired beside all others: `chats` takes what is said to it, `plain` has nothing but its declaration.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashSet;
@@ -20,12 +20,12 @@ use whoelse_xmpp::payload::xmpp_parsers::version::VersionQuery;
 use whoelse_xmpp::{BareJid, Condition, Jid, Kind, Stanza, StanzaError, ns};
 
 static ROOMS: Service = Service {
-    key: "rooms",
+    key: "chats",
     label: |_| Label::fixed("chat"),
-    identity: Identity { category: "conference", type_: "text", name: "Rooms" },
-    features: |_| vec!["urn:example:rooms"],
+    identity: Identity { category: "conference", type_: "text", name: "Chats" },
+    features: |_| vec!["urn:example:chats"],
     info: None,
-    items: Some(|_, _| Box::pin(async { Ok(Reply::encoded(&b"<query xmlns='urn:rooms'/>"[..])) })),
+    items: Some(|_, _| Box::pin(async { Ok(Reply::encoded(&b"<query xmlns='urn:chats'/>"[..])) })),
     take: Some(take),
 };
 
@@ -44,12 +44,12 @@ const FEATURE: Feature = Feature {
         w.service(&ROOMS);
         w.service(&PLAIN);
         w.server::<Taken, _>(|_| async { Ok(Taken::default()) });
-        w.set(&[Target::Service("rooms")], set_version);
+        w.set(&[Target::Service("chats")], set_version);
     },
     ..Feature::PLAIN
 };
 
-/// What `rooms` took, each in a line.
+/// What `chats` took, each in a line.
 #[derive(Default)]
 struct Taken(Mutex<Vec<String>>);
 
@@ -146,13 +146,13 @@ async fn discovery_lists_the_services_and_says_what_each_is() {
     let items = |to| iq("get", to, "<query xmlns='http://jabber.org/protocol/disco#items'/>");
 
     let listed = world.says(&items("localhost")).await;
-    assert!(listed.contains("<item jid='chat.localhost' name='Rooms'/>"), "{listed}");
+    assert!(listed.contains("<item jid='chat.localhost' name='Chats'/>"), "{listed}");
     assert!(listed.contains("<item jid='plain.localhost' name='Nodes'/>"), "{listed}");
-    let rooms = world.says(&info("chat.localhost")).await;
-    for part in ["conference", "text", "Rooms", "urn:example:rooms", ns::DISCO_ITEMS] {
-        assert!(rooms.contains(part), "{rooms}");
+    let chats = world.says(&info("chat.localhost")).await;
+    for part in ["conference", "text", "Chats", "urn:example:chats", ns::DISCO_ITEMS] {
+        assert!(chats.contains(part), "{chats}");
     }
-    assert!(world.says(&items("chat.localhost")).await.contains("urn:rooms"));
+    assert!(world.says(&items("chat.localhost")).await.contains("urn:chats"));
     let nothing = world.says(&items("plain.localhost")).await;
     assert!(nothing.contains("type='result'") && !nothing.contains("<item"), "{nothing}");
     let node = "<query xmlns='http://jabber.org/protocol/disco#info' node='x'/>";
@@ -271,7 +271,7 @@ async fn a_renamed_domain_takes_its_services_along() {
 
     world.node.rename_domain("localhost".into(), "new.example".into()).await.unwrap();
 
-    let address = world.node.service_address("rooms").unwrap();
+    let address = world.node.service_address("chats").unwrap();
     assert_eq!(address.as_str(), "chat.new.example");
     let alice = bind(&world.node, "alice").await;
     say(&world.node, &alice, "<message to='chat.localhost'><body>hi</body></message>").await;
