@@ -9,6 +9,7 @@ use whoelse_core::session::{Sender, Session};
 use whoelse_core::storage_policy::StoragePolicy;
 use whoelse_core::{Node, audience};
 use whoelse_store::RoomAffiliation;
+use whoelse_xmpp::payload::hints::Hint;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Child, Class, Condition, FullJid, Jid, Stanza, StanzaError, ns};
 
@@ -40,9 +41,13 @@ pub(super) fn keep(stanza: &Stanza, policy: StoragePolicy) -> StoragePolicy {
                 stanza.grandchildren(x).iter().any(|child| child.is("invite", ns::MUC_USER))
             })
     };
-    match policy {
-        StoragePolicy::Never if is_invitation() => StoragePolicy::Archived,
-        policy => policy,
+    // What its sender says about it counts, as for a message with a body (XEP-0334).
+    if policy != StoragePolicy::Never || Hint::NoStore.is_in(stanza) || !is_invitation() {
+        return policy;
+    }
+    match Hint::NoPermanentStore.is_in(stanza) {
+        true => StoragePolicy::UntilDelivered,
+        false => StoragePolicy::Archived,
     }
 }
 
