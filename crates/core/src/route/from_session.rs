@@ -41,6 +41,9 @@ enum Address {
     Service(&'static str, Jid),
 }
 
+/// A stanza that its sender may send, with the session and the place that it has in its count.
+type Passed = (Arc<Node>, (Arc<Session>, Ticket), InFlight);
+
 /// Takes a stanza of a session; the ticket is its place in the count.
 pub(super) fn speak(
     node: &Arc<Node>,
@@ -180,19 +183,13 @@ impl Speech {
     }
 
     fn for_account(self, to: Jid) -> Routed {
-        let from = Jid::from(self.session.jid.clone());
-        // The taps of the sender's account need no other account, whoever the recipient is.
-        let strip = match self.taps(&from, &to) {
-            Ok(strip) => strip,
-            Err(Flow::Refuse(error)) => return self.refuse(&error),
-            Err(_) => return self.done(),
+        let (node, (session, ticket), mut flight) = match self.pass(to) {
+            Ok(passed) => passed,
+            Err(stopped) => return stopped,
         };
-        let Speech { node, session, ticket, stanza, lang, .. } = self;
+        flight.storage = node.wiring.storage_policy(&flight.stanza);
         let own = session.account.as_ref();
-        let sender = own.map(|own| own.id);
-        let storage = node.wiring.storage_policy(&stanza);
-        let copy = own.and_then(|own| own_row(&node, own, storage, &to));
-        let flight = InFlight { from, to, stanza, lang, strip, storage, sender, copy };
+        flight.copy = own.and_then(|own| own_row(&node, own, flight.storage, &flight.to));
         if flight.is_request() && flight.to.is_bare() && flight.is_to_oneself() {
             return request::of_session(&node, (session, ticket), flight.stanza, Target::Own);
         }
@@ -209,17 +206,29 @@ impl Speech {
     }
 
     fn for_service(self, key: &'static str, to: Jid) -> Routed {
+        match self.pass(to) {
+            Ok((node, (session, ticket), flight)) => {
+                let origin = Origin::Session { session, ticket };
+                to_service::to_service(&node, key, flight, origin)
+            }
+            Err(stopped) => stopped,
+        }
+    }
+
+    /// Lets the stanza go on to a recipient, kept nowhere so far, unless a tap of the sender's account
+    /// stops it. These taps need no other account, whoever the recipient is.
+    fn pass(self, to: Jid) -> Result<Passed, Routed> {
         let from = Jid::from(self.session.jid.clone());
         let strip = match self.taps(&from, &to) {
             Ok(strip) => strip,
-            Err(Flow::Refuse(error)) => return self.refuse(&error),
-            Err(_) => return self.done(),
+            Err(Flow::Refuse(error)) => return Err(self.refuse(&error)),
+            Err(_) => return Err(self.done()),
         };
         let Speech { node, session, ticket, stanza, lang, .. } = self;
         let sender = session.account.as_ref().map(|own| own.id);
         let storage = StoragePolicy::Never;
         let flight = InFlight { from, to, stanza, lang, strip, storage, sender, copy: None };
-        to_service::to_service(&node, key, flight, Origin::Session { session, ticket })
+        Ok((node, (session, ticket), flight))
     }
 
     /// Runs the taps of the sender's account. Returns the children that they leave out of the
