@@ -36,6 +36,7 @@ use whoelse_store::{Store, Tx};
 use crate::account::Account;
 use crate::boxed_future::BoxFuture;
 use crate::node::Node;
+use crate::underway::Underway;
 use change::{Change, Command};
 use submitted::Submitted;
 
@@ -259,14 +260,15 @@ impl Keeper {
     /// delivered, so that its archive shows it. Does not wait for what others have posted.
     pub async fn caught_up_with(&self, account: &Account) {
         let (arriving, sending) = (account.arriving.mark(), account.sending.mark());
-        loop {
-            let round = self.round.notified();
-            let is_done = account.arriving.is_past(arriving) && account.sending.is_past(sending);
-            if is_done || self.stopped.load(Ordering::Acquire) {
-                return;
-            }
-            round.await;
-        }
+        let is_done = || account.arriving.is_past(arriving) && account.sending.is_past(sending);
+        self.until(is_done).await;
+    }
+
+    /// Waits until everything that is under way now, of what is counted there, is committed and
+    /// delivered. Does not wait for what is posted later.
+    pub async fn settled(&self, underway: &Underway) {
+        let mark = underway.mark();
+        self.until(|| underway.is_past(mark)).await;
     }
 
     /// Whether an account has as much in the lane as one may have: whoever posts for it says no more
@@ -279,9 +281,14 @@ impl Keeper {
 
     /// Waits until an account may post more.
     pub(crate) async fn has_room_for(&self, account: &Account) {
+        self.until(|| !self.is_share_full(account)).await;
+    }
+
+    /// Waits until this is so. It is looked at whenever something is finished.
+    async fn until(&self, is_so: impl Fn() -> bool) {
         loop {
             let round = self.round.notified();
-            if !self.is_share_full(account) || self.stopped.load(Ordering::Acquire) {
+            if is_so() || self.stopped.load(Ordering::Acquire) {
                 return;
             }
             round.await;

@@ -62,7 +62,7 @@ pub mod storage_policy;
 mod to_the_end;
 pub mod trust;
 pub mod turns;
-mod underway;
+pub mod underway;
 mod upgrades;
 mod verifiers;
 mod watch;

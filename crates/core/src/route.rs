@@ -13,6 +13,7 @@ pub mod fan_out;
 mod from_session;
 mod in_flight;
 mod kept;
+mod kept_at_service;
 mod origin;
 mod passing;
 mod request;
@@ -26,6 +27,7 @@ pub(crate) mod tests;
 
 pub(crate) use in_flight::{Answer, InFlight, Taken};
 pub(crate) use kept::Append;
+pub use kept_at_service::{Telling, keep_at_service};
 pub use origin::{Entity, Origin};
 pub use to_service::Addressed;
 
@@ -52,6 +54,20 @@ pub enum Routed {
     End(StreamError),
     /// Another connection holds the session: this one must end without another word.
     Superseded,
+}
+
+impl Routed {
+    /// Both: what this one waits for, and then the other.
+    pub fn and(self, other: Routed) -> Routed {
+        match (self, other) {
+            (Routed::Done, other) => other,
+            (Routed::Waits(first), Routed::Waits(then)) => Routed::Waits(Box::pin(async move {
+                first.await;
+                then.await;
+            })),
+            (this, _) => this,
+        }
+    }
 }
 
 /// Takes one stanza from the connection that holds a session. If the stanza has no `xml:lang` and

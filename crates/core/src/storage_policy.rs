@@ -21,9 +21,27 @@ pub fn storage_policy(
     stanza: &Stanza,
     features: impl FnOnce(&Stanza, StoragePolicy) -> StoragePolicy,
 ) -> StoragePolicy {
-    if !is_conversation(stanza) {
-        return StoragePolicy::Never;
+    match is_conversation(stanza) {
+        true => by_content(stanza, features),
+        false => StoragePolicy::Never,
     }
+}
+
+/// Decides the same of what is said to all in a room, where a groupchat is the conversation.
+pub fn storage_policy_in_room(
+    stanza: &Stanza,
+    features: impl FnOnce(&Stanza, StoragePolicy) -> StoragePolicy,
+) -> StoragePolicy {
+    match stanza.type_() == Some("groupchat") {
+        true => by_content(stanza, features),
+        false => StoragePolicy::Never,
+    }
+}
+
+fn by_content(
+    stanza: &Stanza,
+    features: impl FnOnce(&Stanza, StoragePolicy) -> StoragePolicy,
+) -> StoragePolicy {
     let policy = match has_content(stanza) {
         true => StoragePolicy::Archived,
         false => StoragePolicy::Never,

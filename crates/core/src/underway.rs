@@ -1,11 +1,12 @@
-//! How much of an account's work is on its way through the keeper: posted there, and not finished.
+//! How much of somebody's work, an account's or a room's, is on its way through the keeper: posted
+//! there, and not finished.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// How much was posted and how much of it is finished, each in the order of the keeper's lane. The
 /// counts may wrap around.
 #[derive(Debug, Default)]
-pub(crate) struct Underway {
+pub struct Underway {
     begun: AtomicU32,
     finished: AtomicU32,
 }
@@ -17,7 +18,7 @@ impl Underway {
     }
 
     /// Returns how much is on its way.
-    pub fn count(&self) -> u32 {
+    pub(crate) fn count(&self) -> u32 {
         // Whatever is finished was begun, so it is read first.
         let finished = self.finished.load(Ordering::Acquire);
         self.begun.load(Ordering::Acquire).wrapping_sub(finished)
@@ -34,12 +35,12 @@ impl Underway {
     }
 
     /// Returns a mark: how much has been posted so far.
-    pub fn mark(&self) -> u32 {
+    pub(crate) fn mark(&self) -> u32 {
         self.begun.load(Ordering::Acquire)
     }
 
     /// Whether everything that had been posted up to this mark is finished.
-    pub fn is_past(&self, mark: u32) -> bool {
+    pub(crate) fn is_past(&self, mark: u32) -> bool {
         // Never more than half of the number range is on its way, so the comparison may wrap
         // around.
         self.finished.load(Ordering::Acquire).wrapping_sub(mark) < u32::MAX / 2

@@ -159,8 +159,8 @@ impl Lane {
         let mut rows = Vec::with_capacity(group.len());
         for item in &mut group {
             if let Grouped::Post(post) = item {
-                let message = post.rows();
                 let (at, kept_at) = (self.stamps.next(node.clock.now().told()), node.even_time());
+                let message = post.rows(at);
                 rows.push(NewMessage { at: at.0, kept_at: kept_at.0, ..message });
             }
         }
@@ -342,11 +342,12 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Time;
 
     struct Nothing;
 
     impl Post for Nothing {
-        fn rows(&mut self) -> NewMessage {
+        fn rows(&mut self, _: Time) -> NewMessage {
             NewMessage::default()
         }
 

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use whoelse_store::{Appended, NewMessage};
 
+use crate::clock::Time;
 use crate::node::Node;
 
 /// Rows that are stored together or not at all, and what waits for the result.
 pub(crate) trait Post: Send {
-    /// The rows to store, stamped by the lane. Called once.
-    fn rows(&mut self) -> NewMessage;
+    /// The rows to store, which the lane stamps with this time. Called once, when what was changed
+    /// before is in memory.
+    fn rows(&mut self, at: Time) -> NewMessage;
 
     /// Called after the commit or its failure: delivers the message, and tells whoever posted it.
     fn finish(self: Box<Self>, node: &Arc<Node>, outcome: Result<Appended, Unstored>);

@@ -35,7 +35,7 @@ use crate::node::Node;
 use crate::session::{Session, Whose};
 use crate::settings::{Label, Setting, Settings};
 use crate::slots::Slot;
-use crate::storage_policy::{StoragePolicy, storage_policy};
+use crate::storage_policy::{StoragePolicy, storage_policy, storage_policy_in_room};
 
 /// One thing the server can do. Declared as `FEATURE` in a file of its own.
 #[derive(Clone, Copy)]
@@ -640,9 +640,16 @@ impl Wiring {
 
     /// Decides how a message is kept.
     pub fn storage_policy(&self, message: &Stanza) -> StoragePolicy {
-        storage_policy(message, |message, policy| {
-            self.storage.iter().fold(policy, |policy, tap| tap(message, policy))
-        })
+        storage_policy(message, |message, policy| self.storage_by_taps(message, policy))
+    }
+
+    /// Decides how a message to all in a room is kept.
+    pub(crate) fn storage_policy_in_room(&self, message: &Stanza) -> StoragePolicy {
+        storage_policy_in_room(message, |message, policy| self.storage_by_taps(message, policy))
+    }
+
+    fn storage_by_taps(&self, message: &Stanza, policy: StoragePolicy) -> StoragePolicy {
+        self.storage.iter().fold(policy, |policy, tap| tap(message, policy))
     }
 
     pub(crate) fn is_activity(&self, stanza: &Stanza) -> bool {

@@ -9,6 +9,7 @@ use whoelse_xmpp::{Condition, Outgoing, StanzaError, ns};
 use super::in_flight::{Answer, InFlight};
 use super::{Origin, Routed, answered, finish};
 use crate::account::Account;
+use crate::clock::Time;
 use crate::delivery;
 use crate::keeper::{Post, Unstored, Work};
 use crate::mailbox::{Relation, Whose};
@@ -122,7 +123,7 @@ impl Append {
             // The lane stamps it.
             at: 0,
             kept_at: 0,
-            repeat: by_repeat(node, &recipient, &flight),
+            repeat: by_repeat(node, recipient.archive, &flight),
             resource: flight.from.resource().map(str::to_owned),
             stanza: stanza.bytes.clone(),
             first: NewRow {
@@ -136,12 +137,18 @@ impl Append {
     }
 }
 
-/// By what a repeat is recognised, if the sender has given the message an id.
-fn by_repeat(node: &Node, recipient: &Account, flight: &InFlight) -> Option<Repeat> {
+/// The answer to whoever says something that cannot be stored.
+pub(super) fn unstored() -> StanzaError {
+    StanzaError::new(Condition::ResourceConstraint)
+        .with_text("the server cannot store messages right now, try again later")
+}
+
+/// By what a repeat is recognised in an archive, if the sender has given the message an id.
+pub(super) fn by_repeat(node: &Node, archive: i64, flight: &InFlight) -> Option<Repeat> {
     let sender = flight.sender?;
     let child = flight.stanza.child("origin-id", ns::STANZA_ID)?;
     let id = flight.stanza.child_attr(child, "id").filter(|id| id.len() <= ORIGIN_ID)?;
-    Some(node.repeat_key.of(sender, recipient.archive, &id))
+    Some(node.repeat_key.of(sender, archive, &id))
 }
 
 impl Append {
@@ -164,7 +171,7 @@ impl Append {
 }
 
 impl Post for Append {
-    fn rows(&mut self) -> NewMessage {
+    fn rows(&mut self, _: Time) -> NewMessage {
         std::mem::take(&mut self.message)
     }
 
@@ -184,10 +191,7 @@ impl Post for Append {
             Err(Unstored::Unknown) => return,
             Err(Unstored::Failed(error)) => {
                 node.store_failing("message_not_stored", Some(self.recipient.jid()), &error);
-                Answer::Refused(
-                    StanzaError::new(Condition::ResourceConstraint)
-                        .with_text("the server cannot store messages right now, try again later"),
-                )
+                Answer::Refused(unstored())
             }
         };
         self.origin.discharge(self.stanza.bytes.len());

@@ -49,6 +49,15 @@ impl Addressed {
         self.0.is_request()
     }
 
+    /// How it is kept, if it is said to a room.
+    pub fn storage_in_room(&self, node: &Node) -> StoragePolicy {
+        node.wiring.storage_policy_in_room(&self.0.stanza)
+    }
+
+    pub(super) fn into_flight(self) -> InFlight {
+        self.0
+    }
+
     /// Returns it to its sender.
     pub fn refuse(&self, node: &Node, origin: &Origin, error: &StanzaError) -> Routed {
         refused(node, origin, &self.0.stanza, error)
