@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use whoelse_store::Whose;
+use whoelse_store::{ArchivesOf, Whose};
 
 use crate::clock::Time;
 use crate::devices::UNUSED_DEVICE;
@@ -153,18 +153,33 @@ async fn remove(
 /// Removes what archives have above their quota. No age is asked for, so a clock in doubt does not
 /// matter.
 async fn keep_to_quota(node: &Arc<Node>) {
-    let quota = i64::try_from(node.settings().limits.archive_bytes).unwrap_or(i64::MAX);
-    if let Err(error) = keep_all_to(node, quota).await {
-        node.store_failing("archives_not_kept_to_quota", None, &error);
+    let limits = &node.settings().limits;
+    for (of, quota) in [
+        (ArchivesOf::Accounts, limits.archive_bytes),
+        (ArchivesOf::Entities, limits.room_archive_bytes),
+    ] {
+        let quota = i64::try_from(quota).unwrap_or(i64::MAX);
+        if let Err(error) = keep_all_to(node, of, quota).await {
+            node.store_failing("archives_not_kept_to_quota", None, &error);
+        }
     }
 }
 
-async fn keep_all_to(node: &Arc<Node>, quota: i64) -> Result<(), whoelse_store::Error> {
+async fn keep_all_to(
+    node: &Arc<Node>,
+    of: ArchivesOf,
+    quota: i64,
+) -> Result<(), whoelse_store::Error> {
     let mut last = Some(0);
     while let Some(after) = last {
-        let over = node.store.archives_over(after, quota, STEP).await?;
+        let over = node.store.archives_over(of, after, quota, STEP).await?;
         for archive in over.archives {
-            keep_one_to(node, archive, quota).await?;
+            match of {
+                ArchivesOf::Accounts => keep_one_to(node, archive, quota).await?,
+                ArchivesOf::Entities => {
+                    remove(node, archive, Goes::Excess(Whose::Everybody, quota), 0).await?;
+                }
+            }
         }
         last = over.more_after;
     }
@@ -326,7 +341,7 @@ mod tests {
         ];
         for (quota, expected) in rosters {
             let (store, node, bob) = with_archive(Contacts::Roster, &senders, 5).await;
-            keep_all_to(&node, quota).await.unwrap();
+            keep_all_to(&node, ArchivesOf::Accounts, quota).await.unwrap();
             assert_eq!(left(&store, bob).await, expected, "{quota}");
             node.stop().await;
         }
@@ -334,10 +349,30 @@ mod tests {
             [(60, &[2, 3, 4, 5, 6, 7]), (25, &[6, 7]), (0, &[6, 7])];
         for (quota, expected) in everybody {
             let (store, node, bob) = with_archive(Contacts::Everyone, &senders, 5).await;
-            keep_all_to(&node, quota).await.unwrap();
+            keep_all_to(&node, ArchivesOf::Accounts, quota).await.unwrap();
             assert_eq!(left(&store, bob).await, expected, "{quota}");
             node.stop().await;
         }
+    }
+
+    #[tokio::test]
+    async fn a_room_has_a_quota_of_its_own_and_the_oldest_that_was_said_there_goes() {
+        let (store, node, bob) = with_archive(Contacts::Roster, &["carol"; 3], 3).await;
+        let mut tx = store.begin().await.unwrap();
+        let room = tx.create_room(1, "lunch", b"", b"").await.unwrap().unwrap().archive;
+        tx.commit().await.unwrap();
+        let row = NewMessage {
+            first: NewRow { archive: room, peer: "eve@#1".into(), direction: Direction::Out },
+            stanza: "<message/>".into(),
+            ..NewMessage::default()
+        };
+        write(&store, &[row.clone(), row.clone(), row]).await;
+
+        keep_all_to(&node, ArchivesOf::Entities, 25).await.unwrap();
+        assert_eq!((left(&store, room).await, left(&store, bob).await.len()), (vec![2, 3], 3));
+        keep_all_to(&node, ArchivesOf::Accounts, 0).await.unwrap();
+        assert_eq!((left(&store, room).await.len(), left(&store, bob).await.len()), (2, 0));
+        node.stop().await;
     }
 
     #[tokio::test]
@@ -348,7 +383,7 @@ mod tests {
         let (store, node, bob) = with_archive(Contacts::Roster, &senders, many).await;
         let rounds = node.keeper.rounds();
 
-        keep_all_to(&node, 10).await.unwrap();
+        keep_all_to(&node, ArchivesOf::Accounts, 10).await.unwrap();
 
         // One for eve's, three for the rest.
         assert!(node.keeper.rounds() - rounds >= 4);

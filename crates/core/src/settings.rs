@@ -188,6 +188,9 @@ crate::settings! {
         /// delivered, those with strangers first. It is ten million messages, more than a person
         /// writes and reads in years, and bounds what somebody can make an account keep.
         archive_bytes: u64 = 4 << 30, size().from(1 << 20);
+        /// Bytes of messages that the archive of one room keeps; past it the oldest go. It is three
+        /// million messages.
+        room_archive_bytes: u64 = 1 << 30, size().from(1 << 20);
         /// How long a request may keep the server busy before it is answered with an error.
         request: Duration = Duration::from_secs(30), duration();
         /// With sessions = "one", how long the first session has to show that it is alive when

@@ -37,7 +37,10 @@ macro_rules! is_of_stranger {
 const REMOVE_OLD_OF_STRANGERS: [&str; 3] =
     removal!(concat!(is_delivered!(), " AND ", is_of_stranger!("archive_rows")));
 
-const HELD: &str = "SELECT id, bytes FROM archives WHERE id > $1 ORDER BY id LIMIT $2";
+const HELD_BY_ACCOUNTS: &str = "SELECT id, bytes FROM archives \
+    WHERE id > $1 AND account IS NOT NULL ORDER BY id LIMIT $2";
+const HELD_BY_ROOMS: &str = "SELECT id, bytes FROM archives \
+    WHERE id > $1 AND room IS NOT NULL ORDER BY id LIMIT $2";
 const HELD_BY: &str = "SELECT bytes, confirmed FROM archives WHERE id = $1";
 /// Reads the first row of each peer that is a stranger.
 const STRANGERS: &str = concat!(
@@ -65,7 +68,8 @@ pub(crate) const STATEMENTS: &[&str] = &[
     REMOVE_OLD_OF_STRANGERS[0],
     REMOVE_OLD_OF_STRANGERS[1],
     REMOVE_OLD_OF_STRANGERS[2],
-    HELD,
+    HELD_BY_ACCOUNTS,
+    HELD_BY_ROOMS,
     HELD_BY,
     STRANGERS,
     WAITING_OF_STRANGERS,
@@ -82,11 +86,21 @@ pub enum Whose {
     Everybody,
 }
 
+/// Which archives have a quota in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArchivesOf {
+    /// Those of accounts.
+    Accounts,
+    /// Those of addresses at services of ours, which are rooms.
+    Entities,
+}
+
 impl Store {
-    /// Looks at so many archives at most after this one, and returns those whose rows have more bytes
+    /// Looks at so many of these archives at most after this one, and returns those whose rows have more bytes
     /// than this. Where a fold is refused, so is this, as it would be refused to remove any.
     pub async fn archives_over(
         &self,
+        of: ArchivesOf,
         after_archive: i64,
         quota: i64,
         limit: i64,
@@ -97,7 +111,11 @@ impl Store {
             0 => self.folded_reader(Asked::Everything).await?,
             _ => self.long_reader().await?,
         };
-        let query = sqlx::query(HELD).bind(after_archive).bind(limit);
+        let text = match of {
+            ArchivesOf::Accounts => HELD_BY_ACCOUNTS,
+            ArchivesOf::Entities => HELD_BY_ROOMS,
+        };
+        let query = sqlx::query(text).bind(after_archive).bind(limit);
         let rows = query.fetch_all(&mut *conn).await?;
         FoundArchives::of(&rows, limit, |row| Ok(row.try_get::<i64, _>(1)? > quota))
     }

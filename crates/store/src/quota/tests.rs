@@ -126,9 +126,18 @@ async fn archives_above_a_quota_are_found_a_few_at_a_time_and_in_the_journal_too
     append(&store, &[ten_bytes(of_bob, of_mona), ten_bytes(of_mona, of_bob)]).await;
 
     let begun = |archives, more_after| FoundArchives { archives, more_after };
-    assert_eq!(store.archives_over(0, 19, 2).await.unwrap(), begun(vec![bob], Some(eve)));
-    assert_eq!(store.archives_over(eve, 19, 2).await.unwrap(), begun(vec![mona], None));
-    assert_eq!(store.archives_over(0, 20, 9).await.unwrap(), begun(vec![], None));
+    assert_eq!(
+        store.archives_over(ArchivesOf::Accounts, 0, 19, 2).await.unwrap(),
+        begun(vec![bob], Some(eve))
+    );
+    assert_eq!(
+        store.archives_over(ArchivesOf::Accounts, eve, 19, 2).await.unwrap(),
+        begun(vec![mona], None)
+    );
+    assert_eq!(
+        store.archives_over(ArchivesOf::Accounts, 0, 20, 9).await.unwrap(),
+        begun(vec![], None)
+    );
 }
 
 /// A number below `below`, the next of a sequence.
