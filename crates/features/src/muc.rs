@@ -2,6 +2,7 @@
 
 mod admin;
 mod affiliation;
+mod archive;
 mod aside;
 mod ask;
 mod asked;
@@ -11,7 +12,9 @@ mod discovery;
 mod enter;
 mod history;
 mod invitation;
+mod keep;
 mod limits;
+mod logged;
 mod message;
 mod occupant_id;
 mod owner;

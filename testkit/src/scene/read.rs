@@ -35,6 +35,7 @@ const SHORT: &[(&str, &str)] = &[
     ("{commands}", "http://jabber.org/protocol/commands"),
     ("{muc}", "http://jabber.org/protocol/muc"),
     ("{occupant}", "<occupant-id xmlns='urn:xmpp:occupant-id:0' id='{any}'/>"),
+    ("{archived}", "<stanza-id xmlns='urn:xmpp:sid:0' id='{any}' by='{any}'/>"),
     ("{delay}", "<delay xmlns='urn:xmpp:delay' from='localhost' stamp='{any}'/>"),
 ];
 /// The placeholder for the stanza-id of a message in somebody's archive.

@@ -98,6 +98,8 @@ pub(super) async fn change(asked: Asked) -> Answer {
     let most = asked.node.settings().of::<Limits>().affiliations;
     let now = asked.node.clock.now();
     if !stores {
+        // Who is put out has said what they said before.
+        asked.live.has_said(&asked.node).await;
         let made = asked.live.act(&asked.node, |room| {
             let asker = Asker { device: &asked.from, who: &asked.who };
             match room.judge(&asker, &wishes, most) {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use whoelse_core::Node;
 use whoelse_core::kit::{Answer, Reply};
 use whoelse_core::route::{Addressed, Origin, Routed};
-use whoelse_xmpp::{Condition, FullJid, Jid, Stanza, StanzaError, ns};
+use whoelse_core::session::Session;
+use whoelse_xmpp::{Condition, Jid, Stanza, StanzaError, ns};
 
 use super::asked::Asked;
 use super::rooms::Rooms;
-use super::{admin, discovery, owner};
+use super::{admin, archive, discovery, owner};
 
 /// Takes a request to an address at the service, or what answers one.
 pub(super) fn request(node: &Arc<Node>, origin: Origin, of: Addressed) -> Routed {
@@ -17,16 +18,16 @@ pub(super) fn request(node: &Arc<Node>, origin: Origin, of: Addressed) -> Routed
         origin.done();
         return Routed::Done;
     }
-    let Some(from) = of.from().to_full() else {
+    let Origin::Session { session, .. } = &origin else {
         return of.refuse(node, &origin, &StanzaError::new(Condition::NotAllowed));
     };
-    let (to, stanza) = (of.to().clone(), of.stanza().clone());
+    let (session, to, stanza) = (session.clone(), of.to().clone(), of.stanza().clone());
     let own = node.clone();
-    let work = Box::pin(async move { answer(own, from, &to, stanza).await });
+    let work = Box::pin(async move { answer(own, session, &to, stanza).await });
     of.answer(node, origin, work)
 }
 
-async fn answer(node: Arc<Node>, from: FullJid, to: &Jid, stanza: Stanza) -> Answer {
+async fn answer(node: Arc<Node>, session: Arc<Session>, to: &Jid, stanza: Stanza) -> Answer {
     let unavailable = || StanzaError::new(Condition::ServiceUnavailable);
     // A request has one payload (RFC 6120, 8.2.3).
     let payload = stanza.children().first().cloned().ok_or_else(unavailable)?;
@@ -35,8 +36,8 @@ async fn answer(node: Arc<Node>, from: FullJid, to: &Jid, stanza: Stanza) -> Ans
         let name = to.local().unwrap_or_default();
         StanzaError::new(Condition::ItemNotFound).with_text(format!("there is no room {name}"))
     })?;
-    let who = from.to_bare();
-    let asked = Asked { node, from, who, live, stanza, payload };
+    let (from, who) = (session.jid.clone(), session.jid.to_bare());
+    let asked = Asked { node, session, from, who, live, stanza, payload };
     if let Some(nick) = to.resource() {
         return to_occupant(&asked, nick);
     }
@@ -49,6 +50,7 @@ async fn answer(node: Arc<Node>, from: FullJid, to: &Jid, stanza: Stanza) -> Ans
         (ns::MUC_OWNER, "query", true) => owner::form(&asked),
         (ns::MUC_OWNER, "query", false) => owner::change(asked).await,
         (ns::PING, "ping", true) => Ok(Reply::empty()),
+        (ns::MAM, "query", _) | (ns::MAM, "metadata", true) => archive::answer(asked).await,
         _ => Err(unavailable()),
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use whoelse_core::Node;
+use whoelse_core::session::Session;
 use whoelse_xmpp::{BareJid, Child, FullJid, Stanza};
 
 use super::rooms::Live;
@@ -10,7 +11,9 @@ use super::rooms::Live;
 /// A request to a room.
 pub(super) struct Asked {
     pub node: Arc<Node>,
-    /// The device that asks, and the person.
+    /// The session that asks.
+    pub session: Arc<Session>,
+    /// Its device, and the person.
     pub from: FullJid,
     pub who: BareJid,
     /// The room.

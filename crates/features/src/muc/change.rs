@@ -261,8 +261,8 @@ impl Room {
         self.set_standing(number, Standing { affiliation, role }, why)
     }
 
-    /// 10.2: configures the room, and tells what has changed.
-    pub(super) fn configure(&mut self, config: Config) -> Vec<Told> {
+    /// 10.2: configures the room, and tells what has changed. `keeps`: whether the server keeps history.
+    pub(super) fn configure(&mut self, config: Config, keeps: bool) -> Vec<Told> {
         let was_locked = std::mem::replace(&mut self.locked, false);
         let before = std::mem::replace(&mut self.config, config);
         if was_locked && before == self.config {
@@ -289,17 +289,12 @@ impl Room {
                 _ => Vec::new(),
             });
         }
-        let codes: &[u16] = match (before.is_non_anonymous(), self.config.is_non_anonymous()) {
-            (false, true) => &[172],
-            (true, false) => &[173],
-            _ if before != self.config => &[104],
-            _ => &[],
-        };
+        let codes = codes_of_change(&before, &self.config, keeps);
         if !codes.is_empty() {
             let message = Element::new("message")
                 .attr("from", self.address.as_str())
                 .attr("type", "groupchat")
-                .child(presence::user(None, codes))
+                .child(presence::user(None, &codes))
                 .outgoing(Class::Groupchat);
             told.push(Told::All(message));
         }
@@ -323,4 +318,23 @@ impl Room {
         self.clear();
         told
     }
+}
+
+/// 10.2.1: what all are told of a new configuration.
+fn codes_of_change(before: &Config, after: &Config, keeps: bool) -> Vec<u16> {
+    let mut codes = Vec::new();
+    match (before.is_non_anonymous(), after.is_non_anonymous()) {
+        (false, true) => codes.push(172),
+        (true, false) => codes.push(173),
+        _ => {}
+    }
+    match (before.logging, after.logging) {
+        (false, true) if keeps => codes.push(170),
+        (true, false) if keeps => codes.push(171),
+        _ => {}
+    }
+    if codes.is_empty() && before != after {
+        codes.push(104);
+    }
+    codes
 }

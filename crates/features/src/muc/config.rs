@@ -54,6 +54,8 @@ pub(crate) struct Config {
     pub broadcast: Vec<Role>,
     /// The most occupants; `None`: as many as the server lets in.
     pub most_occupants: Option<u32>,
+    /// Whether what is said is kept in the room's archive, where the server keeps history.
+    pub logging: bool,
     /// The most messages that somebody who enters is sent of what was said before.
     pub history: u32,
 }
@@ -80,6 +82,7 @@ impl Config {
         invites: true,
         broadcast: Vec::new(),
         most_occupants: None,
+        logging: true,
         history: MOST_HISTORY,
     };
 
@@ -402,6 +405,12 @@ const FIELDS: &[Field] = &[
             Ok(())
         },
     },
+    yes_or_no!(
+        "logging",
+        "muc#roomconfig_enablelogging",
+        "What is said is kept, to be read again",
+        logging
+    ),
     Field {
         name: "history",
         var: "muc#maxhistoryfetch",

@@ -8,8 +8,10 @@ use whoelse_xmpp::payload::xmpp_parsers::rsm::SetQuery;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Condition, StanzaError, ns};
 
+use super::archive;
 use super::asked::Asked;
 use super::config::Config;
+use super::logged::is_logged;
 use super::room::Room;
 use super::{readable, rooms};
 use crate::form::FORM_TYPE;
@@ -97,7 +99,7 @@ pub(super) fn info(asked: &Asked) -> Answer {
         if room.locked && !room.affiliation(&asked.who).governs() {
             return Err(StanzaError::new(Condition::ItemNotFound));
         }
-        Ok(of_room(room, room.is_told(asked)))
+        Ok(of_room(room, room.is_told(asked), is_logged(&asked.node, &room.config)))
     })?;
     Ok(Reply::encoded(answer.finish()))
 }
@@ -109,7 +111,7 @@ impl Room {
     }
 }
 
-fn of_room(room: &Room, is_told: bool) -> Element {
+fn of_room(room: &Room, is_told: bool, is_logged: bool) -> Element {
     let name = room.address.local().unwrap_or_default();
     let name = Some(room.config.name.as_str()).filter(|it| !it.is_empty()).unwrap_or(name);
     let identity = Element::new("identity")
@@ -125,7 +127,8 @@ fn of_room(room: &Room, is_told: bool) -> Element {
         ns::MUC_STABLE_ID,
         ns::OCCUPANT_ID,
     ];
-    let features = announced.into_iter().chain(kinds(&room.config));
+    let archived = archive::FEATURES.into_iter().filter(|_| is_logged);
+    let features = announced.into_iter().chain(archived).chain(kinds(&room.config));
     let answer =
         features.fold(answer, |answer, it| answer.child(Element::new("feature").attr("var", it)));
     answer.child(form(room, is_told))

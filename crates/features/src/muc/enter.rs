@@ -22,11 +22,7 @@ const TRIES: usize = 5;
 pub(super) fn presence(node: &Arc<Node>, origin: Origin, said: Addressed) -> Routed {
     match (said.stanza().type_(), session(&origin)) {
         (None, Some(session)) => arrive(node, origin, said, &session),
-        (Some("unavailable"), Some(session)) => {
-            leave(node, &said, &session.jid);
-            origin.done();
-            Routed::Done
-        }
+        (Some("unavailable"), Some(session)) => leave(node, origin, said, session.jid.clone()),
         // Nobody subscribes to a room (7.1), and nothing bounces into one.
         _ => {
             origin.done();
@@ -46,11 +42,31 @@ fn said(of: &Addressed) -> Said<'_> {
     Said { stanza: of.stanza(), strip: of.strip(), lang: of.lang() }
 }
 
-/// 7.14: leaves a room. Who is not there leaves nothing.
-fn leave(node: &Arc<Node>, of: &Addressed, jid: &FullJid) {
-    if let Some(live) = Rooms::of(node).here(&of.to().to_bare()) {
-        let _ = live.act(node, |room| ((), room.leave(jid, Some(said(of)))));
+/// 7.14: leaves a room, after what is on its way into the archive. Who is not there leaves nothing.
+fn leave(node: &Arc<Node>, origin: Origin, of: Addressed, jid: FullJid) -> Routed {
+    let Some(live) = Rooms::of(node).here(&of.to().to_bare()) else {
+        origin.done();
+        return Routed::Done;
+    };
+    if !live.is_saying() {
+        return leave_now(node, &origin, &of, (&live, &jid));
     }
+    let node = node.clone();
+    Routed::Waits(Box::pin(async move {
+        live.has_said(&node).await;
+        leave_now(&node, &origin, &of, (&live, &jid));
+    }))
+}
+
+fn leave_now(
+    node: &Arc<Node>,
+    origin: &Origin,
+    of: &Addressed,
+    (live, jid): (&Arc<Live>, &FullJid),
+) -> Routed {
+    let _ = live.act(node, |room| ((), room.leave(jid, Some(said(of)))));
+    origin.done();
+    Routed::Done
 }
 
 /// Takes the presence of somebody who wants to be in a room, or is.
@@ -63,6 +79,8 @@ fn arrive(node: &Arc<Node>, origin: Origin, of: Addressed, session: &Arc<Session
     let address = of.to().to_bare();
     let enters = of.stanza().has("x", ns::MUC);
     match Rooms::of(node).here(&address) {
+        // It follows what was said before.
+        Some(live) if live.is_saying() => later(node, origin, of, session.clone()),
         Some(live) => match try_here(node, &live, session, (&of, &nick)) {
             Some(answer) => answered(node, &origin, &of, answer),
             None => later(node, origin, of, session.clone()),
@@ -92,6 +110,7 @@ fn try_here(
     let x = of.stanza().child("x", ns::MUC);
     let (jid, address) = (seat.jid.clone(), of.to().to_bare());
     let most = node.settings().of::<Limits>().occupants;
+    let keeps = node.settings().history.is_some();
     let now = node.clock.now();
     let act = |room: &mut Room| -> (Result<usize, StanzaError>, Vec<Told>) {
         let told = match x {
@@ -105,6 +124,7 @@ fn try_here(
                     said: said(of),
                     password: password.as_deref(),
                     history: Wish::read(of.stanza(), x),
+                    keeps,
                     most,
                 };
                 room.enter(entry, now)
@@ -176,9 +196,14 @@ async fn find_and_enter(node: &Arc<Node>, of: &Addressed, session: &Arc<Session>
     for _ in 0..TRIES {
         match rooms.find(node, &address).await? {
             Some(live) => {
+                live.has_said(node).await;
                 if let Some(came) = try_here(node, &live, session, (of, nick)) {
                     return came;
                 }
+            }
+            None if !of.stanza().has("x", ns::MUC) => {
+                not_here(session, &address, nick);
+                return Ok(None);
             }
             None => {
                 let Some(seat) = Seat::of(session) else {

@@ -3,22 +3,32 @@
 
 use std::sync::Arc;
 
-use whoelse_core::Time;
-use whoelse_xmpp::{Child, Class, Condition, FullJid, Jid, Outgoing, Stanza, StanzaError, ns};
+use whoelse_core::{Time, delivery};
+use whoelse_xmpp::{
+    BareJid, Child, Class, Condition, FullJid, Jid, Outgoing, Stanza, StanzaError, ns,
+};
 
 use super::affiliation::Role;
 use super::config::PrivateMessages;
+use super::logged::stanza_id;
+use super::occupant_id;
 use super::presence::{self, Said};
 use super::room::{Occupant, Room, Told};
 use super::seat::Seat;
 use super::subject::Subject;
 
 /// Something that is said to all.
+#[derive(Debug)]
 pub(super) struct Speech {
-    /// As everybody is told it, but for their addresses.
-    pub message: Outgoing,
-    /// The subject that it sets.
-    pub subject: Option<Subject>,
+    /// What is said, with the id of who says it and without addresses.
+    pub content: Outgoing,
+    /// The address of who says it.
+    from: String,
+    /// The nickname of who says it, and the person.
+    pub by: String,
+    pub who: BareJid,
+    /// Whether it sets the subject.
+    pub sets_subject: bool,
 }
 
 /// Something that is said to one occupant.
@@ -31,31 +41,38 @@ pub(super) struct Whisper {
 
 impl Room {
     /// Judges a message to all, and returns how it is told.
-    pub(super) fn speak(
+    pub(super) fn speak(&self, jid: &FullJid, said: Said<'_>) -> Result<Speech, StanzaError> {
+        let sets_subject = Subject::is_set_by(said.stanza);
+        let occupant = self.may_speak(jid, sets_subject)?;
+        let content = said.content(Class::Groupchat, |child| self.is_ours(said.stanza, child));
+        Ok(Speech {
+            content: content.with_children(&occupant_id::element(&occupant.id).finish()),
+            from: self.address_of(&occupant.nick),
+            by: occupant.nick.clone(),
+            who: occupant.who.clone(),
+            sets_subject,
+        })
+    }
+
+    /// Whether somebody may say something to all, or set the subject.
+    pub(super) fn may_speak(
         &self,
         jid: &FullJid,
-        said: Said<'_>,
-        now: Time,
-    ) -> Result<Speech, StanzaError> {
+        sets_subject: bool,
+    ) -> Result<&Occupant, StanzaError> {
         let occupant = self.speaker(jid)?;
-        let sets_subject = Subject::is_set_by(said.stanza);
         let role = occupant.standing.role;
         let may = match sets_subject && !self.config.change_subject {
             true => role >= Role::Moderator,
             false => role >= Role::Participant,
         };
-        if !may {
-            return Err(StanzaError::new(Condition::Forbidden).with_text(match sets_subject {
+        match may {
+            true => Ok(occupant),
+            false => Err(StanzaError::new(Condition::Forbidden).with_text(match sets_subject {
                 true => "you may not change the subject of this room",
                 false => "you have no voice in this room",
-            }));
+            })),
         }
-        let content = said.content(Class::Groupchat, |child| self.is_ours(said.stanza, child));
-        let from = self.address_of(&occupant.nick);
-        let message = presence::from(&content, &from, &occupant.id, None);
-        let by = occupant.nick.clone();
-        let subject = sets_subject.then(|| Subject { message: content, by, at: now });
-        Ok(Speech { message, subject })
     }
 
     /// Whoever has this seat, or what one hears who is not here.
@@ -80,13 +97,23 @@ impl Room {
         }
     }
 
-    /// Tells everybody what was said, and keeps it for who comes later.
-    pub(super) fn tell_speech(&mut self, speech: Speech, now: Time) -> Told {
-        match speech.subject {
-            Some(subject) => self.subject = Some(subject),
-            None => self.history.note(now, speech.message.clone()),
+    /// Tells everybody what was said. `number`: the id under which the room's archive has it.
+    /// `is_kept`: whoever comes later hears it too.
+    pub(super) fn tell_speech(
+        &mut self,
+        speech: Speech,
+        at: Time,
+        number: Option<&str>,
+        is_kept: bool,
+    ) -> Told {
+        let id = number.map_or_else(Vec::new, |number| stanza_id(&self.address, number));
+        let message = delivery::addressed(&speech.content, &speech.from, &id);
+        if speech.sets_subject {
+            self.subject = Some(Subject { message: speech.content, by: speech.by, at });
+        } else if is_kept {
+            self.history.note(at, message.clone());
         }
-        Told::All(speech.message)
+        Told::All(message)
     }
 
     /// Judges a message to one occupant, and returns how it is told.

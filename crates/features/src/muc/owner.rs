@@ -92,7 +92,8 @@ async fn configure(asked: Asked, form: DataForm) -> Answer {
             tx.configure_room(live.id, stored).await?;
             let then: After = vec![Box::new(move |node| {
                 live.note_change();
-                let _ = live.act(node, |room| ((), room.configure(config)));
+                let keeps = node.settings().history.is_some();
+                let _ = live.act(node, |room| ((), room.configure(config, keeps)));
             })];
             Ok((Ok(Reply::empty()), then))
         })

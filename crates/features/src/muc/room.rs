@@ -81,6 +81,8 @@ pub(super) struct Entry<'a> {
     pub said: Said<'a>,
     pub password: Option<&'a str>,
     pub history: Wish,
+    /// Whether the server keeps history.
+    pub keeps: bool,
     /// The most occupants that the server lets in.
     pub most: usize,
 }
@@ -302,7 +304,7 @@ impl Room {
         let key = self.may_be_called(&who, entry.nick)?;
         if let Some(number) = self.nicks.get(&key).copied() {
             self.sit(number, entry.seat, entry.said.presence());
-            let mut codes = self.codes_of_entry();
+            let mut codes = self.codes_of_entry(entry.keeps);
             if self.occupants.get(&number).is_some_and(|occupant| occupant.nick != entry.nick) {
                 codes.push(210);
             }
@@ -329,7 +331,7 @@ impl Room {
         self.nicks.insert(key, number);
         self.sit(number, entry.seat, entry.said.presence());
         let mut told = self.show(number);
-        let codes = self.codes_of_entry();
+        let codes = self.codes_of_entry(entry.keeps);
         told.extend(self.tell_all(number, &jid, &codes, (entry.history, now)));
         Ok(told)
     }
@@ -359,10 +361,13 @@ impl Room {
     }
 
     /// What somebody is told of the room who enters it (7.2.3).
-    fn codes_of_entry(&self) -> Vec<u16> {
+    fn codes_of_entry(&self, keeps: bool) -> Vec<u16> {
         let mut codes = Vec::new();
         if self.config.is_non_anonymous() {
             codes.push(100);
+        }
+        if self.config.logging && keeps {
+            codes.push(170);
         }
         if self.locked {
             codes.push(201);
@@ -425,7 +430,7 @@ impl Room {
         let Some(number) = self.seats.get(jid).copied() else { return Vec::new() };
         self.note_presence(number, jid, entry.said.presence());
         let mut told = self.show(number);
-        let codes = self.codes_of_entry();
+        let codes = self.codes_of_entry(entry.keeps);
         told.extend(self.tell_all(number, jid, &codes, (entry.history, now)));
         told
     }

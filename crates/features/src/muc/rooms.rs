@@ -11,6 +11,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use whoelse_core::keeper::{After, Touches};
 use whoelse_core::session::PushRefused;
+use whoelse_core::underway::Underway;
 use whoelse_core::{Node, Steady, Time};
 use whoelse_store::{RoomAffiliation, RoomRow};
 use whoelse_xmpp::write::Element;
@@ -19,6 +20,8 @@ use whoelse_xmpp::{BareJid, Condition, FullJid, StanzaError};
 use super::affiliation::Affiliation;
 use super::config::{Config, is_written};
 use super::limits::{Limits, Makers};
+use super::logged::{is_logged, lately};
+use super::message::{Speech, not_here};
 use super::room::{Listed, Room, Told};
 use super::subject::Subject;
 use super::{KEY, readable};
@@ -41,7 +44,11 @@ pub(crate) struct Rooms {
 pub(crate) struct Live {
     /// Its number in the store.
     pub id: i64,
+    /// The number of its archive.
+    pub archive: i64,
     address: BareJid,
+    /// What is said and on its way into the archive. What else happens in the room comes after it.
+    underway: Underway,
     rooms: Weak<Rooms>,
     /// Everything that happens in a room happens under this lock, and what its occupants are told is
     /// queued under it: so all of them have one order. Never held across an await; taken before the
@@ -57,6 +64,15 @@ struct State {
     going: bool,
     /// When it was loaded.
     since: Steady,
+}
+
+/// Something that is said in a room, on its way into the archive.
+pub(super) struct Saying(Arc<Live>);
+
+impl Drop for Saying {
+    fn drop(&mut self) {
+        self.0.underway.finish();
+    }
 }
 
 /// The room is no more; there may be another one of its name.
@@ -125,7 +141,13 @@ impl Rooms {
         let row = node.store.room(node.domain().id, name).await;
         let Some(row) = readable(node, address, row)? else { return Ok(None) };
         let lists = readable(node, address, node.store.room_affiliations(row.id).await)?;
-        Ok(Some(Live::new(self, node, address.clone(), row, lists)))
+        let archive = row.archive;
+        let live = Live::new(self, node, address.clone(), row, lists);
+        if live.look(|room| is_logged(node, &room.config)) {
+            let said = lately(node, address, archive).await?;
+            live.state.lock().room.history = said;
+        }
+        Ok(Some(live))
     }
 
     /// Makes a room for somebody who enters one that is not there, and makes them its owner. Whoever
@@ -212,11 +234,63 @@ impl Live {
         }
         let since = node.clock.steady();
         let state = Mutex::new(State { room, holds_itself: None, going: false, since });
-        Arc::new(Live { id: row.id, address, rooms: Arc::downgrade(rooms), state })
+        Arc::new(Live {
+            id: row.id,
+            archive: row.archive,
+            address,
+            underway: Underway::default(),
+            rooms: Arc::downgrade(rooms),
+            state,
+        })
+    }
+
+    /// Its address.
+    pub fn address(&self) -> &BareJid {
+        &self.address
     }
 
     fn is_going(&self) -> bool {
         self.state.lock().going
+    }
+
+    // --- what is said ---
+
+    /// Counts something that is said and about to be posted, until what this returns is dropped.
+    pub(super) fn begin_saying(self: &Arc<Live>) -> Saying {
+        self.underway.begin();
+        Saying(self.clone())
+    }
+
+    /// Whether something is on its way into the archive.
+    pub(super) fn is_saying(&self) -> bool {
+        self.underway.is_open()
+    }
+
+    /// Waits until everything that is on its way into the archive now is told.
+    pub(super) async fn has_said(&self, node: &Node) {
+        node.keeper.settled(&self.underway).await;
+    }
+
+    /// Whether somebody may still speak, when it is about to be stored.
+    pub(super) fn may_speak(&self, jid: &FullJid, sets_subject: bool) -> Result<(), StanzaError> {
+        let state = self.state.lock();
+        match state.going {
+            true => Err(not_here()),
+            false => state.room.may_speak(jid, sets_subject).map(drop),
+        }
+    }
+
+    /// Tells everybody something that is stored: when, and under which number of the archive.
+    pub(super) fn tell_speech(
+        self: &Arc<Live>,
+        node: &Arc<Node>,
+        speech: Speech,
+        (at, seq): (Time, Option<i64>),
+    ) {
+        let id = seq.map(|seq| node.archive_id(self.archive, seq));
+        // A room that goes meanwhile has nobody who could hear it.
+        let _ =
+            self.act(node, |room| ((), vec![room.tell_speech(speech, at, id.as_deref(), true)]));
     }
 
     /// Looks at the room.
@@ -320,6 +394,8 @@ impl State {
 impl Drop for Live {
     fn drop(&mut self) {
         if let Some(rooms) = self.rooms.upgrade() {
+            // Whoever has read what was said, and not put it into memory yet, may have read too little.
+            rooms.note_change();
             let mut by_address = rooms.by_address.lock();
             // Another one may have its place.
             if by_address.get(&self.address).is_some_and(|it| it.strong_count() == 0) {

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use whoelse_core::account::Account;
-use whoelse_core::keeper::{After, Touches};
 use whoelse_core::route::{Addressed, Origin, Routed};
 use whoelse_core::session::{Sender, Session};
+use whoelse_core::storage_policy::StoragePolicy;
 use whoelse_core::{Node, audience};
 use whoelse_xmpp::{Condition, StanzaError};
 
-use super::aside;
-use super::message::{Speech, not_here};
+use super::logged::is_logged;
+use super::message::not_here;
 use super::presence::Said;
-use super::rooms::{Live, Rooms, unstored};
+use super::rooms::{Live, Rooms};
+use super::{aside, keep};
 
 /// Takes a message to a room, or to an address in it.
 pub(super) fn message(node: &Arc<Node>, origin: Origin, of: Addressed) -> Routed {
@@ -51,7 +52,7 @@ fn said(of: &Addressed) -> Said<'_> {
     Said { stanza: of.stanza(), strip: of.strip(), lang: of.lang() }
 }
 
-/// 7.4: tells everybody.
+/// 7.4: tells everybody. What the archive is to have is committed before it is told.
 fn to_all(
     node: &Arc<Node>,
     origin: Origin,
@@ -59,25 +60,63 @@ fn to_all(
     session: &Arc<Session>,
     live: Arc<Live>,
 ) -> Routed {
-    let now = node.clock.now();
-    let spoken = live.act(node, |room| match room.speak(&session.jid, said(&of), now) {
-        Err(error) => (Err(error), Vec::new()),
-        Ok(speech) if speech.subject.is_some() => (Ok((room.count(), Some(speech))), Vec::new()),
-        Ok(speech) => {
-            let told = room.tell_speech(speech, now);
-            (Ok((room.count(), None)), vec![told])
-        }
+    let storage = of.storage_in_room(node);
+    let spoken = live.look(|room| {
+        let speech = room.speak(&session.jid, said(&of))?;
+        let is_kept = speech.sets_subject || storage == StoragePolicy::Archived;
+        Ok((speech, room.count(), is_kept && is_logged(node, &room.config)))
     });
-    let (occupants, subject) = match spoken {
-        Ok(Ok(spoken)) => spoken,
-        Ok(Err(error)) => return of.refuse(node, &origin, &error),
-        Err(_) => return of.refuse(node, &origin, &not_here()),
+    let (speech, occupants, is_logged) = match spoken {
+        Ok(spoken) => spoken,
+        Err(error) => return of.refuse(node, &origin, &error),
     };
-    if let Some(speech) = subject {
-        return set_subject(node, origin, of, live, speech);
+    let cost = pay(node, session, of.stanza().bytes().len(), occupants);
+    let told = match (speech.sets_subject, is_logged) {
+        (true, _) => keep::subject(node, origin, of, (live, speech, is_logged)),
+        (false, true) => keep::in_archive(node, origin, of, (live, speech)),
+        (false, false) => {
+            let is_kept = storage == StoragePolicy::Archived;
+            in_order(node, origin, of, (session.clone(), live, is_kept))
+        }
+    };
+    told.and(cost)
+}
+
+/// Tells everybody what no archive is to have, after what is on its way there.
+fn in_order(
+    node: &Arc<Node>,
+    origin: Origin,
+    of: Addressed,
+    (session, live, is_kept): (Arc<Session>, Arc<Live>, bool),
+) -> Routed {
+    if !live.is_saying() {
+        return at_once(node, origin, &of, (&session, &live, is_kept));
     }
-    origin.done();
-    pay(node, session, of.stanza().bytes().len(), occupants)
+    let node = node.clone();
+    Routed::Waits(Box::pin(async move {
+        live.has_said(&node).await;
+        at_once(&node, origin, &of, (&session, &live, is_kept));
+    }))
+}
+
+fn at_once(
+    node: &Arc<Node>,
+    origin: Origin,
+    of: &Addressed,
+    (session, live, is_kept): (&Arc<Session>, &Arc<Live>, bool),
+) -> Routed {
+    let now = node.clock.now();
+    let spoken = live.act(node, |room| match room.speak(&session.jid, said(of)) {
+        Ok(speech) => (Ok(()), vec![room.tell_speech(speech, now, None, is_kept)]),
+        Err(error) => (Err(error), Vec::new()),
+    });
+    match spoken.unwrap_or_else(|_| Err(not_here())) {
+        Ok(()) => {
+            origin.done();
+            Routed::Done
+        }
+        Err(error) => of.refuse(node, &origin, &error),
+    }
 }
 
 /// What is said to many counts as more than it is: once more for every 32 occupants. So who floods a
@@ -96,39 +135,6 @@ fn pay(node: &Arc<Node>, session: &Session, bytes: usize, occupants: usize) -> R
             Routed::Waits(Box::pin(async move { node.clock.sleep_until(until).await }))
         }
     }
-}
-
-/// 8.1: keeps a subject, and then tells everybody.
-fn set_subject(
-    node: &Arc<Node>,
-    origin: Origin,
-    of: Addressed,
-    live: Arc<Live>,
-    speech: Speech,
-) -> Routed {
-    let node = node.clone();
-    Routed::Waits(Box::pin(async move {
-        let (id, now) = (live.id, node.clock.now());
-        let stored = speech.subject.as_ref().map(|subject| subject.stored());
-        let kept = node.keeper.change(Touches::AtMost(1), move |tx| {
-            Box::pin(async move {
-                if let Some(subject) = stored {
-                    tx.set_room_subject(id, &subject).await?;
-                }
-                let then: After = vec![Box::new(move |node| {
-                    live.note_change();
-                    let _ = live.act(node, |room| ((), vec![room.tell_speech(speech, now)]));
-                })];
-                Ok(((), then))
-            })
-        });
-        match kept.await {
-            Ok(()) => origin.done(),
-            Err(error) => {
-                of.refuse(&node, &origin, &unstored(&error));
-            }
-        }
-    }))
 }
 
 /// 7.5: tells one occupant.

@@ -10,7 +10,7 @@ use super::history::delay;
 /// The subject of a room.
 #[derive(Debug, Clone)]
 pub(crate) struct Subject {
-    /// The message that set it, without addresses.
+    /// The message that set it, with the id of who did and without addresses.
     pub message: Outgoing,
     /// The nickname of who did.
     pub by: String,
@@ -31,12 +31,6 @@ impl Subject {
         let RoomSubject { stanza, by, at } = stored;
         let message = Outgoing::from_encoded(Kind::Message, stanza.into(), Class::Groupchat);
         Subject { message, by, at: Time(at) }
-    }
-
-    /// Returns what the store keeps.
-    pub fn stored(&self) -> RoomSubject {
-        let stanza = self.message.bytes.to_vec();
-        RoomSubject { stanza, by: self.by.clone(), at: self.at.0 }
     }
 
     /// The subject, in words; nothing if it was taken back.

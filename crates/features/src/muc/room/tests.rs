@@ -51,7 +51,8 @@ fn tries_to_enter(
     let device = device(who);
     let account = i64::from(device.as_str().as_bytes()[0]);
     let seat = Seat::named(device.as_str(), account);
-    let entry = Entry { seat, nick, said, password, history: Wish::default(), most: 100 };
+    let entry =
+        Entry { seat, nick, said, password, history: Wish::default(), keeps: false, most: 100 };
     room.enter(entry, NOW).map(|told| heard(&told)).map_err(|error| error.condition)
 }
 
@@ -409,7 +410,7 @@ fn a_configuration_puts_out_who_may_not_stay_and_says_what_has_changed() {
     let with = |change: fn(&mut Config), room: &mut Room| {
         let mut config = room.config.clone();
         change(&mut config);
-        heard(&room.configure(config))
+        heard(&room.configure(config, true))
     };
 
     assert_eq!(with(|_| {}, &mut room), [""; 0]);
@@ -499,14 +500,19 @@ fn who_has_a_voice_speaks_and_only_the_room_says_who_it_was() {
     );
     let said = Said { stanza: &message, strip: &[], lang: None };
     let by = |room: &Room, who: &str| {
-        let spoken = room.speak(&device(who), said, NOW);
-        spoken.map(|it| it.message).map_err(|error| error.condition)
+        let spoken = room.speak(&device(who), said);
+        spoken.map_err(|error| error.condition)
     };
 
     assert_eq!(by(&room, "bob").unwrap_err(), Condition::Forbidden);
     assert_eq!(by(&room, "eve").unwrap_err(), Condition::NotAcceptable);
-    let told = by(&room, "alice").unwrap();
+    let speech = by(&room, "alice").unwrap();
+    let Told::All(told) = room.tell_speech(speech, NOW, Some("seven"), true) else { panic!() };
     let told = std::str::from_utf8(&told.bytes).unwrap();
+    assert!(
+        told.contains("<stanza-id xmlns='urn:xmpp:sid:0' id='seven' by='lunch@rooms.example'/>"),
+        "{told}"
+    );
     assert!(told.contains("from='lunch@rooms.example/Ali'") && told.contains("id='7'"), "{told}");
     assert!(!told.contains("forged") && !told.contains("eve@") && !told.contains(" to="), "{told}");
     assert!(told.contains("theirs") && !told.contains("2020"), "{told}");
@@ -521,17 +527,17 @@ fn who_may_change_the_subject_does_and_whoever_comes_later_is_told_it_last() {
     let message = stanza("<message type='groupchat'><subject>soup</subject></message>");
     let said = Said { stanza: &message, strip: &[], lang: None };
 
-    let refused = room.speak(&device("bob"), said, NOW).err().unwrap();
+    let refused = room.speak(&device("bob"), said).err().unwrap();
     assert_eq!(refused.condition, Condition::Forbidden);
     room.config.change_subject = true;
-    let speech = room.speak(&device("bob"), said, NOW).unwrap();
-    assert_eq!(heard(&[room.tell_speech(speech, NOW)]), ["all: Bob \"soup\""]);
+    let speech = room.speak(&device("bob"), said).unwrap();
+    assert_eq!(heard(&[room.tell_speech(speech, NOW, None, true)]), ["all: Bob \"soup\""]);
     let with_body = stanza("<message><subject>s</subject><body>b</body></message>");
     assert!(!Subject::is_set_by(&with_body));
 
     let said = Said { stanza: &with_body, strip: &[], lang: None };
-    let speech = room.speak(&device("bob"), said, NOW).unwrap();
-    room.tell_speech(speech, NOW);
+    let speech = room.speak(&device("bob"), said).unwrap();
+    room.tell_speech(speech, NOW, None, true);
     let eve = enters(&mut room, "eve", "Eve");
     assert_eq!(eve[eve.len() - 2..], ["eve/desk: Bob \"b\" \"s\"", "eve/desk: Bob \"soup\""]);
 }

@@ -1,0 +1,109 @@
+//! XEP-0313, 6.1.2: who may read the archive of a room, and how it is shown to them.
+
+use std::sync::Arc;
+
+use whoelse_core::Node;
+use whoelse_core::kit::{Answer, Reply};
+use whoelse_store::LoggedMessage;
+use whoelse_xmpp::payload::xmpp_parsers::mam;
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{BareJid, Condition, FullJid, Jid, Outgoing, StanzaError, ns};
+
+use super::affiliation::Role;
+use super::asked::Asked;
+use super::logged::{is_logged, shown};
+use super::presence::user;
+use super::room::Room;
+use super::rooms::Live;
+use crate::archive::{self, Reader, Shelf, With};
+
+/// What a room that is archived announces of that.
+pub(super) const FEATURES: [&str; 3] = [ns::MAM, ns::MAM_EXTENDED, ns::STANZA_ID];
+
+impl Room {
+    /// 5.1.2: who could enter now may read what was said; where a password is asked for, who is in the
+    /// room or belongs to it.
+    fn may_read_archive(&self, who: &BareJid, device: &FullJid) -> Result<(), StanzaError> {
+        if self.has(device) {
+            return Ok(());
+        }
+        let affiliation = self.affiliation(who);
+        let password = affiliation.belongs().then_some(self.config.password.as_str());
+        self.may_enter(who, password).map(drop)
+    }
+
+    /// Whether somebody sees who is behind a nickname now.
+    fn sees_addresses(&self, who: &BareJid, device: &FullJid) -> bool {
+        let role = self.standing(device).map_or(Role::None, |standing| standing.role);
+        self.config.is_non_anonymous() || role == Role::Moderator || self.affiliation(who).governs()
+    }
+}
+
+/// Answers whoever asks for the archive: by what it can be searched, where it begins and ends, or a
+/// page of it.
+pub(super) async fn answer(asked: Asked) -> Answer {
+    let Asked { node, live, .. } = &asked;
+    let (is_kept, sees) = live.look(|room| {
+        room.may_read_archive(&asked.who, &asked.from)?;
+        Ok((is_logged(node, &room.config), room.sees_addresses(&asked.who, &asked.from)))
+    })?;
+    if !is_kept {
+        return Err(StanzaError::new(Condition::ServiceUnavailable)
+            .with_text("what is said in this room is not kept"));
+    }
+    if asked.stanza.type_() == Some("get") {
+        if asked.payload.name() == "query" {
+            return Ok(archive::queries());
+        }
+        live.has_said(node).await;
+        let ends = archive::ends(node, live.archive, live.address()).await?;
+        return Ok(Reply::encoded(archive::of_ends(node, live.archive, ends).finish()));
+    }
+    let request = asked.stanza.payload::<mam::Query>(&asked.payload)?;
+    let shelf = RoomShelf { node: node.clone(), live: live.clone(), sees };
+    let reader = Reader::new(node.clone(), Arc::new(shelf), asked.from.clone().into());
+    // Who has just said something finds it.
+    live.has_said(node).await;
+    archive::page(reader, &asked.session, request).await
+}
+
+/// The archive of a room, for somebody who may read it.
+struct RoomShelf {
+    node: Arc<Node>,
+    live: Arc<Live>,
+    /// Whether they see the addresses behind nicknames.
+    sees: bool,
+}
+
+impl Shelf for RoomShelf {
+    fn archive(&self) -> i64 {
+        self.live.archive
+    }
+
+    fn address(&self) -> &BareJid {
+        self.live.address()
+    }
+
+    /// 4.1.1: somebody is searched for by their address, by who may see that; by a nickname, by
+    /// everybody.
+    fn with(&self, address: &Jid) -> Option<With> {
+        let bare = address.to_bare();
+        if bare == *self.live.address() {
+            return Some(With { peer: None, look: address.resource().is_some() });
+        }
+        let peer = self.node.key_of(bare.as_str());
+        self.sees.then_some(With { peer: Some(peer), look: false })
+    }
+
+    fn is_with(&self, row: &LoggedMessage, address: &Jid) -> bool {
+        row.resource.as_deref() == address.resource()
+    }
+
+    fn message(&self, row: &LoggedMessage) -> Outgoing {
+        let x = self.sees.then(|| {
+            let jid = self.node.address_of(&row.peer, "");
+            user(Some(Element::new("item").attr("jid", &jid)), &[]).finish()
+        });
+        shown(self.live.address(), row, x.as_deref().unwrap_or_default())
+    }
+}

@@ -1,0 +1,53 @@
+//! What of a room is kept in its archive, and how a row of that is shown.
+//!
+//! A row is the message as all were told it, without addresses. Its peer is who said it, by the key of
+//! their address; its resource is the nickname.
+
+use whoelse_core::{Node, Time, delivery};
+use whoelse_store::{LoggedMessage, Query};
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{BareJid, Class, Kind, Outgoing, Stanza, StanzaError, ns};
+
+use super::config::{Config, MOST_HISTORY};
+use super::history::History;
+use super::readable;
+use super::subject::Subject;
+
+/// Whether what is said in a room that is configured so is kept in its archive.
+pub(super) fn is_logged(node: &Node, config: &Config) -> bool {
+    config.logging && node.settings().history.is_some()
+}
+
+/// XEP-0359: the id of a message in a room's archive.
+pub(super) fn stanza_id(room: &BareJid, id: &str) -> Vec<u8> {
+    let element = Element::new("stanza-id").xmlns(ns::STANZA_ID);
+    element.attr("id", id).attr("by", room.as_str()).finish().to_vec()
+}
+
+/// Reads what was said lately, for who enters a room that was not in memory.
+pub(super) async fn lately(
+    node: &Node,
+    address: &BareJid,
+    archive: i64,
+) -> Result<History, StanzaError> {
+    node.store.settle(archive).await;
+    let newest = Query { limit: i64::from(MOST_HISTORY), backwards: true, ..Query::default() };
+    let page = readable(node, address, node.store.query(archive, &newest).await)?;
+    let mut history = History::default();
+    for row in page.rows {
+        let stanza = Stanza::parse(row.stanza.clone());
+        if stanza.is_ok_and(|stanza| Subject::is_set_by(&stanza)) {
+            continue;
+        }
+        let id = stanza_id(address, &node.archive_id(archive, row.seq));
+        history.note(Time(row.at), shown(address, &row, &id));
+    }
+    Ok(history)
+}
+
+/// A message of the archive, as all were told it.
+pub(super) fn shown(room: &BareJid, row: &LoggedMessage, more: &[u8]) -> Outgoing {
+    let kept = Outgoing::from_encoded(Kind::Message, row.stanza.clone(), Class::Groupchat);
+    let nick = row.resource.as_deref().unwrap_or_default();
+    delivery::addressed(&kept, &format!("{room}/{nick}"), more)
+}
