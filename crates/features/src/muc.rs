@@ -16,6 +16,7 @@ mod keep;
 mod limits;
 mod logged;
 mod message;
+mod moderation;
 mod occupant_id;
 mod owner;
 mod presence;
@@ -24,6 +25,7 @@ mod rooms;
 mod say;
 mod seat;
 mod subject;
+mod tombstone;
 mod voice;
 
 use std::sync::Arc;
@@ -43,7 +45,14 @@ use rooms::Rooms;
 /// XEP-0045, XEP-0410, XEP-0421, and the keeping of XEP-0249.
 pub const FEATURE: Feature = Feature {
     name: "rooms",
-    xeps: &[(45, "1.35.5"), (249, "1.2"), (410, "1.1.0"), (421, "1.0.1")],
+    xeps: &[
+        (45, "1.35.5"),
+        (249, "1.2"),
+        (410, "1.1.0"),
+        (421, "1.0.1"),
+        (424, "0.4.2"),
+        (425, "0.3.1"),
+    ],
     settings: &[limits::SETTINGS],
     wire: |w| {
         w.service(&SERVICE);

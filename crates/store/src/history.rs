@@ -79,6 +79,11 @@ const LAST_WITH: &str = "SELECT seq FROM archive_rows \
     AND peer = (SELECT w.id FROM peers w WHERE w.archive = $1 AND w.address = $4) \
     ORDER BY seq DESC LIMIT 1";
 
+const ONE: &str = logged!("AND r.direction < 2 AND r.seq = $2");
+/// The rows keep their bytes, which are counted with the archives.
+const REPLACE: &str = "UPDATE bodies SET stanza = $3 WHERE id = \
+    (SELECT r.body FROM archive_rows r WHERE r.archive = $1 AND r.seq = $2)";
+
 /// Removes some rows of an archive, and the bodies that no other archive holds, in this order:
 /// removes bodies whose last holder this is, lowers the holders of the others by one, removes the
 /// rows, whose peers and bytes are told.
@@ -183,6 +188,8 @@ pub(crate) const STATEMENTS: &[&str] = &[
     PASSING_PIECE,
     SOME_PASSING,
     BEGINNINGS,
+    ONE,
+    REPLACE,
 ];
 
 /// A query of an archive. The bounds on time include their ends, those on numbers do not.
@@ -422,6 +429,21 @@ impl Store {
 }
 
 impl Tx {
+    /// Returns the message of this number, if the archive shows one.
+    pub async fn archived(&mut self, archive: i64, seq: i64) -> Result<Option<LoggedMessage>> {
+        let query = sqlx::query(ONE).bind(archive).bind(seq);
+        let row = query.fetch_optional(self.log_conn().await?).await?;
+        row.as_ref().map(logged_message).transpose()
+    }
+
+    /// Puts another stanza in the place of a message, in every archive that has it. It counts for as
+    /// much as the message did.
+    pub async fn replace_archived(&mut self, archive: i64, seq: i64, stanza: &[u8]) -> Result<()> {
+        let query = sqlx::query(REPLACE).bind(archive).bind(seq).bind(stanza);
+        query.execute(self.log_conn().await?).await?;
+        Ok(())
+    }
+
     /// Deletes what was received in an archive after one number and up to another, which is
     /// confirmed, when history is off. Looks at so many rows at most.
     pub async fn drop_confirmed(

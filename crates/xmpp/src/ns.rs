@@ -142,6 +142,18 @@ pub const MAM_EXTENDED: &str = "urn:xmpp:mam:2#extended";
 pub const DATA_VALIDATE: &str = "http://jabber.org/protocol/xdata-validate";
 /// XEP-0334.
 pub const HINTS: &str = "urn:xmpp:hints";
+/// XEP-0424.
+pub const RETRACT: &str = "urn:xmpp:message-retract:1";
+/// XEP-0424, 4: what was retracted leaves a tombstone in the archive.
+pub const RETRACT_TOMBSTONE: &str = "urn:xmpp:message-retract:1#tombstone";
+/// XEP-0424 as it was before 2022.
+pub const RETRACT_OLD: &str = "urn:xmpp:message-retract:0";
+/// XEP-0425.
+pub const MODERATE: &str = "urn:xmpp:message-moderate:1";
+/// XEP-0425 as it was before 2022, and XEP-0422, on which it stood.
+pub const MODERATE_OLD: &str = "urn:xmpp:message-moderate:0";
+/// XEP-0422.
+pub const FASTEN: &str = "urn:xmpp:fasten:0";
 /// XEP-0352.
 pub const CLIENT_STATE: &str = "urn:xmpp:csi:0";
 /// XEP-0359.

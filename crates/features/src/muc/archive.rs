@@ -18,7 +18,15 @@ use super::rooms::Live;
 use crate::archive::{self, Reader, Shelf, With};
 
 /// What a room that is archived announces of that.
-pub(super) const FEATURES: [&str; 3] = [ns::MAM, ns::MAM_EXTENDED, ns::STANZA_ID];
+pub(super) const FEATURES: [&str; 7] = [
+    ns::MAM,
+    ns::MAM_EXTENDED,
+    ns::STANZA_ID,
+    ns::MODERATE_OLD,
+    ns::MODERATE,
+    ns::RETRACT,
+    ns::RETRACT_TOMBSTONE,
+];
 
 impl Room {
     /// 5.1.2: who could enter now may read what was said; where a password is asked for, who is in the
@@ -100,7 +108,7 @@ impl Shelf for RoomShelf {
     }
 
     fn message(&self, row: &LoggedMessage) -> Outgoing {
-        let x = self.sees.then(|| {
+        let x = (self.sees && row.resource.is_some()).then(|| {
             let jid = self.node.address_of(&row.peer, "");
             user(Some(Element::new("item").attr("jid", &jid)), &[]).finish()
         });

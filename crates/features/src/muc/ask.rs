@@ -10,7 +10,7 @@ use whoelse_xmpp::{Condition, Jid, Stanza, StanzaError, ns};
 
 use super::asked::Asked;
 use super::rooms::Rooms;
-use super::{admin, archive, discovery, owner};
+use super::{admin, archive, discovery, moderation, owner};
 
 /// Takes a request to an address at the service, or what answers one.
 pub(super) fn request(node: &Arc<Node>, origin: Origin, of: Addressed) -> Routed {
@@ -50,6 +50,9 @@ async fn answer(node: Arc<Node>, session: Arc<Session>, to: &Jid, stanza: Stanza
         (ns::MUC_OWNER, "query", true) => owner::form(&asked),
         (ns::MUC_OWNER, "query", false) => owner::change(asked).await,
         (ns::PING, "ping", true) => Ok(Reply::empty()),
+        (ns::MODERATE, "moderate", false) | (ns::FASTEN, "apply-to", false) => {
+            moderation::moderate(asked).await
+        }
         (ns::MAM, "query", _) | (ns::MAM, "metadata", true) => archive::answer(asked).await,
         _ => Err(unavailable()),
     }

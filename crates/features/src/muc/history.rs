@@ -15,8 +15,16 @@ const MOST: usize = super::config::MOST_HISTORY as usize;
 /// What was said lately, as everybody was told it.
 #[derive(Default)]
 pub(super) struct History {
-    said: VecDeque<(Time, Outgoing)>,
+    said: VecDeque<Past>,
     bytes: usize,
+}
+
+/// Something that was said.
+struct Past {
+    at: Time,
+    message: Outgoing,
+    /// Its id in the archive.
+    id: Option<String>,
 }
 
 /// How much of it somebody wants who enters.
@@ -52,13 +60,23 @@ impl Wish {
 }
 
 impl History {
-    /// Keeps a message that everybody was told.
-    pub fn note(&mut self, at: Time, message: Outgoing) {
+    /// Keeps a message that everybody was told, under its id in the archive.
+    pub fn note(&mut self, at: Time, message: Outgoing, id: Option<String>) {
         self.bytes += message.bytes.len();
-        self.said.push_back((at, message));
+        self.said.push_back(Past { at, message, id });
         while self.said.len() > MOST || self.bytes > MOST_BYTES {
-            let Some((_, first)) = self.said.pop_front() else { break };
-            self.bytes -= first.bytes.len();
+            let Some(first) = self.said.pop_front() else { break };
+            self.bytes -= first.message.bytes.len();
+        }
+    }
+
+    /// Forgets what was retracted.
+    pub fn forget(&mut self, id: &str) {
+        let is = |past: &Past| past.id.as_deref() == Some(id);
+        if let Some(place) = self.said.iter().position(is)
+            && let Some(gone) = self.said.remove(place)
+        {
+            self.bytes -= gone.message.bytes.len();
         }
     }
 
@@ -68,7 +86,7 @@ impl History {
         let most = wish.messages.unwrap_or(usize::MAX).min(most as usize);
         let mut left = wish.characters.unwrap_or(usize::MAX);
         let mut asked = Vec::new();
-        for (at, message) in self.said.iter().rev().take(most) {
+        for Past { at, message, .. } in self.said.iter().rev().take(most) {
             let is_old = wish.age.is_some_and(|age| now.since(*at) > age)
                 || wish.since.is_some_and(|since| *at < since);
             let stanza = message.with_children(&delay(room, *at));
@@ -113,7 +131,7 @@ mod tests {
     fn of_ten(wish: Wish, most: u32) -> Vec<usize> {
         let mut history = History::default();
         for n in 1..=10u64 {
-            history.note(NOW.before(Duration::from_secs(10 - n)), said(&n.to_string()));
+            history.note(NOW.before(Duration::from_secs(10 - n)), said(&n.to_string()), None);
         }
         let asked = history.asked_for(&wish, most, NOW, &room());
         let text = |it: &Outgoing| {
@@ -152,17 +170,32 @@ mod tests {
     fn no_more_is_in_memory_than_may_be() {
         let mut history = History::default();
         for n in 0..100 {
-            history.note(NOW, said(&n.to_string()));
+            history.note(NOW, said(&n.to_string()), Some(n.to_string()));
         }
         assert_eq!(history.said.len(), MOST);
 
         for _ in 0..10 {
-            history.note(NOW, said(&"x".repeat(MOST_BYTES / 4)));
-            let bytes = history.said.iter().map(|(_, it)| it.bytes.len()).sum::<usize>();
+            history.note(NOW, said(&"x".repeat(MOST_BYTES / 4)), None);
+            let bytes = history.said.iter().map(|it| it.message.bytes.len()).sum::<usize>();
             assert!(bytes <= MOST_BYTES && bytes == history.bytes);
         }
-        history.note(NOW, said(&"x".repeat(2 * MOST_BYTES)));
+        history.note(NOW, said(&"x".repeat(2 * MOST_BYTES)), None);
         assert!(history.said.is_empty() && history.bytes == 0);
+    }
+
+    #[test]
+    fn what_was_retracted_is_not_sent_any_more() {
+        let mut history = History::default();
+        for n in 1..=3 {
+            history.note(NOW, said(&n.to_string()), Some(n.to_string()));
+        }
+
+        history.forget("2");
+        history.forget("none");
+
+        let left: Vec<_> = history.said.iter().filter_map(|it| it.id.as_deref()).collect();
+        let bytes = history.said.iter().map(|it| it.message.bytes.len()).sum::<usize>();
+        assert_eq!((left, history.bytes), (vec!["1", "3"], bytes));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use whoelse_xmpp::{FullJid, StanzaError};
 
 use super::message::Speech;
 use super::rooms::{Live, Saying, unstored};
+use super::tombstone;
 
 /// What is kept of something that is said, without stamps.
 fn row(node: &Node, live: &Live, speech: &Speech) -> NewMessage {
@@ -61,7 +62,11 @@ impl Telling for Kept {
     }
 
     fn tell(self: Box<Self>, node: &Arc<Node>, seq: i64) {
+        let retraction = self.speech.retraction.clone();
         self.live.tell_speech(node, self.speech, (self.at, Some(seq)));
+        if let Some(retraction) = retraction {
+            tombstone::retract(node, self.live, retraction, self.at);
+        }
     }
 }
 

@@ -36,11 +36,14 @@ pub(super) async fn lately(
     let mut history = History::default();
     for row in page.rows {
         let stanza = Stanza::parse(row.stanza.clone());
-        if stanza.is_ok_and(|stanza| Subject::is_set_by(&stanza)) {
-            continue;
+        let is_sent =
+            |stanza: &Stanza| !Subject::is_set_by(stanza) && !stanza.has("retracted", ns::RETRACT);
+        // What the room itself has said was for who was there.
+        if row.resource.is_some() && stanza.as_ref().is_ok_and(is_sent) {
+            let id = node.archive_id(archive, row.seq);
+            let message = shown(address, &row, &stanza_id(address, &id));
+            history.note(Time(row.at), message, Some(id));
         }
-        let id = stanza_id(address, &node.archive_id(archive, row.seq));
-        history.note(Time(row.at), shown(address, &row, &id));
     }
     Ok(history)
 }
@@ -49,5 +52,5 @@ pub(super) async fn lately(
 pub(super) fn shown(room: &BareJid, row: &LoggedMessage, more: &[u8]) -> Outgoing {
     let kept = Outgoing::from_encoded(Kind::Message, row.stanza.clone(), Class::Groupchat);
     let nick = row.resource.as_deref().unwrap_or_default();
-    delivery::addressed(&kept, &format!("{room}/{nick}"), more)
+    delivery::addressed(&kept, &delivery::full(room.as_str(), nick), more)
 }

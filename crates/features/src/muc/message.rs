@@ -29,6 +29,19 @@ pub(super) struct Speech {
     pub who: BareJid,
     /// Whether it sets the subject.
     pub sets_subject: bool,
+    /// XEP-0424: what it takes back.
+    pub retraction: Option<Retraction>,
+}
+
+/// The retraction of a message by who said it.
+#[derive(Debug, Clone)]
+pub(super) struct Retraction {
+    /// The id of the message in the room's archive.
+    pub of: String,
+    /// The id of the retraction itself, as its sender has named it.
+    pub id: Option<String>,
+    /// The occupant id of who retracts.
+    pub by: String,
 }
 
 /// Something that is said to one occupant.
@@ -51,6 +64,13 @@ impl Room {
             by: occupant.nick.clone(),
             who: occupant.who.clone(),
             sets_subject,
+            retraction: said.stanza.child("retract", ns::RETRACT).and_then(|retract| {
+                Some(Retraction {
+                    of: said.stanza.child_attr(retract, "id")?.to_string(),
+                    id: said.stanza.id().map(str::to_owned),
+                    by: occupant.id.clone(),
+                })
+            }),
         })
     }
 
@@ -111,7 +131,7 @@ impl Room {
         if speech.sets_subject {
             self.subject = Some(Subject { message: speech.content, by: speech.by, at });
         } else if is_kept {
-            self.history.note(at, message.clone());
+            self.history.note(at, message.clone(), number.map(str::to_owned));
         }
         Told::All(message)
     }

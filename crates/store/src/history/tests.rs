@@ -52,6 +52,29 @@ async fn an_archive_is_paged_forward_and_backward() {
 }
 
 #[tokio::test]
+async fn a_message_is_replaced_where_it_is_and_in_every_archive_that_has_it() {
+    let (_dir, store) = fresh().await;
+    let (bob, eve, _) = ten(&store).await;
+    let whole = Query { limit: 10, ..Query::default() };
+    let before = store.query(bob, &whole).await.unwrap();
+
+    let mut tx = store.begin().await.unwrap();
+    assert_eq!(tx.archived(bob, 11).await.unwrap(), None);
+    let second = tx.archived(bob, 2).await.unwrap().unwrap();
+    assert_eq!(second, before.rows[1]);
+    tx.replace_archived(bob, 2, b"<message id='gone'/>").await.unwrap();
+    tx.commit().await.unwrap();
+
+    let replaced = store.query(bob, &whole).await.unwrap();
+    assert_eq!(&replaced.rows[1].stanza[..], b"<message id='gone'/>");
+    let others =
+        |page: &Page| page.rows.iter().filter(|it| it.seq != 2).cloned().collect::<Vec<_>>();
+    assert_eq!(others(&replaced), others(&before));
+    let theirs = store.query(eve, &whole).await.unwrap();
+    assert_eq!(&theirs.rows[0].stanza[..], b"<message id='gone'/>");
+}
+
+#[tokio::test]
 async fn an_archive_has_ends_and_what_it_does_not_show_is_none_of_them() {
     let (_dir, store) = fresh().await;
     let (bob, eve, _) = ten(&store).await;
