@@ -64,6 +64,8 @@ const TITLES: &[(u16, &str)] = &[
     (410, "MUC Self-Ping (Schrödinger's Chat)"),
     (411, "Bookmarks Conversion"),
     (421, "Occupant identifiers for semi-anonymous MUCs"),
+    (424, "Message Retraction"),
+    (425, "Moderated Message Retraction"),
     (440, "SASL Channel-Binding Type Capability"),
     (474, "SASL SCRAM Downgrade Protection"),
     (478, "Stream Limits Advertisement"),

@@ -51,7 +51,7 @@ pub const FEATURE: Feature = Feature {
         (410, "1.1.0"),
         (421, "1.0.1"),
         (424, "0.4.2"),
-        (425, "0.3.1"),
+        (425, "0.3.0"),
     ],
     settings: &[limits::SETTINGS],
     wire: |w| {
