@@ -108,6 +108,12 @@ class Browser:
     async def types(self, selector, text):
         await self._ask(f"/element/{await self.sees(selector)}/value", {"text": text})
 
+    async def attaches(self, selector, path):
+        """Chooses a file; what takes it need not be visible."""
+        body = {"using": "css selector", "value": selector}
+        found = (await self._ask("/element", body))[ELEMENT]
+        await self._ask(f"/element/{found}/value", {"text": str(path)})
+
     async def texts(self, selector):
         """What everything says that this selects."""
         script = "return [...document.querySelectorAll(arguments[0])].map((it) => it.textContent)"

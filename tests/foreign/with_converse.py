@@ -1,6 +1,7 @@
 """Converse.js, a client for browsers, in Debian's Chromium: over WebSockets and BOSH."""
 
 import asyncio
+import base64
 import functools
 import http.server
 import os
@@ -10,6 +11,8 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from browser import Browser
+from slixmpp_person import OTHER, PICTURE, avatar_of, hash_of, listen, sets_avatar
+from slixmpp_person import Person as AtSlixmpp
 from with_web import urls
 from world import ROOT, check, password, patiently
 
@@ -93,7 +96,7 @@ async def pass_on(reader, writer):
 
 
 class Person:
-    """Somebody at Converse, who chats with bob."""
+    """Somebody at Converse."""
 
     def __init__(self, browser):
         self.browser = browser
@@ -110,6 +113,21 @@ class Person:
     async def writes(self, text):
         await self.browser.types("textarea.chat-textarea", text + "\n")
 
+    async def shows_a_picture(self, path):
+        """Takes this file for an avatar."""
+        await self.browser.clicks(".show-profile")
+        await self.browser.sees("converse-profile-modal .change-avatar")
+        await self.browser.attaches("input[name=avatar_image]", path)
+        # The picture as it will be.
+        await self.browser.sees("converse-profile-modal .change-avatar image")
+        await self.browser.clicks("#profile-tabpanel [type=submit]")
+
+    async def sees_the_picture_of(self, name, image, kind):
+        """Waits until the contact of this name has this avatar."""
+        href = f"data:{kind};base64,{base64.b64encode(image).decode()}"
+        contact = f'.roster-contacts .list-item-link[data-jid="{name}@localhost"]'
+        await self.browser.sees(f'{contact} image[href="{href}"]')
+
     async def reads(self, text):
         """Waits until a message says this; there is no second one that does."""
         messages = "converse-chat-message-body"
@@ -118,11 +136,17 @@ class Person:
         assert sum(text in one for one in said) == 1, said
 
 
-async def chat(alice, bob, over):
+async def begins_a_chat(world, alice, over):
+    """Alice, at Converse, and bob, at our own client, greet each other."""
+    bob = await world.client("bob")
+    await alice.logs_in("alice")
+    await bob.hears("* alice logged in")
+    await alice.opens_a_chat("bob")
     await alice.writes(f"over {over}, it's <me>")
     await bob.hears(f"alice: over {over}, it's <me>")
     bob.says(f"message alice hello & welcome to {over}")
     await alice.reads(f"hello & welcome to {over}")
+    return bob
 
 
 async def survives_a_cut(alice, bob, wire, how):
@@ -153,18 +177,14 @@ async def at_converse(world, over, act):
                 raise
             finally:
                 if PICTURES:
-                    await browser.screenshot(Path(PICTURES) / f"{over}.png")
+                    of = act.__qualname__.split(".")[0]
+                    await browser.screenshot(Path(PICTURES) / f"{of}.png")
 
 
 @check(**WEB)
 async def converse_chats_over_a_websocket_and_survives_cut_wires(world):
-    bob = await world.client("bob")
-
     async def act(alice, wire):
-        await alice.logs_in("alice")
-        await bob.hears("* alice logged in")
-        await alice.opens_a_chat("bob")
-        await chat(alice, bob, "a WebSocket")
+        bob = await begins_a_chat(world, alice, "a WebSocket")
         # It resumes a session once, and begins a new one after a second cut.
         await survives_a_cut(alice, bob, wire, "once")
         await world.server.hears(re.compile("session_resumed .*alice@localhost"))
@@ -176,13 +196,31 @@ async def converse_chats_over_a_websocket_and_survives_cut_wires(world):
 
 @check(**WEB)
 async def converse_chats_over_bosh_and_survives_a_cut_wire(world):
-    bob = await world.client("bob")
-
     async def act(alice, wire):
-        await alice.logs_in("alice")
-        await bob.hears("* alice logged in")
-        await alice.opens_a_chat("bob")
-        await chat(alice, bob, "BOSH")
+        bob = await begins_a_chat(world, alice, "BOSH")
         await survives_a_cut(alice, bob, wire, "once")
 
     await at_converse(world, "bosh_service_url", act)
+
+
+@check(**WEB)
+async def converse_sets_an_avatar_that_others_see_and_sees_theirs(world):
+    """It knows vCards and the hash in presence alone; bob knows nodes alone."""
+    picture = world.folder / "picture.png"
+    picture.write_bytes(PICTURE)
+    bob = AtSlixmpp(world, "bob", more=[84])
+    listen(bob, "avatar_metadata_publish")
+    await bob.online()
+
+    async def act(alice, _):
+        await alice.logs_in("alice")
+        await alice.shows_a_picture(picture)
+        info, data = await avatar_of(bob, "alice")
+        # It is free to encode it anew.
+        assert (info["id"], info["type"]) == (hash_of(data), "image/png"), info
+
+        await sets_avatar(bob, OTHER, "image/gif")
+        await alice.sees_the_picture_of("bob", OTHER, "image/gif")
+
+    await at_converse(world, "websocket_url", act)
+    await bob.leave()

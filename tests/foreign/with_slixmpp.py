@@ -1,105 +1,16 @@
 """slixmpp, a library that many bots and some clients are made with."""
 
 import asyncio
-import base64
-import hashlib
 import re
 
 import slixmpp
 from slixmpp.exceptions import IqError
 
+from slixmpp_person import OTHER, PICTURE, Person, avatar_of, hash_of, listen, sets_avatar, told
 from world import check, password, patiently
 
 COMMANDS = "urn:whoelse:commands:0#"
 ADMIN = "http://jabber.org/protocol/admin#"
-
-
-class Person(slixmpp.ClientXMPP):
-    """A client with everything that the server and slixmpp have in common."""
-
-    def __init__(self, world, name, secret=None, direct=None, more=()):
-        super().__init__(f"{name}@localhost", secret or password(name))
-        self.world = world
-        # Unless it is told otherwise, slixmpp tries TLS first on whatever port it is given.
-        self.port = world.direct_port if direct else world.port
-        if direct is not None:
-            self.enable_direct_tls = direct
-            self.enable_starttls = not direct
-        self.ca_certs = world.certificate
-        for plugin in (30, 4, 50, 59, 77, 92, 115, 191, 198, 199, 202, 203, 280, 313, 359, *more):
-            self.register_plugin(f"xep_{plugin:04}")
-        # Whoever wants a new account says so; everybody else just logs in.
-        # Nobody is let in, or asked back, without the test saying so.
-        self.roster.auto_authorize = None
-        self.roster.auto_subscribe = False
-        self["xep_0077"].create_account = False
-        self.messages = asyncio.Queue()
-        self.presences = asyncio.Queue()
-        self.pushes = asyncio.Queue()
-        self.happened = {}
-        for event in ("session_start", "session_resumed", "disconnected", "failed_auth"):
-            self.happened[event] = asyncio.Queue()
-            self.add_event_handler(event, self.happened[event].put_nowait)
-        for event in ("message", "message_error"):
-            self.add_event_handler(event, self.messages.put_nowait)
-        self.add_event_handler("presence", self.presences.put_nowait)
-        self.add_event_handler("roster_update", self.note_push)
-
-    def note_push(self, update):
-        # The answer to a question for the whole roster is an update, too.
-        if update["type"] == "set":
-            self.pushes.put_nowait(update)
-
-    async def until(self, event):
-        return await patiently(event, self.happened[event].get())
-
-    def go(self):
-        # The system's trust is not asked: the certificate of this server is all that is trusted.
-        self.connect("127.0.0.1", self.port)
-
-    async def online(self):
-        self.go()
-        await self.until("session_start")
-        await self.get_roster()
-        self.send_presence()
-        return self
-
-    async def text(self, sender, text):
-        """The next message, which must be this one."""
-        message = await patiently(text, self.messages.get())
-        assert message["from"].bare == f"{sender}@localhost", message
-        assert message["body"] == text, message
-        return message
-
-    async def sees(self, name, kind):
-        """Waits until somebody comes or goes."""
-
-        async def wait():
-            while True:
-                presence = await self.presences.get()
-                if (presence["from"].bare, presence["type"]) == (f"{name}@localhost", kind):
-                    return presence
-
-        return await patiently(f"{name} is {kind}", wait())
-
-    async def pushed(self, name, fits):
-        """Waits until the server tells that somebody in the roster has changed like this."""
-
-        async def wait():
-            while True:
-                push = await self.pushes.get()
-                for jid, item in push["roster"]["items"].items():
-                    if jid == f"{name}@localhost" and fits(item):
-                        return
-
-        await patiently(f"a push about {name}", wait())
-
-    async def leave(self):
-        self.disconnect()
-        await self.until("disconnected")
-
-    def chat(self, name, text):
-        self.send_message(mto=f"{name}@localhost", mbody=text, mtype="chat")
 
 
 @check
@@ -497,35 +408,6 @@ async def slixmpp_hears_on_one_device_what_another_says(world):
         await person.leave()
 
 
-PICTURE = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
-OTHER = b"GIF89a\x01\x00\x01\x00\x00\xff\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x00;"
-
-
-def hash_of(picture):
-    return hashlib.sha1(picture).hexdigest()
-
-
-async def told(person, event, fits):
-    """Waits for an event of a plugin that fits."""
-    queue = person.happened.setdefault(event, asyncio.Queue())
-
-    async def wait():
-        while True:
-            happened = await queue.get()
-            if fits(happened):
-                return happened
-
-    return await patiently(event, wait())
-
-
-def listen(person, *events):
-    for event in events:
-        person.happened[event] = asyncio.Queue()
-        person.add_event_handler(event, person.happened[event].put_nowait)
-
-
 @check(contacts="everyone")
 async def slixmpp_sets_an_avatar_that_old_and_new_clients_see(world):
     alice, bob = Person(world, "alice", more=[84]), Person(world, "bob", more=[84])
@@ -535,22 +417,14 @@ async def slixmpp_sets_an_avatar_that_old_and_new_clients_see(world):
     for person in (alice, bob, carol):
         await person.online()
 
-    await alice["xep_0084"].publish_avatar(PICTURE)
-    about = {"id": hash_of(PICTURE), "type": "image/png", "bytes": len(PICTURE)}
-    await alice["xep_0084"].publish_avatar_metadata(about)
-
-    def by_alice(event):
-        return event["from"].bare == "alice@localhost"
-
-    event = await told(bob, "avatar_metadata_publish", by_alice)
-    info = event["pubsub_event"]["items"]["item"]["avatar_metadata"]["info"]
-    assert info["id"] == hash_of(PICTURE), event
-    item = await bob["xep_0084"].retrieve_avatar("alice@localhost", hash_of(PICTURE))
-    assert item["pubsub"]["items"]["item"]["avatar_data"]["value"] == PICTURE, item
+    await sets_avatar(alice, PICTURE, "image/png")
+    info, data = await avatar_of(bob, "alice")
+    assert (info["id"], data) == (hash_of(PICTURE), PICTURE), (info, data)
     presence = await told(
         carol,
         "vcard_avatar_update",
-        lambda it: by_alice(it) and it["vcard_temp_update"]["photo"] == hash_of(PICTURE),
+        lambda it: it["from"].bare == "alice@localhost"
+        and it["vcard_temp_update"]["photo"] == hash_of(PICTURE),
     )
     assert presence["from"].resource == alice.boundjid.resource, presence
     card = await carol["xep_0054"].get_vcard("alice@localhost")
@@ -568,13 +442,9 @@ async def slixmpp_sets_a_photo_in_a_vcard_that_new_clients_see(world):
 
     await bob["xep_0153"].set_avatar(avatar=OTHER, mtype="image/gif")
 
-    event = await told(
-        alice, "avatar_metadata_publish", lambda it: it["from"].bare == "bob@localhost"
-    )
-    info = event["pubsub_event"]["items"]["item"]["avatar_metadata"]["info"]
-    assert (info["id"], info["type"]) == (hash_of(OTHER), "image/gif"), event
-    item = await alice["xep_0084"].retrieve_avatar("bob@localhost", hash_of(OTHER))
-    assert item["pubsub"]["items"]["item"]["avatar_data"]["value"] == OTHER, item
+    info, data = await avatar_of(alice, "bob")
+    about = (info["id"], info["type"], data)
+    assert about == (hash_of(OTHER), "image/gif", OTHER), about
     for person in (alice, bob):
         await person.leave()
 
