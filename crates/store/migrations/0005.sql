@@ -1,22 +1,5 @@
 -- Version 5. What 0001.sql says of types and of PostgreSQL holds here too.
 
--- What is in the journal is moved to where it belongs, as before everything that may change a table
--- which it is of: these are the statements of a fold (the module `journal`).
-INSERT INTO archive_rows (archive, seq, at, peer, direction, bytes, body)
-    SELECT archive, seq, at, peer, direction, bytes, body FROM journal
-    UNION ALL
-    SELECT second_archive, second_seq, at, second_peer, second_direction, bytes, body
-    FROM journal WHERE second_archive IS NOT NULL
-    ORDER BY 1, 2;
-UPDATE archives SET bytes = archives.bytes + moved.bytes FROM (
-    SELECT j.archive, CAST(COALESCE(SUM(j.bytes), 0) AS BIGINT) AS bytes FROM (
-        SELECT archive, bytes FROM journal
-        UNION ALL
-        SELECT second_archive, bytes FROM journal WHERE second_archive IS NOT NULL
-    ) AS j GROUP BY j.archive
-) AS moved WHERE archives.id = moved.archive;
-DELETE FROM journal;
-
 -- An archive is of an account or of a room. No key ties it to a room, which leaves it to be removed
 -- in pieces. Only with the table can SQLite allow that there is no account.
 ALTER TABLE archives RENAME TO old_archives;

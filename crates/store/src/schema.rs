@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor, Row};
 
 use crate::dialect::Dialect;
 use crate::repeats::Carried;
-use crate::{OpenError, sequences};
+use crate::{OpenError, journal, sequences};
 
 /// Every step from an empty database to today's schema. The first makes version 1.
 pub(crate) const MIGRATIONS: &[&str] = &[
@@ -17,6 +17,9 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0004.sql"),
     include_str!("../migrations/0005.sql"),
 ];
+
+/// The first version that has a journal.
+const FIRST_WITH_JOURNAL: i64 = 3;
 
 /// The newest version this program knows.
 pub(crate) const KNOWN: i64 = MIGRATIONS.len() as i64;
@@ -107,6 +110,13 @@ async fn migrate_along(
     let to_come = usize::try_from(from).ok().and_then(|from| steps.get(from..));
     let Some(to_come @ [_, ..]) = to_come else { return Ok(()) };
     let mut tx = conn.begin().await?;
+    if from >= FIRST_WITH_JOURNAL {
+        // The steps find every message where it belongs. They are the statements of today: a step
+        // that changes what these name leaves those of before here, for the versions before it.
+        for statement in journal::fold(dialect) {
+            tx.execute(*statement).await?;
+        }
+    }
     for (version, step) in (from + 1..).zip(to_come) {
         let carried = match version {
             3 => Some(Carried::from(&mut tx).await?),
