@@ -60,6 +60,15 @@ impl Node {
         }
     }
 
+    /// Pays for work that a request of a session makes beyond its own bytes, and waits until it is
+    /// covered.
+    pub async fn work_turn(&self, session: &Session, bytes: u64) {
+        let covered = session.payer().and_then(|payer| self.pay_for_work(&payer, bytes));
+        if let Some(covered) = covered {
+            self.clock.sleep_until(covered).await;
+        }
+    }
+
     /// Pays for the beginning or the resumption of a session, and waits until it may be. Fails, and
     /// pays nothing, if that would take too long. Over the admin socket nothing is paid.
     pub async fn begin_turn(

@@ -121,8 +121,18 @@ pub(super) async fn read(cx: &Cx, visitor: &Visitor) -> Result<Option<Avatar>, S
     let Some(data) = readable_node(cx, visitor, ns::AVATAR_DATA).await? else { return Ok(None) };
     let found = cx.node.store.pubsub_items_by_id(data.row.id, &[&id]).await;
     let found = readable(&cx.node, "avatar_unreadable", Some(visitor.owner.address()), found)?;
-    let image = found.first().and_then(image_of).filter(|image| hash(image) == id.to_lowercase());
+    let Some(item) = found.first() else { return Ok(None) };
+    if let Some(session) = visitor.session(&cx.node) {
+        cx.node.work_turn(&session, cost(item.payload.len())).await;
+    }
+    let image = image_of(item).filter(|image| hash(image) == id.to_lowercase());
     Ok(image.map(|image| Avatar { id, type_, image, size: None }))
+}
+
+/// What a photo counts as for whoever asks for it, besides the request: it is read, decoded, hashed and
+/// encoded, for an eighth of what as many bytes cost that somebody sends.
+fn cost(bytes: usize) -> u64 {
+    bytes as u64 / 8
 }
 
 const LAST: PubsubPage = PubsubPage { after: None, before: None, from_end: true, most: 1 };
