@@ -11,7 +11,7 @@ use whoelse_xmpp::{Condition, Jid, Stanza, StanzaError, ns};
 
 use super::list::List;
 use super::room::{NAME, Words, address};
-use super::{CURRENT, Limits};
+use super::{CURRENT, Limits, fits};
 use crate::pubsub::{
     AccessModel, Config, Found, Item, MaxItems, Nodes, Stop, What, bad, node_full,
 };
@@ -46,7 +46,7 @@ async fn published(nodes: &mut Nodes<'_>, rooms: &Found, item: &Item) -> Result<
     let Some(room) = address(&item.id) else { return Ok(()) };
     let node = node(nodes, ns::BOOKMARKS_LIST, &rooms.config).await?;
     let Some((id, list)) = kept(nodes, &node).await? else {
-        let list = all(nodes, rooms, List::empty()).await?;
+        let list = all(nodes, rooms, List::empty()).await?.ok_or_else(node_full)?;
         return keep(nodes, &node, CURRENT.to_owned(), &list).await;
     };
     let changed = match read(&item.payload) {
@@ -112,19 +112,38 @@ pub(super) async fn replace(nodes: &mut Nodes<'_>, list: &List) -> Result<(), St
     agree(nodes, &private, list).await
 }
 
-/// Returns a list with all rooms that have an item, and with what these say.
-pub(super) async fn with_rooms(nodes: &mut Nodes<'_>, list: List) -> Result<List, Stop> {
+/// Returns a list with all rooms that have an item, and with what these say; `None` if it would be
+/// longer than it may be.
+pub(super) async fn with_rooms(nodes: &mut Nodes<'_>, list: List) -> Result<Option<List>, Stop> {
     match nodes.find(ns::BOOKMARKS).await? {
         Some(rooms) => all(nodes, &rooms, list).await,
-        None => Ok(list),
+        None => Ok(fits(nodes.server, &list).is_ok().then_some(list)),
     }
 }
 
-async fn all(nodes: &mut Nodes<'_>, rooms: &Found, list: List) -> Result<List, Stop> {
-    let items = items(nodes, rooms).await?;
-    Ok(items.iter().filter_map(bookmark).fold(list, |list, (room, bookmark)| {
-        list.with(&room, &Words::of(&bookmark)).unwrap_or(list)
-    }))
+/// Items that are read at once.
+const STEP: u64 = 50;
+
+/// A node can have far more items than a list, and longer ones, so no more are read than fit.
+async fn all(nodes: &mut Nodes<'_>, rooms: &Found, list: List) -> Result<Option<List>, Stop> {
+    let most = nodes.server.settings().of::<Limits>().bookmarks_bytes;
+    let (mut found, mut bytes, mut after) = (Vec::new(), 0, None);
+    loop {
+        let page = PubsubPage { after, most: STEP, ..PubsubPage::default() };
+        let items = nodes.tx.pubsub_page(rooms.row.id, &page).await?;
+        let Some(last) = items.last() else { break };
+        after = Some(last.seq);
+        for (room, bookmark) in items.iter().filter_map(bookmark) {
+            let words = Words::of(&bookmark);
+            bytes += words.write(ns::BOOKMARKS_LIST, Some(room.as_str())).len() as u64;
+            found.push((room, words));
+        }
+        if bytes > most {
+            return Ok(None);
+        }
+    }
+    let list = list.with_all(&found).unwrap_or(list);
+    Ok(fits(nodes.server, &list).is_ok().then_some(list))
 }
 
 /// Lets the items say what a list says. What no list shows stays: items of no room, and whatever else
@@ -214,4 +233,57 @@ fn bookmark(item: &PubsubItem) -> Option<(Jid, Stanza)> {
 fn read(payload: &[u8]) -> Option<Stanza> {
     let bookmark = Stanza::parse(payload.to_vec()).ok()?;
     (bookmark.name() == NAME && bookmark.ns() == ns::BOOKMARKS).then_some(bookmark)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use whoelse_core::settings::Settings;
+    use whoelse_core::{Clock, Node, Time};
+    use whoelse_store::{Location, Store};
+    use whoelse_xmpp::BareJid;
+
+    use super::*;
+    use crate::pubsub::{self, Owner, change};
+
+    fn item(n: usize, name: &str) -> Item {
+        let payload = format!("<conference xmlns='urn:xmpp:bookmarks:1' name='{name}'/>");
+        Item { id: format!("r{n}@x"), publisher: String::new(), payload: payload.into_bytes() }
+    }
+
+    /// Of rooms that were bookmarked before there was a list, all are in it, or there is none.
+    #[tokio::test]
+    async fn a_list_that_is_made_of_all_rooms_is_as_long_as_it_may_be_at_most() {
+        for (name, fits) in [(100, true), (400, false)] {
+            let name = "x".repeat(name);
+            let store = Store::open(&Location::Memory).await.unwrap();
+            let mut tx = store.begin().await.unwrap();
+            let domain = tx.ensure_domain("localhost").await.unwrap();
+            tx.create_account(domain, "alice", &[], 1).await.unwrap().unwrap();
+            tx.commit().await.unwrap();
+            let (settings, clock) = (Settings::default(), Clock::manual(Time(1)));
+            let features = &[pubsub::FEATURE];
+            let server =
+                Node::start(settings, clock, store, features, Some("localhost")).await.unwrap();
+            let alice = BareJid::parse("alice@localhost").unwrap();
+            let owner = Owner::Account(server.account(&alice).await.unwrap().unwrap());
+
+            let made = change(&server, &owner, 300, move |nodes| {
+                Box::pin(async move {
+                    let config = nodes.owner.begins(ns::BOOKMARKS);
+                    let rooms = nodes.make_own(ns::BOOKMARKS, config).await?.unwrap();
+                    for n in 0..200 {
+                        let Item { id, payload, .. } = item(n, &name);
+                        nodes.put(&rooms, id, payload).await?;
+                    }
+                    rooms_changed(nodes, &rooms, &What::Published(item(199, &name))).await?;
+                    let list = nodes.find(ns::BOOKMARKS_LIST).await?.unwrap();
+                    Ok(kept(nodes, &list).await?.unwrap().1.rooms())
+                })
+            });
+
+            let expected = if fits { Ok(200) } else { Err(node_full()) };
+            assert_eq!(made.await, expected);
+        }
+    }
 }

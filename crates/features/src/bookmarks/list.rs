@@ -3,6 +3,8 @@
 //! Bookmarks of rooms are found in it and changed one by one. Whatever else is in it, bookmarks of pages
 //! and what nobody knows, stays as it is.
 
+use std::collections::{HashMap, HashSet};
+
 use whoelse_xmpp::{Edit, Jid, Stanza, ns};
 
 use super::room::{NAME, Words, address};
@@ -66,7 +68,7 @@ impl List {
     /// The rooms in it, each once with what the last of its bookmarks says.
     pub fn all(&self) -> Vec<(&Jid, Words)> {
         let mut all: Vec<(&Jid, Words)> = Vec::new();
-        let mut places = std::collections::HashMap::new();
+        let mut places = HashMap::new();
         for bookmark in &self.bookmarks {
             let words = Words::of(&bookmark.element);
             match places.get(&bookmark.room) {
@@ -85,15 +87,26 @@ impl List {
 
     /// Returns the list with these words about a room. `None` if it says so already, or cannot.
     pub fn with(&self, room: &Jid, words: &Words) -> Option<List> {
-        let (mut children, mut is_there) = (Vec::new(), false);
-        for bookmark in self.bookmarks.iter().filter(|bookmark| bookmark.room == *room) {
-            is_there = true;
-            children.extend(words.put_into(&bookmark.element).map(|it| (bookmark.place, it)));
+        self.with_all(&[(room.clone(), words.clone())])
+    }
+
+    /// Returns the list with these words about rooms, the last about each. `None` if it says so
+    /// already, or cannot.
+    pub fn with_all(&self, all: &[(Jid, Words)]) -> Option<List> {
+        let words: HashMap<&Jid, &Words> = all.iter().map(|(room, words)| (room, words)).collect();
+        let (mut children, mut written) = (Vec::new(), HashSet::new());
+        for bookmark in &self.bookmarks {
+            if let Some(words) = words.get(&bookmark.room) {
+                written.insert(&bookmark.room);
+                children.extend(words.put_into(&bookmark.element).map(|it| (bookmark.place, it)));
+            }
         }
-        let add = match is_there {
-            true => Vec::new(),
-            false => words.write(ns::BOOKMARKS_LIST, Some(room.as_str())),
-        };
+        let mut add = Vec::new();
+        for (room, _) in all {
+            if written.insert(room) {
+                add.extend(words[room].write(ns::BOOKMARKS_LIST, Some(room.as_str())));
+            }
+        }
         self.changed(&children, &add)
     }
 
@@ -194,6 +207,29 @@ mod tests {
         assert_eq!(list.all(), [(&jid("a@x"), nick("2"))]);
         let changed = list.with(&jid("a@x"), &nick("3")).unwrap();
         assert_eq!((changed.rooms(), changed.all()), (2, vec![(&jid("a@x"), nick("3"))]));
+    }
+
+    #[test]
+    fn many_bookmarks_come_and_change_at_once_the_last_words_of_each() {
+        let list = List::read(LIST.as_bytes()).unwrap();
+        let words = [("three", "1"), ("two", "2"), ("three", "3"), ("four", "4")];
+        let words = words.map(|(room, it)| (jid(&format!("{room}@rooms.x")), nick(it)));
+
+        let changed = list.with_all(&words).unwrap();
+
+        let all = changed.all();
+        let all: Vec<(&str, Option<&str>)> =
+            all.iter().map(|(room, words)| (room.as_str(), words.nick.as_deref())).collect();
+        assert_eq!(
+            all,
+            [
+                ("one@rooms.x", None),
+                ("two@rooms.x", Some("2")),
+                ("three@rooms.x", Some("3")),
+                ("four@rooms.x", Some("4"))
+            ]
+        );
+        assert!(changed.with_all(&words).is_none());
     }
 
     #[test]

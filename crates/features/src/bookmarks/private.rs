@@ -54,10 +54,7 @@ async fn take_over(nodes: &mut Nodes<'_>) -> Result<(), Stop> {
     let account = nodes.owner.id();
     let there = nodes.tx.account_data(account, KEY).await?;
     let Some(list) = there.and_then(|there| List::read(&there)) else { return Ok(()) };
-    let list = following::with_rooms(nodes, list).await?;
-    if fits(nodes.server, &list).is_err() {
-        return Ok(());
-    }
+    let Some(list) = following::with_rooms(nodes, list).await? else { return Ok(()) };
     following::replace(nodes, &list).await?;
     nodes.tx.remove_account_data(account, KEY).await?;
     Ok(())
