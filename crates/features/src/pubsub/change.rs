@@ -345,6 +345,41 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_request_that_is_under_way_when_its_account_is_removed_lists_the_name_nowhere() {
+        let (server, alice) = alice().await;
+        publish(&server, &alice, vec![publication("n", "before", "open")]).await.unwrap();
+        let owner = Owner::Account(alice.clone());
+        for name in ["bob", "carol"] {
+            let mut tx = server.store.begin().await.unwrap();
+            let id = tx.create_account(1, name, &[], 1).await.unwrap().unwrap();
+            tx.commit().await.unwrap();
+            // Whoever asks is read.
+            let by: Jid = Jid::parse(&format!("{name}@localhost/desk")).unwrap();
+            let by = Visitor::seeing(owner.clone(), by);
+            let is_removed = name == "bob";
+            if is_removed {
+                let mut tx = server.store.begin().await.unwrap();
+                assert!(tx.remove_account(id).await.unwrap());
+                tx.commit().await.unwrap();
+            }
+
+            let subscribed = change(&server, &owner, 10, move |nodes| {
+                Box::pin(async move { nodes.subscribe(&by, "n", &by.from.to_bare().into()).await })
+            });
+
+            let expected = match is_removed {
+                true => Err(super::super::refusal::not_found()),
+                false => Ok(Subscription::Subscribed),
+            };
+            assert_eq!(subscribed.await, expected, "{name}");
+        }
+        let node = server.store.pubsub_node(alice.id, "n").await.unwrap().unwrap();
+        let listed = server.store.pubsub_subscriptions(node.id).await.unwrap();
+        let listed: Vec<_> = listed.into_iter().map(|row| row.who).collect();
+        assert_eq!(listed, [server.key_of("carol@localhost")]);
+    }
+
+    #[tokio::test]
     async fn a_step_that_is_refused_undoes_those_before_it() {
         let (server, alice) = alice().await;
         publish(&server, &alice, vec![publication("n", "before", "open")]).await.unwrap();

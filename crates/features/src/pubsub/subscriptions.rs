@@ -135,7 +135,8 @@ fn entry(who: &Jid, state: Subscription) -> Element {
 }
 
 impl Nodes<'_> {
-    async fn subscribe(
+    /// Subscribes an address of somebody's, as far as they may.
+    pub async fn subscribe(
         &mut self,
         by: &Visitor,
         name: &str,
