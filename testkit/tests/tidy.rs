@@ -467,6 +467,7 @@ fn nothing_has_two_accounts() {
         ("carbon_tap.rs", "Sent::is_known_to", devices),
         ("carbon_tap.rs", "Sent::copy", devices),
         ("carbon_tap.rs", "of_received", devices),
+        ("route/fan_out.rs", "Listeners", "both questions are about the recipient's device"),
         ("roster/entry.rs", "Entry::done", "what it calls is given the entry itself"),
     ];
     let source = crate_folder("core").join("src");

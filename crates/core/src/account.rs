@@ -233,35 +233,41 @@ impl Account {
     /// Queues one message to the account for every session that takes messages to the account. Fails
     /// if none of them has room. Returns whether any has taken it.
     pub(crate) fn push_message(&self, message: &Outgoing, due: Due) -> Result<bool, PushRefused> {
-        let to = |_: &Session| self.to_attribute.clone();
-        self.push_where(Session::takes_messages, message, due, to)
+        self.push_where(Session::takes_messages, |session| {
+            let (stanza, to) = (message.clone(), self.to_attribute.clone());
+            session.push_queued(Queued { stanza, to, due })
+        })
     }
 
     /// Queues one message for every available session that wants it, addressed to that session. Fails
-    /// if none of them has room. Returns whether any has taken it.
+    /// if none of them has room, and notes who misses it. Returns whether any has taken it.
     pub(crate) fn push_to_those(
         &self,
         message: &Outgoing,
         due: Due,
         wants: impl Fn(&Session) -> bool,
+        misses: impl Fn(&Session),
     ) -> Result<bool, PushRefused> {
-        let to = |session: &Session| rewriting::attribute("to", session.jid.as_str()).into();
         let takes = |session: &Session| session.is_available() && wants(session);
-        self.push_where(takes, message, due, to)
+        self.push_where(takes, |session| {
+            let to = rewriting::attribute("to", session.jid.as_str()).into();
+            let pushed = session.push_queued(Queued { stanza: message.clone(), to, due });
+            if pushed.is_err() {
+                misses(session);
+            }
+            pushed
+        })
     }
 
     fn push_where(
         &self,
         takes: impl Fn(&Session) -> bool,
-        message: &Outgoing,
-        due: Due,
-        to: impl Fn(&Session) -> Bytes,
+        push: impl Fn(&Session) -> Result<(), PushRefused>,
     ) -> Result<bool, PushRefused> {
         let (mut any, mut refused) = (false, None);
         self.each_session(|session| {
             if takes(session) {
-                let (stanza, to) = (message.clone(), to(session));
-                match session.push_queued(Queued { stanza, to, due }) {
+                match push(session) {
                     Ok(()) => any = true,
                     Err(why) => refused = Some(why),
                 }

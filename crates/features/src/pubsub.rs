@@ -23,6 +23,7 @@ mod retrieve;
 mod service;
 mod standing;
 mod subscriptions;
+mod to_tell;
 pub(crate) mod views;
 
 use std::time::Duration;

@@ -62,12 +62,14 @@ pub struct Listeners<'a> {
     /// Whether this session's client wants it. Asked of the recipient's half, under a lock: it must
     /// look at the session alone.
     pub wants: &'a dyn Fn(&Session) -> bool,
+    /// Is called for each session that wants it and has no room for it, under the same lock.
+    pub misses: &'a dyn Fn(&Session),
 }
 
 /// Gives one event, a message without a `to`, to those of an audience who may hear it: to each
 /// available session that wants it, whatever its priority, and addressed to that session. A session
-/// without room for it misses it, and is told anew what the speaker has to tell
-/// ([`Wiring::missed`](crate::kit::Wiring::missed)).
+/// without room for it misses it; when there is room again, whoever keeps what the speaker tells is
+/// asked to tell what was missed ([`Wiring::missed`](crate::kit::Wiring::missed)).
 ///
 /// As for [`fan_out`], the caller must have paid for it.
 pub fn fan_out_to(
@@ -80,7 +82,8 @@ pub fn fan_out_to(
     audience::each(node, origin.account().map(|it| &**it), listeners.audience, |recipient| {
         if (listeners.may)(recipient.jid()) {
             reached.count(receive(node, recipient, &speaker.address, || {
-                recipient.push_to_those(event, speaker.event(node, recipient), listeners.wants)
+                let Listeners { wants, misses, .. } = listeners;
+                recipient.push_to_those(event, speaker.event(node, recipient), wants, misses)
             }));
         }
     });
@@ -132,13 +135,14 @@ pub async fn tell_session(
     }
     let to = Bytes::from(rewriting::attribute("to", session.jid.as_str()));
     let item = Queued { stanza: event.clone(), to, due: speaker.event(node, recipient) };
-    if !session.room_for(item.due, item.len()).await {
-        session.miss_events(Whose::These([speaker.address.clone()].into()));
-        return false;
+    while session.room_for(item.due, item.len()).await {
+        // Somebody else may have taken the room meanwhile.
+        if session.push_queued(item.clone()).is_ok() {
+            return true;
+        }
     }
-    // Should somebody else have taken the room meanwhile, it is noted that it was missed.
-    let _ = session.push_queued(item);
-    true
+    session.miss_events(Whose::These([speaker.address.clone()].into()));
+    false
 }
 
 /// Gives one presence, which has no `to`, to the account of one address. An account that is not in

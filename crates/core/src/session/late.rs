@@ -40,7 +40,8 @@ impl Default for Whose {
 }
 
 impl Whose {
-    pub(crate) fn is_nobodys(&self) -> bool {
+    /// Whether it is nobody.
+    pub fn is_nobodys(&self) -> bool {
         matches!(self, Whose::These(these) if these.is_empty())
     }
 
@@ -53,7 +54,8 @@ impl Whose {
         }
     }
 
-    fn has_noted(&self, who: &BareJid) -> bool {
+    /// Whether they are among them.
+    pub fn has(&self, who: &BareJid) -> bool {
         match self {
             Whose::These(these) => these.contains(who),
             Whose::Everybody => true,
@@ -141,7 +143,7 @@ impl Late {
     pub fn put(&mut self, item: Queued) {
         let Some(from) = sender_of(&item.stanza) else { return };
         let who = from.to_bare();
-        if self.anew.whose.has_noted(&who) {
+        if self.anew.whose.has(&who) {
             return;
         }
         match from.resource() {

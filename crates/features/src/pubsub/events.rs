@@ -13,7 +13,7 @@ use whoelse_core::keeper::Then;
 use whoelse_core::kit::Cx;
 use whoelse_core::route::fan_out::{Listeners, fan_out_to};
 use whoelse_core::route::{Entity, Origin, Routed, speak};
-use whoelse_core::session::Session;
+use whoelse_core::session::{Session, Whose};
 use whoelse_core::{Node, Time, audience};
 use whoelse_store::PubsubItem;
 use whoelse_xmpp::write::{Element, escape};
@@ -24,6 +24,7 @@ use super::config::{Config, ItemReply, NotificationType};
 use super::form;
 use super::found::{Found, present};
 use super::owner::{Owner, Visitor};
+use super::to_tell::{MissedAt, ToTell};
 use crate::readable;
 
 /// What has happened at a node.
@@ -41,6 +42,18 @@ pub(crate) enum What {
     Deleted(Option<String>),
     /// It is configured anew.
     Configured,
+}
+
+impl What {
+    /// What a session misses that is not told this; `None` if it is not told later either.
+    fn missed(&self) -> Option<MissedAt> {
+        match self {
+            What::Published(item) => Some(MissedAt::item(&item.id, false)),
+            What::Retracted(id) => Some(MissedAt::item(id, true)),
+            What::Purged | What::Deleted(_) => Some(MissedAt::All),
+            What::Happened | What::Configured => None,
+        }
+    }
 }
 
 /// An item as it is told.
@@ -156,19 +169,32 @@ pub(super) fn tell(owner: &Owner, events: Vec<Event>) -> Then {
 
 impl AtNode {
     fn tell(&self, server: &Arc<Node>, owner: &Owner) {
-        let message = self.message(owner);
+        let message = event(owner.address(), (&self.name, &self.config), &self.what);
         let (told, subscribed) = (RefCell::new(Told::default()), self.audience.subscribed());
         let may = |who: &BareJid| self.may_hear(server, owner, (who, subscribed.contains(who)));
         if let Some(account) = owner.account() {
+            let missed = self.what.missed();
             let wants = |session: &Session| {
                 let wants = super::wants(session, &self.name);
                 if wants && !self.audience.subscriptions.is_empty() {
                     told.borrow_mut().note(&session.jid);
                 }
+                if let Some(missed) = missed.as_ref().filter(|_| wants) {
+                    let note = |it: &ToTell| it.note_while_told(account.jid(), &self.name, missed);
+                    session.slots.look(note);
+                }
                 wants
             };
+            let misses = |session: &Session| {
+                if let Some(missed) = missed.clone() {
+                    let to_tell = session.slots.get_or_default::<ToTell>();
+                    to_tell.note(account.jid(), &self.name, missed);
+                    // It may have been asked for what it had missed before this was noted.
+                    session.miss_events(Whose::These([account.jid().clone()].into()));
+                }
+            };
             let audience = audience::Audience::Viewers;
-            let listeners = Listeners { audience, may: &may, wants: &wants };
+            let listeners = Listeners { audience, may: &may, wants: &wants, misses: &misses };
             fan_out_to(server, &Origin::Account(account.clone()), &listeners, &message);
         }
         let told = told.into_inner();
@@ -198,33 +224,33 @@ impl AtNode {
         };
         asker.reads(self.config.access_model).is_ok()
     }
+}
 
-    /// Encodes it, without `to`.
-    fn message(&self, owner: &Owner) -> Outgoing {
-        let payloads = self.config.deliver_payloads;
-        let items = || Element::new("items").attr("node", &self.name);
-        let event = match &self.what {
-            What::Published(item) => items().child(item.encode(&self.config, payloads)),
-            What::Happened => items(),
-            What::Retracted(id) => items().child(Element::new("retract").attr("id", id)),
-            What::Purged => Element::new("purge").attr("node", &self.name),
-            What::Deleted(instead) => {
-                let delete = Element::new("delete").attr("node", &self.name);
-                match instead {
-                    Some(uri) => delete.child(Element::new("redirect").attr("uri", uri)),
-                    None => delete,
-                }
+/// What has happened at a node, as it is told, without `to`.
+pub(super) fn event(owner: &BareJid, (name, config): (&str, &Config), what: &What) -> Outgoing {
+    let payloads = config.deliver_payloads;
+    let items = || Element::new("items").attr("node", name);
+    let event = match what {
+        What::Published(item) => items().child(item.encode(config, payloads)),
+        What::Happened => items(),
+        What::Retracted(id) => items().child(Element::new("retract").attr("id", id)),
+        What::Purged => Element::new("purge").attr("node", name),
+        What::Deleted(instead) => {
+            let delete = Element::new("delete").attr("node", name);
+            match instead {
+                Some(uri) => delete.child(Element::new("redirect").attr("uri", uri)),
+                None => delete,
             }
-            What::Configured => {
-                let configuration = Element::new("configuration").attr("node", &self.name);
-                match payloads {
-                    true => configuration.child(form::of_config(&self.config)),
-                    false => configuration,
-                }
+        }
+        What::Configured => {
+            let configuration = Element::new("configuration").attr("node", name);
+            match payloads {
+                true => configuration.child(form::of_config(config)),
+                false => configuration,
             }
-        };
-        event_message(owner.address(), self.config.notification_type, event, &[])
-    }
+        }
+    };
+    event_message(owner, config.notification_type, event, &[])
 }
 
 /// A message with an event, without `to`.
@@ -256,13 +282,6 @@ pub(crate) fn last_item(
     let item = Item::of(server, row).encode(config, config.deliver_payloads);
     let items = Element::new("items").attr("node", name).child(item);
     event_message(owner, config.notification_type, items, &delay.finish())
-}
-
-/// Takes back an item of a node that somebody was told, without `to`.
-pub(super) fn retraction(owner: &BareJid, (name, config): (&str, &Config), id: &str) -> Outgoing {
-    let items = Element::new("items").attr("node", name);
-    let items = items.child(Element::new("retract").attr("id", id));
-    event_message(owner, config.notification_type, items, &[])
 }
 
 /// 12.11: tells somebody the state of their subscription, without `to`.

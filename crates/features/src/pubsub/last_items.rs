@@ -4,13 +4,14 @@
 //!
 //! The store is read in pieces and told as fast as the session has room, beside the events that come
 //! meanwhile. Such an event can pass what was read before it, so what was told is looked at again
-//! until nothing has happened meanwhile: the last that a session hears of a node is what is so.
+//! until nothing has happened meanwhile, and what was taken back meanwhile counts as missed: the last
+//! that a session hears of a node is what is so.
 
-use std::collections::{BTreeSet, HashMap};
+mod missed;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use compact_str::CompactString;
-use parking_lot::Mutex;
 use whoelse_core::account::Account;
 use whoelse_core::kit::Wiring;
 use whoelse_core::route::fan_out::{Speaker, tell_session};
@@ -21,10 +22,11 @@ use whoelse_store::{Error, PubsubItem, PubsubNode};
 use whoelse_xmpp::{BareJid, Outgoing, StanzaError};
 
 use super::config::SendLast;
-use super::events::{last_item, retraction, told_so_far};
+use super::events::{last_item, told_so_far};
 use super::found::Found;
 use super::owner::{Owner, Visitor};
 use super::standing::Standing;
+use super::to_tell::{MissedAt, Next, ToTell, Wish};
 use crate::{capabilities, readable};
 
 /// Addresses of which is asked at once whether they have nodes.
@@ -35,118 +37,86 @@ const NODES: usize = 100;
 const WEIGHT: usize = 1 << 20;
 
 pub(super) fn wire(w: &mut Wiring) {
-    w.available(|server, session| begin(server, session, Wish::everything()));
-    w.wants_more(|server, session, names| begin(server, session, Wish::of_nodes(names)));
+    w.available(|server, session| begin(server, session, Some(Wish::everything())));
+    w.wants_more(|server, session, names| begin(server, session, Some(Wish::of_nodes(names))));
     w.shown(|server, subject, viewer| {
         let sessions = server.here(viewer).map(|viewer| viewer.sessions()).unwrap_or_default();
         for session in sessions {
-            begin(server, &session, Wish::of(Whose::These([subject.jid().clone()].into())));
+            let wish = Wish::of(Whose::These([subject.jid().clone()].into()));
+            begin(server, &session, Some(wish));
         }
     });
     w.missed(|server, session, whose| {
-        begin(server, session, Wish { is_missed: true, ..Wish::of(whose.clone()) });
+        // Of whom nothing is noted, all was missed: whoever has unblocked somebody hears them again.
+        let noted = session.slots.get::<ToTell>();
+        let all_of = noted.map_or_else(|| Some(whose.clone()), |noted| noted.not_noted(whose));
+        begin(server, session, all_of.map(Wish::of));
     });
 }
 
-/// What a session is to be told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Wish {
-    /// Of which nodes; `None`: of all that it wants.
-    nodes: Option<BTreeSet<CompactString>>,
-    /// Of whose.
-    whose: Whose,
-    /// Whether it has missed events: then also of nodes whose last item nobody is told who begins to
-    /// hear.
-    is_missed: bool,
-}
-
-impl Wish {
-    fn of(whose: Whose) -> Wish {
-        Wish { nodes: None, whose, is_missed: false }
-    }
-
-    fn everything() -> Wish {
-        Wish::of(Whose::Everybody)
-    }
-
-    fn of_nodes(names: &[&str]) -> Wish {
-        let nodes = names.iter().map(|name| CompactString::from(*name)).collect();
-        Wish { nodes: Some(nodes), ..Wish::everything() }
-    }
-
-    /// Adds another one; what is not the same of both is told of all.
-    fn add(&mut self, more: Wish) {
-        self.nodes = match (self.nodes.take(), more.nodes) {
-            (Some(mut nodes), Some(more)) => {
-                nodes.extend(more);
-                Some(nodes)
-            }
-            _ => None,
-        };
-        self.whose.add(more.whose);
-        self.is_missed |= more.is_missed;
-    }
-}
-
-/// In the slot of a session that is told: what it is to be told after that. Held for a look or a
-/// change.
-#[derive(Default)]
-struct Wishes(Mutex<(Option<Wish>, bool)>);
-
-impl Wishes {
-    /// Adds one. Returns whether nobody tells the session yet.
-    fn add(&self, wish: Wish) -> bool {
-        let (waiting, is_told) = &mut *self.0.lock();
-        match waiting {
-            Some(waiting) => waiting.add(wish),
-            None => *waiting = Some(wish),
-        }
-        !std::mem::replace(is_told, true)
-    }
-
-    /// Takes what is to be told next; without anything the session is told no more.
-    fn take(&self) -> Option<Wish> {
-        let (waiting, is_told) = &mut *self.0.lock();
-        *is_told = waiting.is_some();
-        waiting.take()
-    }
-}
-
-/// Tells a session what it begins to hear, on a task of its own: one for each session.
-fn begin(server: &Arc<Node>, session: &Arc<Session>, wish: Wish) {
+/// Tells a session what is noted for it and this, on a task of its own: one for each session.
+fn begin(server: &Arc<Node>, session: &Arc<Session>, wish: Option<Wish>) {
     let wants = || capabilities::wanted(session).is_some_and(|wanted| !wanted.is_empty());
     if !session.is_available() || !wants() {
         return;
     }
-    let wishes = session.slots.get_or_default::<Wishes>();
-    if !wishes.add(wish) {
+    let to_tell = session.slots.get_or_default::<ToTell>();
+    if let Some(wish) = wish {
+        to_tell.add(wish);
+    }
+    if !to_tell.begin() {
         return;
     }
     let (server, session) = (server.clone(), session.clone());
     tokio::spawn(async move {
-        while let Some(wish) = wishes.take() {
-            tell(&server, &session, wish).await;
+        while let Some(next) = to_tell.take() {
+            // There is no connection, or the store cannot be read: it is told when something is
+            // written again.
+            if !matches!(tell(&server, &session, &next).await, Ok(true)) {
+                let whose = next.whose();
+                to_tell.put_back(next);
+                to_tell.leave();
+                session.miss_events(whose);
+                break;
+            }
         }
-        session.slots.clear::<Wishes>();
     });
 }
 
-async fn tell(server: &Arc<Node>, session: &Arc<Session>, wish: Wish) {
+/// Returns false if the session has no connection.
+async fn tell(
+    server: &Arc<Node>,
+    session: &Arc<Session>,
+    next: &Next,
+) -> Result<bool, StanzaError> {
     let (Some(viewer), Some(wanted)) = (&session.account, capabilities::wanted(session)) else {
-        return;
+        return Ok(true);
     };
-    let is_meant = |name: &str| wish.nodes.as_ref().is_none_or(|nodes| nodes.contains(name));
+    let nodes = match next {
+        Next::Wish(wish) => wish.nodes.as_ref(),
+        Next::At(..) | Next::AllOf(_) => None,
+    };
+    let is_meant = |name: &str| nodes.is_none_or(|nodes| nodes.contains(name));
     let names: Vec<&str> = wanted.names().filter(|name| is_meant(name)).collect();
-    let whose = match &wish.whose {
-        Whose::These(these) => these.iter().cloned().collect(),
-        Whose::Everybody => audience::heard_by(server, viewer),
+    let telling = Telling { server, session, viewer, names };
+    let whose = |whose: &Whose| -> Vec<BareJid> {
+        match whose {
+            Whose::These(these) => these.iter().cloned().collect(),
+            Whose::Everybody => audience::heard_by(server, viewer),
+        }
     };
-    let telling = Telling { server, session, viewer, names, is_missed: wish.is_missed };
-    match telling.all(&whose).await {
-        Ok(true) => {}
-        // There is no connection, or the store cannot be read: it is told when something is written
-        // again.
-        Ok(false) | Err(_) => session.miss_events(wish.whose),
+    match next {
+        Next::Wish(wish) => telling.all(&whose(&wish.whose)).await,
+        Next::At(owner, name, missed) => telling.missed(owner, &[(name, missed)]).await,
+        Next::AllOf(of) => {
+            let all: Vec<_> = telling.names.iter().map(|name| (*name, &MissedAt::All)).collect();
+            for owner in whose(of) {
+                if !telling.missed(&owner, &all).await? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
     }
 }
 
@@ -156,45 +126,25 @@ struct Telling<'a> {
     session: &'a Session,
     viewer: &'a Arc<Account>,
     names: Vec<&'a str>,
-    is_missed: bool,
 }
 
 /// What a session was told of a few owners.
 #[derive(Default)]
 struct Seen {
-    /// By the number of the node.
-    nodes: HashMap<i64, SeenNode>,
+    /// The number of the last item, by the number of the node.
+    nodes: HashMap<i64, i64>,
     /// Whether something was told since this was asked last.
     is_told: bool,
-}
-
-/// What was looked at of a node.
-struct SeenNode {
-    /// The number of its last item.
-    seq: i64,
-    /// Whose event takes the item back, if it was told.
-    taken_back: Option<(Speaker, Outgoing)>,
 }
 
 /// A node and its last item.
 type LastItem = (PubsubNode, PubsubItem);
 
 impl Seen {
-    /// Returns the events that take back what was told and is not there any more. Where there is a
-    /// newer item, that says by itself what is so.
-    fn gone(&mut self, rows: &[LastItem]) -> Vec<(Speaker, Outgoing)> {
-        let is_gone = |node: &i64, seen: &mut SeenNode| {
-            !rows.iter().any(|(row, item)| row.id == *node && item.seq >= seen.seq)
-        };
-        self.nodes.extract_if(is_gone).filter_map(|(_, seen)| seen.taken_back).collect()
-    }
-
     /// Leaves those that were not looked at, as many as may be held while the session has no room.
     /// Returns whether there are more.
     fn leave_new(&self, rows: &mut Vec<LastItem>) -> bool {
-        rows.retain(|(node, item)| {
-            self.nodes.get(&node.id).is_none_or(|seen| seen.seq != item.seq)
-        });
+        rows.retain(|(node, item)| self.nodes.get(&node.id) != Some(&item.seq));
         let mut weight = 0;
         let fits = rows.iter().take_while(|(_, item)| {
             let is_first = weight == 0;
@@ -250,11 +200,6 @@ impl Telling<'_> {
             let rows = self.read(self.server.store.pubsub_last_items(&ids, &self.names)).await;
             let mut rows = self.readable(rows)?;
             rows.sort_by_key(|(node, _)| node.id);
-            for (speaker, event) in seen.gone(&rows) {
-                if !self.tell(&speaker, &event, &mut seen).await {
-                    return Ok(false);
-                }
-            }
             let is_cut = seen.leave_new(&mut rows);
             for (id, who) in owners {
                 let rows: Vec<LastItem> =
@@ -285,19 +230,18 @@ impl Telling<'_> {
         };
         for (node, item) in rows {
             let found = Found::of(node);
-            let (node, seq) = (found.row.id, item.seq);
+            seen.nodes.insert(found.row.id, item.seq);
             let asker = standing.as_ref().map(|standing| standing.at(&found));
             let reads = asker.is_some_and(|asker| asker.reads(found.config.access_model).is_ok());
-            let mut taken_back = None;
-            if reads && self.is_told(&found) {
-                let about = (found.row.name.as_str(), &found.config);
-                taken_back = Some((speaker.clone(), retraction(who, about, &item.id)));
-                let event = last_item(self.server, who, about, item);
-                if !self.tell(&speaker, &event, seen).await {
+            let config = &found.config;
+            let is_told = config.deliver_notifications && config.send_last == SendLast::OnPresence;
+            if reads && is_told {
+                let event = last_item(self.server, who, (&found.row.name, config), item);
+                seen.is_told = true;
+                if !self.tell(&speaker, &event).await {
                     return Ok(false);
                 }
             }
-            seen.nodes.insert(node, SeenNode { seq, taken_back });
         }
         Ok(true)
     }
@@ -306,25 +250,23 @@ impl Telling<'_> {
         readable(self.server, "node_unreadable", Some(self.viewer.jid()), read)
     }
 
-    async fn tell(&self, speaker: &Speaker, event: &Outgoing, seen: &mut Seen) -> bool {
-        seen.is_told = true;
+    async fn tell(&self, speaker: &Speaker, event: &Outgoing) -> bool {
         tell_session(self.server, speaker, self.session, event).await
-    }
-
-    /// Whether the last item of a node is told to those who begin to hear it.
-    fn is_told(&self, found: &Found) -> bool {
-        let config = &found.config;
-        config.deliver_notifications && (self.is_missed || config.send_last == SendLast::OnPresence)
     }
 
     /// Returns the session's owner as somebody who looks at the nodes of this one; `None` if there is
     /// no such account any more.
     async fn visitor(&self, id: i64, who: &BareJid) -> Result<Option<Visitor>, StanzaError> {
+        let visitor = self.visitor_at(who).await?;
+        Ok(visitor.filter(|visitor| visitor.owner.id() == id))
+    }
+
+    async fn visitor_at(&self, who: &BareJid) -> Result<Option<Visitor>, StanzaError> {
         let account = match who == self.viewer.jid() {
             true => Some(self.viewer.clone()),
             false => self.server.look_up(who).await?,
         };
-        let owner = account.filter(|account| account.id == id).map(Owner::Account);
+        let owner = account.map(Owner::Account);
         Ok(owner.map(|owner| Visitor::seeing(owner, self.session.jid.clone().into())))
     }
 

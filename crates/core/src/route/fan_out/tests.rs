@@ -12,6 +12,9 @@ use crate::sessions::Hold;
 /// In the slot of a session whose client wants it.
 struct Wants;
 
+/// In the slot of a session that had no room for it.
+struct Misses;
+
 fn wants(session: &Session) -> bool {
     session.slots.has::<Wants>()
 }
@@ -19,7 +22,8 @@ fn wants(session: &Session) -> bool {
 /// Alice tells it those of her audience who may hear it.
 fn tell(node: &Node, alice: &Hold, may: &dyn Fn(&BareJid) -> bool, text: &str) -> Reached {
     let origin = Origin::Account(alice.session.own().clone());
-    let listeners = Listeners { audience: Audience::Viewers, may, wants: &wants };
+    let misses = |session: &Session| session.slots.put(Arc::new(Misses));
+    let listeners = Listeners { audience: Audience::Viewers, may, wants: &wants, misses: &misses };
     fan_out_to(node, &origin, &listeners, &event(text))
 }
 
@@ -78,7 +82,10 @@ async fn who_has_no_room_misses_it_and_is_told_anew_when_there_is_some() {
     let speaker = Speaker::of(&Origin::Account(alice.session.own().clone()));
 
     let text = "x".repeat(200 << 10);
-    while tell(&node, &alice, &|_| true, &text).full == 0 {}
+    while tell(&node, &alice, &|_| true, &text).full == 0 {
+        assert!(!bob.session.slots.has::<Misses>());
+    }
+    assert!(bob.session.slots.has::<Misses>());
     assert!(!bob.session.slots.has::<Missed>());
     let waits = event(&text);
     let reads = async {

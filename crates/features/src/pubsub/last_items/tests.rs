@@ -16,7 +16,6 @@ use whoelse_stream::Output;
 use whoelse_xmpp::Stanza;
 
 use super::*;
-use crate::pubsub::config::Config;
 
 const SEEDS: u64 = 8;
 const STEPS: usize = 200;
@@ -87,17 +86,23 @@ impl Client {
         let mut quiet = 0;
         while quiet < 3 {
             self.node.keeper.caught_up().await;
-            let is_told = self.hold.session.slots.has::<Wishes>();
+            let is_told = self.hold.session.slots.look(ToTell::is_told).unwrap_or_default();
             quiet = if self.reads(1 << 20) || is_told { 0 } else { quiet + 1 };
             tokio::task::yield_now().await;
         }
     }
 
     async fn publishes(&mut self, node: &str, item: &str) {
-        let publish = format!("<publish node='{node}'>{item}</publish>");
-        let pubsub =
-            format!("<pubsub xmlns='http://jabber.org/protocol/pubsub'>{publish}</pubsub>");
-        self.says(&format!("<iq type='set' id='p'>{pubsub}</iq>")).await;
+        self.asks("", &format!("<publish node='{node}'>{item}</publish>{KEEPS_ALL}")).await;
+    }
+
+    /// Asks for something about its nodes; `of` is the rest of the namespace.
+    async fn asks(&mut self, of: &str, what: &str) {
+        self.says(&format!(
+            "<iq type='set' id='p'><pubsub xmlns='http://jabber.org/protocol/pubsub{of}'>\
+             {what}</pubsub></iq>"
+        ))
+        .await;
         self.reads(1 << 20);
     }
 
@@ -117,17 +122,34 @@ impl Client {
         self.reads_all().await;
     }
 
-    /// What it has heard last of each node.
-    fn believes(&self) -> BTreeMap<&str, usize> {
-        let mut last = BTreeMap::new();
-        for event in self.read.split("<items node='").skip(1) {
-            let (node, rest) = event.split_once('\'').unwrap();
-            let (number, _) = rest.split_once("n='").unwrap().1.split_once('\'').unwrap();
-            last.insert(node, number.parse().unwrap());
+    /// Which items it takes to be at each node, by what it has heard.
+    fn believes(&self) -> Items {
+        let mut items = Items::new();
+        for event in self.read.split("pubsub#event'>").skip(1) {
+            let after = |what| event.split_once(what).and_then(|(_, rest)| rest.split_once('\''));
+            let (node, _) = after("node='").unwrap();
+            match (after("<item id='"), after("<retract id='")) {
+                (Some((id, _)), _) => {
+                    let n = after(" n='").unwrap().0.parse().unwrap();
+                    items.insert((node.to_owned(), id.to_owned()), n);
+                }
+                (_, Some((id, _))) => drop(items.remove(&(node.to_owned(), id.to_owned()))),
+                _ => items.retain(|(of, _), _| of != node),
+            }
         }
-        last
+        items
     }
 }
+
+/// By node and id.
+type Items = BTreeMap<(String, String), usize>;
+
+/// What a node is made with: it keeps what is published, and says what is taken back.
+const KEEPS_ALL: &str = "<publish-options><x xmlns='jabber:x:data' type='submit'>\
+     <field var='FORM_TYPE' type='hidden'>\
+     <value>http://jabber.org/protocol/pubsub#publish-options</value></field>\
+     <field var='pubsub#max_items'><value>max</value></field>\
+     <field var='pubsub#notify_retract'><value>1</value></field></x></publish-options>";
 
 const PRESENCE: &str = "<presence><c xmlns='http://jabber.org/protocol/caps' node='urn:bob' \
      ver='1'/></presence>";
@@ -150,29 +172,41 @@ async fn who_reads_slowly_and_comes_and_goes_believes_in_the_end_what_is_so() {
             (Client::new(&node, "alice").await, Client::new(&node, "bob").await);
         alice.says("<presence/>").await;
         bob.wants(&NODES).await;
-        let mut published = BTreeMap::new();
+        let mut published = Items::new();
         for n in 0..STEPS {
             // What they do is covered again.
             node.clock.advance_to(node.clock.steady().after(Duration::from_secs(2)));
-            match random.below(10) {
+            let of = NODES[random.below(3) as usize];
+            let id = random.below(4).to_string();
+            match random.below(14) {
                 0..4 => {
-                    let of = NODES[random.below(3) as usize];
                     let most = if random.below(2) == 0 { 50 } else { 4_000 };
-                    let (id, text) = (random.below(2), "x".repeat(random.below(most) as usize));
+                    let text = "x".repeat(random.below(most) as usize);
                     let item =
                         format!("<item id='{id}'><v xmlns='urn:v' n='{n}'>{text}</v></item>");
                     alice.publishes(of, &item).await;
-                    published.insert(of, n);
+                    published.insert((of.to_owned(), id), n);
+                }
+                10..12 => {
+                    let item = format!("<retract node='{of}'><item id='{id}'/></retract>");
+                    alice.asks("", &item).await;
+                    published.remove(&(of.to_owned(), id));
+                }
+                verb @ 12..14 => {
+                    let verb = if verb == 12 { "purge" } else { "delete" };
+                    alice.asks("#owner", &format!("<{verb} node='{of}'/>")).await;
+                    published.retain(|(node, _), _| node != of);
                 }
                 4..8 => {
                     bob.reads(1_500);
                     tokio::task::yield_now().await;
                 }
                 8 => bob.hold.session.miss_events(Whose::Everybody),
-                _ => {
+                9 => {
                     bob.says("<presence type='unavailable'/>").await;
                     bob.says(PRESENCE).await;
                 }
+                14.. => unreachable!(),
             }
         }
 
@@ -205,12 +239,7 @@ async fn what_happens_while_a_session_has_no_room_for_what_was_read_is_told_last
     }
 
     alice.publishes("urn:b", &item(2, 0)).await;
-    alice
-        .says(
-            "<iq type='set' id='r'><pubsub xmlns='http://jabber.org/protocol/pubsub'>\
-         <retract node='urn:c' notify='true'><item id='i'/></retract></pubsub></iq>",
-        )
-        .await;
+    alice.asks("", "<retract node='urn:c'><item id='i'/></retract>").await;
     node.keeper.caught_up().await;
     let before = bob.read.len();
     bob.reads_all().await;
@@ -219,31 +248,6 @@ async fn what_happens_while_a_session_has_no_room_for_what_was_read_is_told_last
     let last = |what: &str| read.rfind(what).unwrap();
     assert!(last("n='2'") > last("node='urn:b'"), "{read}");
     assert!(last("<retract") > last("node='urn:c'"), "{read}");
-}
-
-fn these(who: &[&str]) -> Whose {
-    Whose::These(who.iter().filter_map(|who| BareJid::parse(who).ok()).collect())
-}
-
-#[test]
-fn what_a_session_begins_to_hear_meanwhile_is_told_after_it() {
-    let wishes = Wishes::default();
-    let (alice, bob) = (Wish::of(these(&["alice@a"])), Wish::of(these(&["bob@a"])));
-    let moods = Wish::of_nodes(&["mood"]);
-    let tunes = Wish { is_missed: true, ..Wish::of_nodes(&["tune"]) };
-
-    assert!(wishes.add(alice.clone()));
-    assert_eq!(wishes.take(), Some(alice.clone()));
-    assert!(!wishes.add(alice.clone()) && !wishes.add(bob));
-    assert_eq!(wishes.take(), Some(Wish::of(these(&["alice@a", "bob@a"]))));
-    assert!(!wishes.add(moods) && !wishes.add(tunes));
-    let both = Wish { is_missed: true, ..Wish::of_nodes(&["mood", "tune"]) };
-    assert_eq!(wishes.take(), Some(both.clone()));
-    assert!(!wishes.add(both) && !wishes.add(alice.clone()));
-    assert_eq!(wishes.take(), Some(Wish { is_missed: true, ..Wish::everything() }));
-
-    assert_eq!(wishes.take(), None);
-    assert!(wishes.add(alice), "nobody tells it any more");
 }
 
 /// The last item of a node, with so many bytes.
@@ -256,27 +260,15 @@ fn last(node: i64, seq: i64, bytes: usize) -> LastItem {
     (row, item)
 }
 
-fn saw(seen: &mut Seen, (node, item): &LastItem) {
-    let speaker = Speaker { address: jid("bob"), account: Some(1) };
-    let taken_back = retraction(&jid("bob"), (&node.name, &Config::read(&[])), &item.id);
-    let seq = item.seq;
-    seen.nodes.insert(node.id, SeenNode { seq, taken_back: Some((speaker, taken_back)) });
-}
-
 #[test]
-fn what_is_newer_is_told_again_and_what_has_gone_is_taken_back() {
-    let mut seen = Seen::default();
-    [last(1, 7, 0), last(2, 7, 0), last(3, 7, 0), last(4, 7, 0)]
-        .iter()
-        .for_each(|it| saw(&mut seen, it));
+fn what_is_newer_is_told_again() {
+    let seen = Seen { nodes: [(1, 7), (2, 7), (3, 7), (4, 7)].into(), ..Seen::default() };
     // The first is as it was, the second newer, of the third an older one is the last again, and the
     // fourth has none.
     let mut rows = vec![last(1, 7, 0), last(2, 8, 0), last(3, 5, 0)];
 
-    let gone = seen.gone(&rows);
     let is_cut = seen.leave_new(&mut rows);
 
-    assert_eq!(gone.len(), 2);
     let nodes: Vec<i64> = rows.iter().map(|(node, _)| node.id).collect();
     assert_eq!((nodes, is_cut), (vec![2, 3], false));
 }
