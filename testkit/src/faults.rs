@@ -5,13 +5,16 @@
 //! It runs over a world in memory, with the server's own connection driver and a clock that
 //! advances only when nothing else happens. The wire ([`device`]) delays and splits bytes, stalls,
 //! silently loses one direction, and breaks anywhere. A [`Witness`] records everything sent and
-//! received, and knows what must be true of it; its [`Lists`] do so of what is published.
+//! received, and knows what must be true of it; its [`Lists`] do so of what is published, and its
+//! [`Talk`] of what is said in a room.
 
 mod device;
 mod lists;
+mod talk;
 mod witness;
 
 pub use lists::Lists;
+pub use talk::Talk;
 pub use witness::Witness;
 
 use std::time::Duration;
@@ -24,6 +27,7 @@ use crate::scene::Server;
 use crate::world::World;
 use crate::world::memory::Memory;
 use device::Device;
+use talk::ROOM;
 
 /// Which faults to play.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +69,8 @@ pub struct Tally {
     pub looks: usize,
     /// Times that a device was told of one.
     pub events: usize,
+    /// Messages to a room that were acknowledged, how often one was heard, and how many were taken back.
+    pub talk: (usize, usize, usize),
     /// Connections that opened a session or resumed one.
     pub logins: usize,
     /// Connections that resumed one.
@@ -116,6 +122,7 @@ impl Storm {
     }
 
     fn blow(mut self) -> Result<Tally, String> {
+        self.found_room()?;
         let begin = self.world.now();
         for _ in 0..self.plan.steps {
             self.something_happens()?;
@@ -134,6 +141,7 @@ impl Storm {
             lists,
             looks,
             events,
+            talk: self.witness.talk.counts(),
             logins: self.logins,
             resumed: self.resumed,
         })
@@ -144,8 +152,9 @@ impl Storm {
     fn something_happens(&mut self) -> Result<(), String> {
         let chosen = self.random.below(self.devices.len());
         match self.random.below(100) {
-            0..36 => self.speak(chosen),
-            36..46 => self.publish(chosen),
+            0..22 => self.speak(chosen),
+            22..38 => self.talk(chosen),
+            38..46 => self.publish(chosen),
             46..60 => self.move_about(chosen),
             60..75 if self.plan.wires => {
                 self.devices[chosen].trouble(&mut self.random);
@@ -181,6 +190,73 @@ impl Storm {
             let origin = self.random.below(4) > 0;
             let message = self.witness.write(chosen, to, device, origin);
             self.devices[chosen].say(message, self.witness.xml(message));
+        }
+        Ok(())
+    }
+
+    /// A device makes the room in which all talk, before anything goes wrong.
+    fn found_room(&mut self) -> Result<(), String> {
+        self.connect(0)?;
+        self.settle()?;
+        self.devices[0].enter();
+        self.settle()?;
+        self.devices[0].ask(format!(
+            "<iq type='set' id='found' to='{ROOM}'>\
+             <query xmlns='http://jabber.org/protocol/muc#owner'>\
+             <x xmlns='jabber:x:data' type='submit'><field var='muc#roomconfig_persistentroom'>\
+             <value>1</value></field></x></query></iq>"
+        ));
+        self.settle()?;
+        match self.witness.talk.is_here(0) {
+            true => Ok(()),
+            false => Err("nobody could make a room".to_owned()),
+        }
+    }
+
+    /// A device enters the room or leaves it, speaks there, or, as a moderator, takes something back or
+    /// puts somebody out.
+    fn talk(&mut self, chosen: usize) -> Result<(), String> {
+        if !self.devices[chosen].is_connected() {
+            return self.connect(chosen);
+        }
+        if !self.devices[chosen].is_open() {
+            return Ok(());
+        }
+        let account = self.devices[chosen].account();
+        let (device, talk) = (&mut self.devices[chosen], &mut self.witness.talk);
+        let is_here = talk.is_here(chosen);
+        if !is_here {
+            device.enter();
+        }
+        match self.random.below(12) {
+            // It need not wait to be told that it is there.
+            _ if !is_here => {
+                let (number, xml) = talk.say(account, chosen);
+                device.speak(number, xml);
+            }
+            0 => device.present(&format!(
+                "<presence type='unavailable' to='{ROOM}/{}'/>",
+                talk::nickname(account)
+            )),
+            1 if account == 0 => {
+                if let Some(request) = talk.moderate(self.random.below(1_000)) {
+                    device.ask(request);
+                }
+            }
+            2 if account == 0 => {
+                let whom = talk::nickname(self.random.below(self.plan.accounts.len()));
+                device.ask(format!(
+                    "<iq type='set' id='kick' to='{ROOM}'>\
+                     <query xmlns='http://jabber.org/protocol/muc#admin'>\
+                     <item nick='{whom}' role='none'/></query></iq>"
+                ));
+            }
+            _ => {
+                for _ in 0..=self.random.below(4) {
+                    let (number, xml) = talk.say(account, chosen);
+                    device.speak(number, xml);
+                }
+            }
         }
         Ok(())
     }
@@ -323,8 +399,18 @@ impl Storm {
         Err(format!("after the storm these are not in: {stuck:?}; missing: {missing}"))
     }
 
-    /// Everybody reads the list of their account, and has been told it.
+    /// Everybody reads the list of their account, and has been told it; and somebody reads what was said
+    /// in the room.
     fn look(&mut self) -> Result<(), String> {
+        while let Some(request) = self.witness.talk.next_page() {
+            let before = request.clone();
+            self.devices[0].ask(request);
+            self.settle()?;
+            if self.witness.talk.next_page().is_some_and(|next| next == before) {
+                return Err("the archive of the room is not read to its end".to_owned());
+            }
+        }
+        self.witness.talk.check()?;
         for (chosen, device) in self.devices.iter_mut().enumerate() {
             device.ask(self.witness.lists.look(device.account(), chosen));
         }

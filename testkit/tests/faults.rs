@@ -30,6 +30,7 @@ fn live_through(plan: Plan) {
     let (mut passed, mut messages, mut refused, mut repeats) = (Duration::ZERO, 0, 0, 0);
     let (mut logins, mut resumed) = (0, 0);
     let (mut lists, mut looks, mut events) = (0, 0, 0);
+    let (mut said, mut heard, mut taken) = (0, 0, 0);
     for seed in first..first + count {
         let tally = run(&Plan { seed, ..plan }).unwrap_or_else(|why| panic!("{why}"));
         passed += tally.passed;
@@ -41,13 +42,18 @@ fn live_through(plan: Plan) {
         lists += tally.lists;
         looks += tally.looks;
         events += tally.events;
+        said += tally.talk.0;
+        heard += tally.talk.1;
+        taken += tally.talk.2;
     }
     println!(
         "{} h of faults: {messages} messages, {refused} refused, {repeats} came again; {logins} \
-         logins, {resumed} of them resumed; {lists} lists, read {looks} times and told {events} times",
+         logins, {resumed} of them resumed; {lists} lists, read {looks} times and told {events} times; \
+         {said} said in a room, heard {heard} times, {taken} taken back",
         passed.as_secs() / 3600
     );
     assert!(messages > 100, "{messages} messages");
+    assert!(said > 5 && heard > said || !plan.history, "{said} said, heard {heard} times");
     assert!(lists > 5 && looks > 5 && events > 5, "{lists} lists, read {looks}, told {events}");
 }
 

@@ -12,6 +12,7 @@ use whoelse_xmpp::{Kind, Stanza, ns};
 
 use super::Witness;
 use super::lists::{CAPABILITIES, INFO};
+use super::talk::{self, ROOM};
 use crate::line::Line;
 use crate::scene::PASSWORD;
 
@@ -35,6 +36,8 @@ enum Wire {
 struct Unacknowledged {
     /// Its number in the witness, if it is a message.
     message: Option<usize>,
+    /// Its number in what was said in the room, if it is that.
+    speech: Option<usize>,
     xml: String,
 }
 
@@ -203,6 +206,23 @@ impl Device {
         self.present(&format!("<presence>{more}{CAPABILITIES}</presence>"));
     }
 
+    /// Enters the room.
+    pub fn enter(&mut self) {
+        let nick = talk::nickname(self.account);
+        self.present(&format!(
+            "<presence to='{ROOM}/{nick}'><x xmlns='http://jabber.org/protocol/muc'>\
+             <history maxstanzas='0'/></x></presence>"
+        ));
+    }
+
+    /// Says something in the room.
+    pub fn speak(&mut self, number: usize, xml: String) {
+        self.post(None, xml);
+        if let Some(said) = self.outbox.back_mut() {
+            said.speech = Some(number);
+        }
+    }
+
     /// Sends presence.
     pub fn present(&mut self, xml: &str) {
         if self.open {
@@ -254,7 +274,7 @@ impl Device {
 
     fn post(&mut self, message: Option<usize>, xml: String) {
         self.out.extend_from_slice(xml.as_bytes());
-        self.outbox.push_back(Unacknowledged { message, xml });
+        self.outbox.push_back(Unacknowledged { message, speech: None, xml });
     }
 
     // --- a turn ---
@@ -332,6 +352,7 @@ impl Device {
                 turn.opened = true;
                 witness.session_began(me);
                 witness.lists.session_lost(me);
+                witness.talk.session_lost(me);
                 self.session = sm.and_then(|sm| sm.id);
                 (self.received, self.counted, self.open) = (0, 0, true);
                 // A message that may have arrived is repeated only if the server recognises
@@ -375,6 +396,9 @@ impl Device {
         witness: &mut Witness,
     ) -> Result<(), String> {
         let id = stanza.id().unwrap_or_default();
+        if witness.talk.heard(me, stanza)? {
+            return Ok(());
+        }
         match (stanza.kind(), stanza.type_()) {
             (Kind::Message, Some("error")) => witness.refused(me, id),
             (Kind::Message, _) if stanza.child("body", ns::CLIENT).is_none() => {
@@ -412,6 +436,7 @@ impl Device {
         self.counted = h;
         for it in self.outbox.drain(..new) {
             it.message.into_iter().for_each(|message| witness.acknowledged(message));
+            it.speech.into_iter().for_each(|number| witness.talk.acknowledged(number));
         }
         Ok(())
     }

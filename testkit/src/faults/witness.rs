@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use whoelse_core::Time;
 
-use super::Lists;
+use super::{Lists, Talk};
 
 /// Confirmations are saved within this time (`core::keeper`).
 const NOTED: Duration = Duration::from_secs(1);
@@ -65,6 +65,8 @@ struct Receipt {
 pub struct Witness {
     /// What was published and read.
     pub lists: Lists,
+    /// What was said in the room.
+    pub talk: Talk,
     messages: Vec<Message>,
     /// By device.
     receipts: Vec<Vec<Receipt>>,
@@ -97,6 +99,7 @@ impl Witness {
             disk,
             history,
             lists: Lists::new(disk),
+            talk: Talk::new(disk, history),
             ..Witness::default()
         }
     }
