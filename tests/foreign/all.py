@@ -7,6 +7,7 @@ import with_converse  # noqa: F401
 import with_go_sendxmpp  # noqa: F401
 import with_mcabber  # noqa: F401
 import with_profanity  # noqa: F401
+import with_rooms  # noqa: F401
 import with_scripts  # noqa: F401
 import with_slixmpp  # noqa: F401
 import with_web  # noqa: F401

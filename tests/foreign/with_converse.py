@@ -102,6 +102,7 @@ class Person:
         self.browser = browser
 
     async def logs_in(self, name):
+        self.name = name
         await self.browser.types("input[name=jid]", f"{name}@localhost")
         await self.browser.types("input[name=password]", password(name))
         await self.browser.clicks("input[type=submit], button[type=submit]")
@@ -112,6 +113,21 @@ class Person:
 
     async def writes(self, text):
         await self.browser.types("textarea.chat-textarea", text + "\n")
+
+    async def enters(self, room):
+        """Enters a room by the own name, as the dialog for it says."""
+        await self.browser.clicks("converse-rooms-list .dropdown-toggle")
+        await self.browser.clicks(".show-add-muc-modal")
+        await self.browser.types("converse-add-muc-modal input[name=chatroom]", room)
+        await self.browser.types("converse-add-muc-modal input[name=nickname]", self.name)
+        await self.browser.clicks("converse-add-muc-modal input[name=join]")
+        await self.browser.sees("textarea.chat-textarea")
+
+    async def sees_in_the_room(self, nick):
+        await self.browser.sees("converse-muc-sidebar .occupant-nick", nick)
+
+    async def reads_a_notice(self, text):
+        await self.browser.sees(".chat-info", text)
 
     async def shows_a_picture(self, path):
         """Takes this file for an avatar."""

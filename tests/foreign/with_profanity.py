@@ -32,6 +32,11 @@ class Profanity(Screen):
         await self.types("/tls allow")
         await self.sees(rf"{self.name}@localhost/\S+ logged in successfully")
 
+    async def enters(self, room):
+        """Enters a room by the own name, and shows it."""
+        await self.types(f"/join {room} nick {self.name}")
+        await self.sees(f"You have joined the room as {self.name}")
+
 
 @check
 async def profanity_and_our_client_chat_and_see_each_other(world):
