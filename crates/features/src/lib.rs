@@ -23,6 +23,7 @@ pub mod commands;
 pub mod contact_addresses;
 pub mod devices;
 pub mod discovery;
+pub mod displayed;
 pub mod forgeries;
 mod form;
 pub mod hints;
@@ -69,6 +70,7 @@ pub const ALL: &[Feature] = &[
     private_storage::FEATURE,
     pubsub::FEATURE,
     bookmarks::FEATURE,
+    displayed::FEATURE,
     vcard::FEATURE,
     registration::FEATURE,
     devices::FEATURE,

@@ -38,26 +38,19 @@ pub(crate) use change::{Nodes, Stop, change};
 pub(crate) use config::{Config, MaxItems};
 pub(crate) use events::{Item, What, pay_for};
 pub(crate) use found::Found;
-pub(crate) use limits::fits_an_item;
+pub(crate) use limits::{LONGEST_NAME, fits_an_item};
 pub(crate) use owner::{Owner, Visitor};
 pub(crate) use refusal::{bad, no_room, node_full};
-pub(crate) use request::Draft;
 use request::Request;
+pub(crate) use request::{Draft, Publication};
 use retract::Retraction;
 pub(crate) use standing::readable_node;
 
 /// XEP-0060 and XEP-0163.
 pub const FEATURE: Feature = Feature {
     name: "pubsub",
-    // The last four are ways to use it.
-    xeps: &[
-        (60, "1.30.0"),
-        (163, "1.2.2"),
-        (172, "1.1"),
-        (222, "1.0"),
-        (223, "1.1.1"),
-        (490, "1.0.1"),
-    ],
+    // The last three are ways to use it.
+    xeps: &[(60, "1.30.0"), (163, "1.2.2"), (172, "1.1"), (222, "1.0"), (223, "1.1.1")],
     settings: &[limits::SETTINGS, service::SETTINGS],
     wire: |w| {
         for of in [ns::PUBSUB, ns::PUBSUB_OWNER] {

@@ -72,6 +72,10 @@ pub const BOOKMARKS_COMPAT_PEP: &str = "urn:xmpp:bookmarks:1#compat-pep";
 pub const BOOKMARKS_LIST: &str = "storage:bookmarks";
 /// XEP-0411: the list is the same in private XML and at its node.
 pub const BOOKMARKS_CONVERSION: &str = "urn:xmpp:bookmarks-conversion:0";
+/// XEP-0490: up to where chats were displayed, and the node with an item for each.
+pub const MDS_DISPLAYED: &str = "urn:xmpp:mds:displayed:0";
+/// XEP-0490: the server publishes what a message says of that.
+pub const MDS_SERVER_ASSIST: &str = "urn:xmpp:mds:server-assist:0";
 /// XEP-0049.
 pub const PRIVATE_STORAGE: &str = "jabber:iq:private";
 /// XEP-0059.

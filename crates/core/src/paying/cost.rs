@@ -10,7 +10,7 @@ const STANZA: u64 = 128;
 /// A body and two rows that are written in a transaction shared with others.
 const KEPT: u64 = 512;
 /// A change of what is remembered, often in a transaction of its own, of which every device is told.
-const CHANGE: u64 = 4096;
+pub const CHANGE: u64 = 4096;
 /// Such a change for two accounts, and a word to somebody who perhaps does not want to hear it.
 const SUBSCRIPTION: u64 = 2 * CHANGE;
 

@@ -4,7 +4,7 @@
 //! written has the value of [`Config::BASE`], so that never changes.
 
 use whoelse_core::kit::command::Values;
-use whoelse_xmpp::{Condition, StanzaError};
+use whoelse_xmpp::{Condition, StanzaError, ns};
 
 use super::access::{AccessModel, Models, PublishModel};
 use super::refusal::{because, not_acceptable, precondition_not_met};
@@ -79,8 +79,7 @@ pub(crate) struct Config {
 
 /// The nodes of an account that nobody else sees, whoever makes them: bookmarks hold passwords of
 /// rooms, and what was read when is nobody's business (XEP-0402, XEP-0048, XEP-0490).
-const PRIVATE: [&str; 3] =
-    ["urn:xmpp:bookmarks:1", "storage:bookmarks", "urn:xmpp:mds:displayed:0"];
+const PRIVATE: [&str; 3] = [ns::BOOKMARKS, ns::BOOKMARKS_LIST, ns::MDS_DISPLAYED];
 
 impl Config {
     /// How a node of an account begins (XEP-0163, 5).

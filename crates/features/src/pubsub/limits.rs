@@ -6,7 +6,7 @@ use whoelse_store::PubsubUsage;
 
 /// The longest name of a node and the longest id of an item, in bytes: as long as a part of an
 /// address (RFC 7622).
-pub(super) const LONGEST_NAME: usize = 1023;
+pub(crate) const LONGEST_NAME: usize = 1023;
 /// The most items that one request asks for by their ids. More are a page.
 pub(super) const MOST_IDS: usize = 250;
 /// The most entries of a list that one request changes: each is a row, and everybody waits for them.
