@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use whoelse_core::Time;
+use whoelse_core::devices::DeviceMark;
 use whoelse_features::relay::{Token, Tokens};
 use whoelse_xmpp::BareJid;
 
@@ -17,14 +18,15 @@ pub fn opened(input: &[u8]) {
     assert_eq!(TOKENS.open(&text), None, "{text:?} is a token");
 
     let mut choices = Choices::new(input);
-    let [account, generation, issued] =
-        [choices.byte(), choices.byte(), choices.byte()].map(i64::from);
+    let [account, generation, issued, since] = std::array::from_fn(|_| i64::from(choices.byte()));
     let key = [choices.byte(); 32];
     let rest = String::from_utf8_lossy(choices.rest()).into_owned();
     let (name, sid) = rest.split_at(rest.floor_char_boundary(rest.len() / 2));
     let Ok(address) = BareJid::new(Some(name), "a.example") else { return };
     let (issued, sid) = (Time(issued), sid.to_owned());
-    let token = Token { issued, account, generation, address, sid, key };
+    let id = sid.chars().rev().collect::<String>();
+    let device = (!id.is_empty()).then(|| DeviceMark { id, since: Time(since) });
+    let token = Token { issued, account, generation, device, address, sid, key };
 
     let sealed = TOKENS.seal(&token);
 

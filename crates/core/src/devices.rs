@@ -43,6 +43,16 @@ pub struct Device {
     pub is_own: bool,
 }
 
+/// A device from when it was given its first token until it is logged out: one that comes back after
+/// that is another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct DeviceMark {
+    /// By which its program names itself.
+    pub id: String,
+    /// When it was given its first token.
+    pub since: Time,
+}
+
 /// Which devices are put out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revoked {
@@ -97,12 +107,36 @@ impl Node {
                     true => Vec::new(),
                     false => vec![Box::new(move |node: &Arc<Node>| {
                         node.end_sessions_of(&account, &gone, own);
+                        // What came by these devices ends; the others are let in again.
+                        node.wiring.tell_barred(node, &account);
                     })],
                 };
                 Ok((count, then))
             })
         });
         revoked.await.map_err(|error| self.internal(&error))
+    }
+
+    /// The device of a session, if it may be logged out: for what the session is given that outlives it.
+    pub async fn mark_of(&self, session: &Session) -> Result<Option<DeviceMark>, StanzaError> {
+        let (Some(own), Some(id)) = (&session.account, session.device()) else { return Ok(None) };
+        let id = id.to_string();
+        let devices = self.store.devices(own.id).await.map_err(|error| self.internal(&error))?;
+        let device = devices.into_iter().find(|device| device.agent.id == id);
+        Ok(device.map(|it| DeviceMark { id, since: Time(it.made_at) }))
+    }
+
+    /// Whether a device of an account is still there, and was not logged out meanwhile.
+    pub async fn has_device(&self, account: i64, mark: &DeviceMark) -> bool {
+        let devices = self.store.devices(account).await;
+        let is = |it: &whoelse_store::Device| it.agent.id == mark.id && it.made_at == mark.since.0;
+        match devices {
+            Ok(devices) => devices.iter().any(is),
+            Err(error) => {
+                self.store_failing("devices_unreadable", None, &error);
+                false
+            }
+        }
     }
 
     /// Ends the sessions of devices.

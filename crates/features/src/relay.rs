@@ -163,15 +163,19 @@ pub fn open(node: &Node, text: &str) -> Option<Token> {
 }
 
 /// Whether the account of a token still exists, is the same, has the password of then, and is not
-/// locked out.
+/// locked out; and whether the device that asked for it was not logged out.
 pub async fn may_come(node: &Node, token: &Token) -> bool {
     let account = node.look_up(&token.address).await.ok().flatten();
-    account.is_some_and(|account| {
+    let is_well = account.is_some_and(|account| {
         account.id == token.account
             && account.generation() <= token.generation
             && !account.is_removed()
             && !node.is_disabled(account.jid())
-    })
+    });
+    match &token.device {
+        Some(device) => is_well && node.has_device(token.account, device).await,
+        None => is_well,
+    }
 }
 
 /// Ends the relay connections of an account. Who may still come asks for another token.
@@ -221,6 +225,7 @@ async fn ask(cx: SessionCx, request: Request) -> Answer {
             .with_type(ErrorType::Wait)
             .with_text(format!("too many requests for the relay; try again in {seconds} s"))
     })?;
+    let device = cx.node.mark_of(&cx.session).await?;
     let tokens = cx.node.slots.get::<Tokens>();
     let token = offer.relay.zip(tokens).map(|(_, tokens)| {
         cx.node.counters.of::<Counters>().tokens.inc();
@@ -228,6 +233,7 @@ async fn ask(cx: SessionCx, request: Request) -> Answer {
             issued: cx.node.unset_time(),
             account: own.id,
             generation: cx.session.generation(),
+            device,
             address: own.jid().clone(),
             sid: request.sid,
             key,
@@ -238,7 +244,77 @@ async fn ask(cx: SessionCx, request: Request) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use whoelse_core::Clock;
+    use whoelse_core::devices::{DeviceMark, Revoked};
+    use whoelse_core::settings::Settings;
+    use whoelse_store::{Location, UserAgent};
+
     use super::*;
+
+    /// Counts how often somebody's connections are ended.
+    #[derive(Default)]
+    struct Ended(AtomicUsize);
+
+    impl Relay for Ended {
+        fn offer(&self) -> Offer {
+            Offer::default()
+        }
+        fn usage(&self) -> Usage {
+            Usage::default()
+        }
+        fn end(&self, _: i64) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives alice a device; returns its mark.
+    async fn device(store: &Store, alice: i64, at: i64) -> DeviceMark {
+        let agent = UserAgent { id: "d-1".into(), software: "x".into(), name: "laptop".into() };
+        let mut tx = store.begin().await.unwrap();
+        tx.add_device(alice, &agent, (at, at), 10).await.unwrap();
+        tx.commit().await.unwrap();
+        DeviceMark { id: agent.id, since: whoelse_core::Time(at) }
+    }
+
+    #[tokio::test]
+    async fn a_device_that_was_logged_out_is_cut_off_and_does_not_come_back_by_what_it_had() {
+        let store = Store::open(&Location::Memory).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        let domain = tx.ensure_domain("localhost").await.unwrap();
+        let id = tx.create_account(domain, "alice", &[], 1).await.unwrap().unwrap();
+        tx.commit().await.unwrap();
+        let clock = Clock::manual(whoelse_core::Time(1_767_225_600_000_000));
+        let domain = Some("localhost");
+        let node = Node::start(Settings::default(), clock, store.clone(), crate::ALL, domain);
+        let node = node.await.unwrap();
+        let relay = Arc::new(Ended::default());
+        embed(&node, relay.clone());
+        let address = whoelse_xmpp::BareJid::parse("alice@localhost").unwrap();
+        let alice = node.look_up(&address).await.unwrap().unwrap();
+        let token = |device| Token {
+            issued: node.unset_time(),
+            account: id,
+            generation: alice.generation(),
+            device,
+            address: address.clone(),
+            sid: "s".into(),
+            key: [7; 32],
+        };
+        let theirs = token(Some(device(&store, id, 5).await));
+        assert!(may_come(&node, &theirs).await && may_come(&node, &token(None)).await);
+
+        node.revoke_devices(&alice, Revoked::All, None).await.unwrap();
+
+        assert_eq!(relay.0.load(Ordering::Relaxed), 1);
+        assert!(!may_come(&node, &theirs).await && may_come(&node, &token(None)).await);
+        // It comes back by its password, and asks for another token.
+        let again = token(Some(device(&store, id, 9).await));
+        assert!(!may_come(&node, &theirs).await && may_come(&node, &again).await);
+        node.stop().await;
+    }
 
     fn key(text: &str) -> Option<EndpointKey> {
         hex::decode(text)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use whoelse_core::Time;
+use whoelse_core::devices::DeviceMark;
 use whoelse_stream::secret::same_secret;
 use whoelse_xmpp::BareJid;
 
@@ -30,6 +31,8 @@ pub struct Token {
     pub account: i64,
     /// The generation of the password by which the session came that has asked.
     pub generation: i64,
+    /// The device of that session, if it can be logged out.
+    pub device: Option<DeviceMark>,
     /// Its address, by which it is looked up.
     pub address: BareJid,
     /// The introduction for which it was requested.
@@ -113,14 +116,19 @@ impl Token {
     }
 
     fn to_bytes(&self) -> Vec<u8> {
-        let address = self.address.as_str();
-        let length = u16::try_from(address.len()).unwrap_or(u16::MAX);
+        let (id, since) = match &self.device {
+            Some(device) => (device.id.as_str(), device.since.0),
+            None => ("", 0),
+        };
         let mut bytes = self.issued.0.to_be_bytes().to_vec();
         bytes.extend(self.account.to_be_bytes());
         bytes.extend(self.generation.to_be_bytes());
+        bytes.extend(since.to_be_bytes());
         bytes.extend(self.key);
-        bytes.extend(length.to_be_bytes());
-        bytes.extend(address.as_bytes());
+        for text in [id, self.address.as_str()] {
+            bytes.extend(u16::try_from(text.len()).unwrap_or(u16::MAX).to_be_bytes());
+            bytes.extend(text.as_bytes());
+        }
         bytes.extend(self.sid.as_bytes());
         bytes
     }
@@ -129,18 +137,29 @@ impl Token {
         let (issued, rest) = bytes.split_first_chunk()?;
         let (account, rest) = rest.split_first_chunk()?;
         let (generation, rest) = rest.split_first_chunk()?;
+        let (since, rest) = rest.split_first_chunk()?;
         let (key, rest) = rest.split_first_chunk()?;
-        let (length, rest) = rest.split_first_chunk()?;
-        let (address, sid) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
+        let (id, rest) = text(rest)?;
+        let (address, sid) = text(rest)?;
+        let device = (!id.is_empty())
+            .then(|| DeviceMark { id: id.to_owned(), since: Time(i64::from_be_bytes(*since)) });
         Some(Token {
             issued: Time(i64::from_be_bytes(*issued)),
             account: i64::from_be_bytes(*account),
             generation: i64::from_be_bytes(*generation),
-            address: BareJid::parse(std::str::from_utf8(address).ok()?).ok()?,
+            device,
+            address: BareJid::parse(address).ok()?,
             sid: String::from_utf8(sid.to_vec()).ok()?,
             key: *key,
         })
     }
+}
+
+/// Reads a text behind its length.
+fn text(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let (text, rest) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
+    Some((std::str::from_utf8(text).ok()?, rest))
 }
 
 /// Makes and reads tokens, with a key of this installation.
@@ -195,6 +214,7 @@ mod tests {
             issued: NOON,
             account: 3,
             generation: 1,
+            device: Some(DeviceMark { id: "d-1".to_owned(), since: NOON }),
             address: BareJid::parse("bób@a.example").unwrap(),
             sid: "s-1".to_owned(),
             key: KEY,
@@ -211,7 +231,7 @@ mod tests {
 
         assert_eq!(tokens.open(&tokens.seal(&token())), Some(token()));
         let address = BareJid::new(Some(&"ä".repeat(511)), "a.example").unwrap();
-        let longest = Token { address, sid: "s".repeat(128), ..token() };
+        let longest = Token { address, device: None, sid: "s".repeat(128), ..token() };
         assert_eq!(tokens.open(&tokens.seal(&longest)), Some(longest));
     }
 

@@ -146,7 +146,15 @@ mod tests {
 
     fn token(account: i64, sid: &str) -> Token {
         let address = BareJid::parse("bob@localhost").unwrap();
-        Token { issued: NOON, account, generation: 1, address, sid: sid.to_owned(), key: KEY }
+        Token {
+            issued: NOON,
+            account,
+            generation: 1,
+            device: None,
+            address,
+            sid: sid.to_owned(),
+            key: KEY,
+        }
     }
 
     fn at(seconds: u64) -> Time {
