@@ -25,7 +25,7 @@ pub fn opened(input: &[u8]) {
     let Ok(address) = BareJid::new(Some(name), "a.example") else { return };
     let (issued, sid) = (Time(issued), sid.to_owned());
     let id = sid.chars().rev().collect::<String>();
-    let device = (!id.is_empty()).then(|| DeviceMark { id, since: Time(since) });
+    let device = (!id.is_empty()).then_some(DeviceMark { id, since: Time(since) });
     let token = Token { issued, account, generation, device, address, sid, key };
 
     let sealed = TOKENS.seal(&token);
