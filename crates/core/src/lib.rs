@@ -45,7 +45,7 @@ mod passwords;
 pub mod paying;
 pub mod presence;
 pub mod principal;
-mod question;
+pub mod question;
 mod recent_logins;
 mod removals;
 mod rewriting;

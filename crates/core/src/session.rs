@@ -415,18 +415,22 @@ impl Session {
 
     // --- questions ---
 
-    /// Notes that the client is asked something, under this id; returns where its answer comes.
-    /// `None` if the session is over or as many questions are open as may be.
-    pub(crate) fn open_question(&self, id: &str) -> Option<oneshot::Receiver<Stanza>> {
+    /// Notes that the client is asked something, under this id, by an account or the server; returns
+    /// where its answer comes. `None` if the session is over or as many questions are open as may be.
+    pub(crate) fn open_question(
+        &self,
+        id: &str,
+        asker: Option<i64>,
+    ) -> Option<oneshot::Receiver<Stanza>> {
         let mut state = self.lock();
         if state.gone {
             return None;
         }
-        state.questions.get_or_insert_default().open(id)
+        state.questions.get_or_insert_default().open(id, asker)
     }
 
     /// Gives the client's answer to whoever has asked, if anybody has.
-    pub(crate) fn answers(&self, answer: &Stanza) {
+    pub fn answers(&self, answer: &Stanza) {
         self.lock().with_questions(|questions| questions.answer(answer));
     }
 

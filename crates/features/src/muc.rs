@@ -6,6 +6,7 @@ mod archive;
 mod aside;
 mod ask;
 mod asked;
+mod between;
 mod change;
 mod config;
 mod discovery;

@@ -95,6 +95,12 @@ impl Cx {
         Cx { node, from, target, now, subject: Some(subject), rights: Rights::Own }
     }
 
+    /// Makes the context for a request to an address that is hidden, from this one.
+    pub(crate) fn of_hidden(node: Arc<Node>, from: Jid) -> Cx {
+        let now = node.clock.now();
+        Cx { node, from, target: Target::Hidden, now, subject: None, rights: Rights::Own }
+    }
+
     /// Returns the account that is asked about, for [`Target::Own`], and for [`Target::Other`]
     /// unless the handler takes a [`SessionCx`]. Otherwise `not-allowed`: so no handler gets an
     /// account that it must not look at, and the server itself, which asks as well, has none.

@@ -154,3 +154,74 @@ async fn a_session_without_a_connection_keeps_its_questions_until_it_is_resumed(
 
     assert!(asking.await.unwrap().is_some());
 }
+
+/// What somebody asks through a service.
+const REQUEST: &str = "<iq xmlns='jabber:client' type='set' id='mine' to='lunch@there/Bob' \
+    xml:lang='de'><drop/><q xmlns='urn:x'>1</q></iq>";
+
+/// Passes a request on to a device; returns the id by which its client hears it, and what else it does.
+async fn passed(
+    node: &Arc<Node>,
+    of: &Hold,
+    account: i64,
+) -> Result<(String, JoinHandle<Result<Stanza, Unanswered>>), Unanswered> {
+    let stanza = Stanza::parse(REQUEST).unwrap();
+    let sender = Sender { account, is_stranger: true };
+    let (lang, from) = (Some("en"), "lunch@there/Ali");
+    let request = PassedOn { stanza: &stanza, lang, strip: &[0], from, sender };
+    let asking = tokio::spawn(node.pass_on(&of.session, &request));
+    tokio::task::yield_now().await;
+    let heard = hears(node, of);
+    let Some((question, _)) = heard.split_once("</iq>") else {
+        return Err(asking.await.unwrap().unwrap_err());
+    };
+    let question = Stanza::parse(format!("{question}</iq>")).unwrap();
+    assert_eq!((question.type_(), question.lang()), (Some("set"), Some("de")));
+    assert_eq!(question.from(), Some("lunch@there/Ali"));
+    assert_eq!(question.to(), Some(of.session.jid.as_str()));
+    assert_eq!(question.children().len(), 1);
+    let id = question.id().unwrap().to_owned();
+    assert_ne!(id, "mine");
+    Ok((id, asking))
+}
+
+#[tokio::test]
+async fn a_request_is_passed_on_by_another_id_and_its_answer_comes_back_by_the_askers() {
+    let (node, alice) = alice().await;
+
+    let (id, asking) = passed(&node, &alice, 7).await.unwrap();
+    answers(&node, &alice, "result", "mine");
+    tokio::task::yield_now().await;
+    assert!(!asking.is_finished());
+    answers(&node, &alice, "error", &id);
+
+    let answer = asking.await.unwrap().unwrap();
+    let request = Stanza::parse(REQUEST).unwrap();
+    let answer = Stanza::parse(answer_to(&request, &answer).unwrap().bytes).unwrap();
+    assert_eq!((answer.type_(), answer.id()), (Some("error"), Some("mine")));
+    assert_eq!((answer.from(), answer.to()), (Some("lunch@there/Bob"), None));
+    assert!(answer.has("error", "jabber:client"));
+}
+
+#[tokio::test]
+async fn what_is_passed_on_and_not_answered_says_why() {
+    let (node, alice) = alice().await;
+    let (_, asking) = passed(&node, &alice, 7).await.unwrap();
+    a_minute_passes(&node).await;
+    assert_eq!(asking.await.unwrap().unwrap_err(), Unanswered::Silent);
+
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        open.push(passed(&node, &alice, 7).await.unwrap());
+    }
+    assert_eq!(passed(&node, &alice, 7).await.unwrap_err(), Unanswered::Busy);
+    assert!(passed(&node, &alice, 8).await.is_ok(), "another one has a place");
+
+    let (_, asking) = open.pop().unwrap();
+    node.end(&alice.session).await;
+    assert_eq!(asking.await.unwrap().unwrap_err(), Unanswered::Gone);
+    let stanza = Stanza::parse(REQUEST).unwrap();
+    let sender = Sender { account: 7, is_stranger: true };
+    let request = PassedOn { stanza: &stanza, lang: None, strip: &[], from: "a@b/c", sender };
+    assert_eq!(node.pass_on(&alice.session, &request).await.unwrap_err(), Unanswered::Gone);
+}

@@ -67,6 +67,20 @@ pub(super) fn of_account(
     by(node, flight, origin, work)
 }
 
+/// What answers a request to an account as if a stranger had sent it. `None`: nothing does.
+pub(super) fn for_stranger(
+    node: &Arc<Node>,
+    from: Jid,
+    stanza: &Stanza,
+) -> Option<BoxFuture<'static, kit::Answer>> {
+    match handler(node, stanza, Target::Hidden)? {
+        (Handler::Anybody(handler), child) => {
+            Some(handler(Cx::of_hidden(node.clone(), from), stanza.clone(), child))
+        }
+        (Handler::Session(_), _) => None,
+    }
+}
+
 /// Answers a request by what this work gives, at the latest when the deadline has come.
 pub(super) fn by(
     node: &Arc<Node>,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use whoelse_xmpp::{Condition, Jid, Kind, Outgoing, Stanza, StanzaError};
+use whoelse_xmpp::{BareJid, Condition, Edit, Jid, Kind, Outgoing, Stanza, StanzaError};
 
 use super::in_flight::{InFlight, Places};
 use super::{Origin, Routed, refused, request};
@@ -61,6 +61,20 @@ impl Addressed {
     /// Returns it to its sender.
     pub fn refuse(&self, node: &Node, origin: &Origin, error: &StanzaError) -> Routed {
         refused(node, origin, &self.0.stanza, error)
+    }
+
+    /// What answers it, a request to an address at the service, on behalf of the account behind that
+    /// address: as if a stranger had asked the account, by this address of theirs. Nobody hears who the
+    /// account is. `None`: nothing answers it.
+    pub fn on_behalf(
+        &self,
+        node: &Arc<Node>,
+        asker: Jid,
+        account: &BareJid,
+    ) -> Option<BoxFuture<'static, kit::Answer>> {
+        let edit = Edit { attributes: &[("to", Some(account.as_str()))], ..Edit::default() };
+        let stanza = Stanza::parse(self.0.stanza.edited(&edit)?).ok()?;
+        request::for_stranger(node, asker, &stanza)
     }
 
     /// Answers it, a request, by what this work gives, like a handler: on a task of its own, at the

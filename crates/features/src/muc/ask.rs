@@ -1,4 +1,5 @@
-//! XEP-0045, 6, 9 and 10, XEP-0410: requests to a room, and to an address in it.
+//! XEP-0045, 6, 9 and 10, XEP-0410: requests to a room, and to an address in it; and answers to what
+//! occupants were asked.
 
 use std::sync::Arc;
 
@@ -10,17 +11,26 @@ use whoelse_xmpp::{Condition, Jid, Stanza, StanzaError, ns};
 
 use super::asked::Asked;
 use super::rooms::Rooms;
-use super::{admin, archive, discovery, moderation, owner};
+use super::{admin, archive, between, discovery, moderation, owner};
 
 /// Takes a request to an address at the service, or what answers one.
 pub(super) fn request(node: &Arc<Node>, origin: Origin, of: Addressed) -> Routed {
     if !of.is_request() {
+        if let Origin::Session { session, .. } = &origin {
+            session.answers(of.stanza());
+        }
         origin.done();
         return Routed::Done;
     }
     let Origin::Session { session, .. } = &origin else {
         return of.refuse(node, &origin, &StanzaError::new(Condition::NotAllowed));
     };
+    if of.to().resource().is_some()
+        && let Some(live) = Rooms::of(node).here(&of.to().to_bare())
+        && live.look(|room| room.has(&session.jid))
+    {
+        return between::pass(node, origin, of, &live);
+    }
     let (session, to, stanza) = (session.clone(), of.to().clone(), of.stanza().clone());
     let own = node.clone();
     let work = Box::pin(async move { answer(own, session, &to, stanza).await });
@@ -38,8 +48,8 @@ async fn answer(node: Arc<Node>, session: Arc<Session>, to: &Jid, stanza: Stanza
     })?;
     let (from, who) = (session.jid.clone(), session.jid.to_bare());
     let asked = Asked { node, session, from, who, live, stanza, payload };
-    if let Some(nick) = to.resource() {
-        return to_occupant(&asked, nick);
+    if to.resource().is_some() {
+        return Err(not_in(&asked));
     }
     let gets = asked.stanza.type_() == Some("get");
     match (asked.payload.ns(), asked.payload.name(), gets) {
@@ -58,24 +68,10 @@ async fn answer(node: Arc<Node>, session: Arc<Session>, to: &Jid, stanza: Stanza
     }
 }
 
-/// XEP-0410: whoever asks for themselves is told whether they are there, by the room and not by another
-/// device of theirs. Requests to others are not passed on.
-fn to_occupant(asked: &Asked, nick: &str) -> Answer {
-    let is_ping = asked.payload.is("ping", ns::PING);
-    let is = asked.live.look(|room| {
-        let own = room.occupant(&asked.from).map(|occupant| occupant.nick.clone());
-        (own, room.named(nick).is_some())
-    });
-    match is {
-        (None, _) if is_ping => Err(super::message::not_here()),
-        // 6.6: who is not in a room asks nobody in it.
-        (None, _) => {
-            Err(StanzaError::new(Condition::BadRequest).with_text("you are not in this room"))
-        }
-        (Some(own), _) if own == nick && is_ping => Ok(Reply::empty()),
-        (Some(_), false) => {
-            Err(StanzaError::new(Condition::ItemNotFound).with_text("nobody is called this here"))
-        }
-        (Some(_), true) => Err(StanzaError::new(Condition::ServiceUnavailable)),
+/// 6.6: who is not in a room asks nobody in it. XEP-0410: whoever asks for themselves is told so.
+fn not_in(asked: &Asked) -> StanzaError {
+    match asked.payload.is("ping", ns::PING) {
+        true => super::message::not_here(),
+        false => StanzaError::new(Condition::BadRequest).with_text("you are not in this room"),
     }
 }

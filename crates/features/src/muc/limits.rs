@@ -7,6 +7,8 @@ use whoelse_core::settings::{Choice, Label, Setting, choice, count, label};
 pub(super) const LONGEST_NICKNAME: usize = 200;
 /// The most items of one `muc#admin` request: each is a row, and everybody waits for them.
 pub(super) const MOST_ITEMS: usize = 100;
+/// The most requests to occupants that one session waits for: more than a client asks that enters.
+pub(super) const MOST_ASKED: usize = 50;
 /// The longest reason that is passed on, in bytes.
 pub(super) const LONGEST_REASON: usize = 1_000;
 

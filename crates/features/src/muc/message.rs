@@ -136,6 +136,17 @@ impl Room {
         Told::All(message)
     }
 
+    /// Whether an occupant may write to one alone.
+    pub(super) fn may_whisper(&self, occupant: &Occupant) -> bool {
+        let role = occupant.standing.role;
+        match self.config.private_messages {
+            PrivateMessages::Anyone => true,
+            PrivateMessages::Participants => role >= Role::Participant,
+            PrivateMessages::Moderators => role >= Role::Moderator,
+            PrivateMessages::Nobody => false,
+        }
+    }
+
     /// Judges a message to one occupant, and returns how it is told.
     pub(super) fn whisper(
         &self,
@@ -144,14 +155,7 @@ impl Room {
         said: Said<'_>,
     ) -> Result<Whisper, StanzaError> {
         let occupant = self.speaker(jid)?;
-        let role = occupant.standing.role;
-        let may = match self.config.private_messages {
-            PrivateMessages::Anyone => true,
-            PrivateMessages::Participants => role >= Role::Participant,
-            PrivateMessages::Moderators => role >= Role::Moderator,
-            PrivateMessages::Nobody => false,
-        };
-        if !may {
+        if !self.may_whisper(occupant) {
             return Err(StanzaError::new(Condition::Forbidden)
                 .with_text("you may not write to one alone in this room"));
         }

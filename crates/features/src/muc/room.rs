@@ -121,6 +121,11 @@ impl Occupant {
         &self.shown().seat.jid
     }
 
+    /// The seat whose presence others see.
+    pub fn shown_seat(&self) -> &Arc<Seat> {
+        &self.shown().seat
+    }
+
     fn sees_addresses(&self, config: &Config) -> bool {
         config.is_non_anonymous() || self.standing.role == Role::Moderator
     }

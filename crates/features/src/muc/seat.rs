@@ -39,6 +39,11 @@ impl Seat {
         self.jid.to_bare()
     }
 
+    /// The session.
+    pub fn session(&self) -> Option<&Arc<Session>> {
+        self.session.as_ref()
+    }
+
     /// Queues something that is said in the room. Fails if there is no room for it: then the seat is
     /// lost.
     pub fn tell(&self, stanza: &Outgoing) -> Result<(), PushRefused> {
@@ -65,7 +70,8 @@ impl Seat {
     }
 }
 
-fn to(jid: &FullJid) -> Bytes {
+/// ` to='bob@host/desk'`, as it is put into what is queued.
+pub(super) fn to(jid: &FullJid) -> Bytes {
     let mut to = b" to='".to_vec();
     escape(&mut to, jid.as_str());
     to.push(b'\'');

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use whoelse_core::account::Account;
+use whoelse_core::hosts::Host;
 use whoelse_core::kit::{Cx, Target};
 use whoelse_core::session::Session;
 use whoelse_core::{Node, audience};
@@ -107,7 +108,10 @@ impl Visitor {
     /// node that it names.
     pub async fn of(cx: &Cx, stanza: &Stanza, name: Option<&str>) -> Result<Visitor, StanzaError> {
         match cx.target {
-            Target::Hidden if !cx.node.contacts.hide_who_exists() => Err(cx.hidden()),
+            // Where everybody is a contact, a stranger is who speaks by an address in a room.
+            Target::Hidden if !cx.node.contacts.hide_who_exists() && !is_in_a_room(cx) => {
+                Err(cx.hidden())
+            }
             Target::Hidden => match name {
                 Some(name) => stranger(cx, stanza, name).await,
                 None => Err(refusal::stranger()),
@@ -132,6 +136,11 @@ impl Visitor {
             _ => Owner::Account(cx.subject()?.clone()),
         };
         Ok(Visitor::seeing(owner, cx.from.clone()))
+    }
+
+    /// Whether they may learn addresses of people: who knows an account by a nickname in a room must not.
+    pub fn learns_addresses(&self, server: &Node) -> bool {
+        !matches!(server.host_of(&self.from), Host::Service(_))
     }
 
     /// Whether it is the owner's own account.
@@ -168,6 +177,10 @@ impl Visitor {
     pub fn session(&self, server: &Node) -> Option<Arc<Session>> {
         server.here(&self.from.to_bare())?.session(self.from.resource()?)
     }
+}
+
+fn is_in_a_room(cx: &Cx) -> bool {
+    matches!(cx.node.host_of(&cx.from), Host::Service(_))
 }
 
 /// Somebody who does not see the owner, if there is any. They may see a node that is open, or where

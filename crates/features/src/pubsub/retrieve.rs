@@ -8,7 +8,7 @@ use whoelse_xmpp::payload::xmpp_parsers::rsm::SetQuery;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Condition, StanzaError, ns};
 
-use super::config::MaxItems;
+use super::config::{ItemReply, MaxItems};
 use super::events::Item;
 use super::found::{Found, found};
 use super::owner::Visitor;
@@ -182,8 +182,12 @@ impl Reader {
     fn answer(&self, name: &str, page: Page) -> Reply {
         let set = page.place.map(|place| set(&page.rows, place));
         let items = Element::new("items").attr("node", name);
+        let mut config = self.found.config.clone();
+        if !self.visitor.learns_addresses(&self.cx.node) {
+            config.item_reply = ItemReply::Owner;
+        }
         let items = page.rows.into_iter().fold(items, |items, row| {
-            items.child(Item::of(&self.cx.node, row).encode(&self.found.config, true))
+            items.child(Item::of(&self.cx.node, row).encode(&config, true))
         });
         let answer = Element::new("pubsub").xmlns(ns::PUBSUB).child(items);
         Reply::encoded(match set {

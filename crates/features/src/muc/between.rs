@@ -1,0 +1,204 @@
+//! XEP-0045, 6.6: what one occupant asks another.
+//!
+//! A request to an occupant is passed on to one of their devices, by an id of the room's own, and the
+//! answer comes back from their address in the room. What devices of the person share, their vCard and
+//! their nodes, is answered by the server as for a stranger: whoever knows a nickname learns no more by
+//! it than who knows nothing, and nobody's address.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use whoelse_core::account::Account;
+use whoelse_core::kit::Reply;
+use whoelse_core::question::{PassedOn, Unanswered, answer_to};
+use whoelse_core::route::{Addressed, Origin, Routed};
+use whoelse_core::session::{Sender, Session};
+use whoelse_core::turns::OwnTurn;
+use whoelse_core::{Node, audience};
+use whoelse_xmpp::{Condition, ErrorType, FullJid, Jid, Stanza, StanzaError, ns};
+
+use super::limits::MOST_ASKED;
+use super::room::Room;
+use super::rooms::Live;
+use super::seat::Seat;
+
+/// How often the bytes of an answer count for whoever has asked: they count for whoever answers as well,
+/// who has not chosen to.
+const COST_OF_ANSWERS: u64 = 4;
+
+/// What a session has asked others and waits for.
+#[derive(Default)]
+struct Asking(AtomicUsize);
+
+/// One of them.
+struct Open(Arc<Asking>);
+
+impl Asking {
+    /// Counts one more. `None`: there are as many as may be.
+    fn begin(session: &Session) -> Option<Open> {
+        let asking = session.slots.get_or_default::<Asking>();
+        let more = |count: usize| (count < MOST_ASKED).then_some(count + 1);
+        asking.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
+        Some(Open(asking))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Whom a request is for.
+struct Whom {
+    /// The address in the room of whoever asks.
+    by: String,
+    /// The device of the other whose presence everybody sees.
+    seat: Arc<Seat>,
+    /// Whether it is the device that asks.
+    is_oneself: bool,
+}
+
+impl Room {
+    /// Judges a request of an occupant to the one of this nickname.
+    fn ask(&self, jid: &FullJid, nick: &str, asked: &Stanza) -> Result<Whom, StanzaError> {
+        let asker = self.occupant(jid).ok_or_else(super::message::not_here)?;
+        let (_, other) = self.named(nick).ok_or_else(|| {
+            StanzaError::new(Condition::ItemNotFound).with_text("nobody is called this here")
+        })?;
+        let is_oneself = asker.nick == other.nick;
+        // Whoever may not write to one alone has nothing done by them either; what somebody is, every
+        // occupant may ask.
+        if asked.type_() == Some("set") && !is_oneself && !self.may_whisper(asker) {
+            return Err(StanzaError::new(Condition::Forbidden)
+                .with_text("you may not ask this of one alone in this room"));
+        }
+        let by = self.address_of(&asker.nick);
+        Ok(Whom { by, seat: other.shown_seat().clone(), is_oneself })
+    }
+}
+
+/// Takes a request of somebody who is in a room to an address in it.
+pub(super) fn pass(node: &Arc<Node>, origin: Origin, of: Addressed, live: &Arc<Live>) -> Routed {
+    let Origin::Session { session, .. } = &origin else {
+        origin.done();
+        return Routed::Done;
+    };
+    let session = session.clone();
+    let nick = of.to().resource().unwrap_or_default();
+    let whom = match live.look(|room| room.ask(&session.jid, nick, of.stanza())) {
+        Ok(whom) => whom,
+        Err(error) => return of.refuse(node, &origin, &error),
+    };
+    let asks = |name, ns| of.stanza().type_() == Some("get") && of.stanza().has(name, ns);
+    if whom.is_oneself && asks("ping", ns::PING) {
+        // XEP-0410: the room says it, and not another device of theirs.
+        return of.answer(node, origin, Box::pin(async { Ok(Reply::empty()) }));
+    }
+    // A block holds against the account behind a nickname.
+    let owner = node.here(&whom.seat.who());
+    let hears = |it: &Arc<Account>| audience::hears(node, it, &session.jid);
+    let Some(owner) = owner.filter(hears) else {
+        let error = StanzaError::new(Condition::ServiceUnavailable);
+        return of.refuse(node, &origin, &error);
+    };
+    match asks("vCard", ns::VCARD) || asks("pubsub", ns::PUBSUB) {
+        true => on_behalf(node, origin, of, (&session, &whom, &owner)),
+        false => to_device(node, origin, of, (&session, &whom, &owner)),
+    }
+}
+
+/// Answers on behalf of an account.
+fn on_behalf(
+    node: &Arc<Node>,
+    origin: Origin,
+    of: Addressed,
+    (session, whom, owner): (&Arc<Session>, &Whom, &Account),
+) -> Routed {
+    let by = Jid::parse(&whom.by).ok();
+    let Some(work) = by.and_then(|by| of.on_behalf(node, by, owner.jid())) else {
+        let error = StanzaError::new(Condition::ServiceUnavailable);
+        return of.refuse(node, &origin, &error);
+    };
+    let (own, session) = (node.clone(), session.clone());
+    of.answer(
+        node,
+        origin,
+        Box::pin(async move {
+            let turn = session.account.as_ref().map(|account| account.get_or_default::<OwnTurn>());
+            let answer = match turn {
+                Some(turn) => turn.one_by_one(work).await,
+                None => work.await,
+            };
+            if let (Ok(Reply::Result(payload)), Some(payer)) = (&answer, session.payer()) {
+                let _ = own.pay_for_work(&payer, payload.len() as u64);
+            }
+            answer
+        }),
+    )
+}
+
+/// Asks a device, and goes on: whoever asks says more meanwhile.
+fn to_device(
+    node: &Arc<Node>,
+    origin: Origin,
+    of: Addressed,
+    (session, whom, owner): (&Arc<Session>, &Whom, &Arc<Account>),
+) -> Routed {
+    let Some(open) = Asking::begin(session) else {
+        let error = waits("you have asked as much as may be open at once");
+        return of.refuse(node, &origin, &error);
+    };
+    let Some(device) = whom.seat.session() else {
+        let error = StanzaError::new(Condition::ServiceUnavailable);
+        return of.refuse(node, &origin, &error);
+    };
+    let account = session.account.as_ref().map_or(0, |account| account.id);
+    let is_stranger = !audience::knows(node, owner, &session.jid);
+    let request = PassedOn {
+        stanza: of.stanza(),
+        lang: of.lang(),
+        strip: of.strip(),
+        from: &whom.by,
+        sender: Sender { account, is_stranger },
+    };
+    let answer = node.pass_on(device, &request);
+    let (node, session, stanza) = (node.clone(), session.clone(), of.stanza().clone());
+    let answerer = Sender { account: owner.id, is_stranger: true };
+    tokio::spawn(async move {
+        let answer = answer.await;
+        drop(open);
+        if let Err(error) = tell(&node, &session, (&stanza, answer), answerer) {
+            session.answer_error(&stanza, &error);
+        }
+    });
+    origin.done();
+    Routed::Done
+}
+
+/// Gives whoever has asked the answer.
+fn tell(
+    node: &Node,
+    session: &Session,
+    (request, answer): (&Stanza, Result<Stanza, Unanswered>),
+    answerer: Sender,
+) -> Result<(), StanzaError> {
+    let answer = answer.map_err(|why| match why {
+        Unanswered::Busy => waits("too much waits there, try again later"),
+        Unanswered::Silent => StanzaError::new(Condition::RemoteServerTimeout)
+            .with_text("no answer came within a minute"),
+        Unanswered::Gone => StanzaError::new(Condition::ServiceUnavailable),
+        Unanswered::Malformed => StanzaError::new(Condition::BadRequest),
+    })?;
+    if let Some(payer) = session.payer() {
+        // Whoever owes has to wait before they say more.
+        let _ = node.pay_for_work(&payer, COST_OF_ANSWERS * answer.bytes().len() as u64);
+    }
+    let told = answer_to(request, &answer).ok_or(StanzaError::new(Condition::BadRequest))?;
+    let to = super::seat::to(&session.jid);
+    session.push_from(&told, &to, answerer).map_err(|_| waits("the answer found no room"))
+}
+
+fn waits(text: &str) -> StanzaError {
+    StanzaError::new(Condition::ResourceConstraint).with_type(ErrorType::Wait).with_text(text)
+}
