@@ -1,19 +1,17 @@
 //! XEP-0045, 8 and 9: `muc#admin`, by which moderators, admins and owners read lists and change them.
 
-use whoelse_core::keeper::{After, Touches};
 use whoelse_core::kit::{Answer, Reply};
-use whoelse_store::RoomAffiliation;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Child, Condition, Jid, Stanza, StanzaError, ns};
 
 use super::affiliation::{Affiliation, Role};
 use super::asked::Asked;
-use super::change::{Asker, Judged, Wish};
+use super::change::{Asker, Wish};
 use super::invitation::reason;
 use super::limits::{Limits, MOST_ITEMS};
+use super::lists;
 use super::message::not_here;
 use super::room::Room;
-use super::rooms::unstored;
 
 /// Which list is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,33 +108,10 @@ pub(super) async fn change(asked: Asked) -> Answer {
         return made.unwrap_or_else(|_| Err(not_here()));
     }
     let Asked { node, from, who, live, .. } = asked;
-    let own = node.clone();
-    let changed = node.keeper.change(Touches::AtMost(wishes.len() as u64), move |tx| {
-        Box::pin(async move {
-            let asker = Asker { device: &from, who: &who };
-            let judged: Judged = match live.look(|room| room.judge(&asker, &wishes, most)) {
-                Ok(judged) => judged,
-                Err(error) => return Ok((Err(error), After::new())),
-            };
-            for change in &judged.affiliations {
-                let who = own.key_of(change.who.as_str());
-                if !change.to.is_listed() {
-                    tx.remove_room_affiliation(live.id, &who).await?;
-                    continue;
-                }
-                let since = live.look(|room| room.since(&change.who, change.to)).unwrap_or(now).0;
-                let (affiliation, nick) = (change.to.number(), change.nick.clone());
-                let row = RoomAffiliation { who, affiliation, nick, since };
-                tx.set_room_affiliation(live.id, &row).await?;
-            }
-            let then: After = vec![Box::new(move |node| {
-                live.note_change();
-                let _ = live.act(node, |room| ((), room.make(&judged, now)));
-            })];
-            Ok((Ok(Reply::empty()), then))
-        })
-    });
-    changed.await.map_err(|error| unstored(&error))?
+    let rows = wishes.len();
+    let judge = move |room: &Room| room.judge(&Asker { device: &from, who: &who }, &wishes, most);
+    lists::change(&node, live, rows, judge).await?;
+    Ok(Reply::empty())
 }
 
 /// Reads what is wanted.

@@ -1,4 +1,4 @@
-//! XEP-0045, 6, 9 and 10, XEP-0410: requests to a room, and to an address in it; and answers to what
+//! XEP-0045, 6, 7.10, 9 and 10, XEP-0410: requests to a room, and to an address in it; and answers to what
 //! occupants were asked.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use whoelse_xmpp::{Condition, Jid, Stanza, StanzaError, ns};
 
 use super::asked::Asked;
 use super::rooms::Rooms;
-use super::{admin, archive, between, discovery, moderation, owner};
+use super::{admin, archive, between, discovery, moderation, owner, register};
 
 /// Takes a request to an address at the service, or what answers one.
 pub(super) fn request(node: &Arc<Node>, origin: Origin, of: Addressed) -> Routed {
@@ -59,6 +59,8 @@ async fn answer(node: Arc<Node>, session: Arc<Session>, to: &Jid, stanza: Stanza
         (ns::MUC_ADMIN, "query", false) => admin::change(asked).await,
         (ns::MUC_OWNER, "query", true) => owner::form(&asked),
         (ns::MUC_OWNER, "query", false) => owner::change(asked).await,
+        (ns::REGISTER, "query", true) => register::form(&asked),
+        (ns::REGISTER, "query", false) => register::change(asked).await,
         (ns::PING, "ping", true) => Ok(Reply::empty()),
         (ns::MODERATE, "moderate", false) | (ns::FASTEN, "apply-to", false) => {
             moderation::moderate(asked).await

@@ -50,6 +50,13 @@ pub(super) struct Judged {
     actor: Option<String>,
 }
 
+impl Judged {
+    /// A change of one entry of the lists, by nobody in the room.
+    pub fn of(change: NewStanding) -> Judged {
+        Judged { affiliations: vec![change], ..Judged::default() }
+    }
+}
+
 impl Room {
     /// Judges all that is wanted at once: all of it can be made, or none. `most`: how many the lists may
     /// name.
@@ -101,7 +108,11 @@ impl Room {
     }
 
     /// Judges what comes of changes of the lists: an owner is left, and there are not too many.
-    fn judge_lists(&self, changes: &[NewStanding], most: usize) -> Result<(), StanzaError> {
+    pub(super) fn judge_lists(
+        &self,
+        changes: &[NewStanding],
+        most: usize,
+    ) -> Result<(), StanzaError> {
         if changes.is_empty() {
             return Ok(());
         }
@@ -124,7 +135,7 @@ impl Room {
 
     /// The nickname that is kept for somebody from now on: the one that is asked for, or else as before.
     /// Nothing is kept for those who must not enter, or are nothing.
-    fn kept_for(
+    pub(super) fn kept_for(
         &self,
         who: &BareJid,
         to: Affiliation,

@@ -128,7 +128,9 @@ fn of_room(room: &Room, is_told: bool, is_logged: bool) -> Element {
         ns::OCCUPANT_ID,
     ];
     let archived = archive::FEATURES.into_iter().filter(|_| is_logged);
-    let features = announced.into_iter().chain(archived).chain(kinds(&room.config));
+    let registers = room.config.takes_registrations().then_some(ns::REGISTER);
+    let features =
+        announced.into_iter().chain(archived).chain(registers).chain(kinds(&room.config));
     let answer =
         features.fold(answer, |answer, it| answer.child(Element::new("feature").attr("var", it)));
     answer.child(form(room, is_told))

@@ -150,9 +150,11 @@ fn try_here(
     Some(came.map(|occupants| pay(node, session, occupants)))
 }
 
+/// What each who is told of a presence counts as.
+pub(super) const BYTES_OF_ONE: u64 = 64;
+
 /// A presence is told to everybody, and whoever enters is told of everybody.
 fn pay(node: &Node, session: &Session, occupants: usize) -> Option<Steady> {
-    const BYTES_OF_ONE: u64 = 64;
     node.pay_for_work(&session.payer()?, BYTES_OF_ONE * occupants as u64)
 }
 
