@@ -70,6 +70,7 @@ const TITLES: &[(u16, &str)] = &[
     (474, "SASL SCRAM Downgrade Protection"),
     (478, "Stream Limits Advertisement"),
     (484, "Fast Authentication Streamlining Tokens"),
+    (486, "MUC Avatars"),
     (490, "Message Displayed Synchronization"),
 ];
 

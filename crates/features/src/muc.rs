@@ -7,6 +7,7 @@ mod aside;
 mod ask;
 mod asked;
 mod between;
+mod card;
 mod change;
 mod config;
 mod discovery;
@@ -21,6 +22,7 @@ mod message;
 mod moderation;
 mod occupant_id;
 mod owner;
+mod photos;
 mod presence;
 mod register;
 mod room;
@@ -45,7 +47,7 @@ use affiliation::Affiliation;
 use limits::Limits;
 use rooms::Rooms;
 
-/// XEP-0045, XEP-0410, XEP-0421, and the keeping of XEP-0249.
+/// XEP-0045, XEP-0410, XEP-0421, XEP-0486, and the keeping of XEP-0249.
 pub const FEATURE: Feature = Feature {
     name: "rooms",
     xeps: &[
@@ -55,6 +57,7 @@ pub const FEATURE: Feature = Feature {
         (421, "1.0.1"),
         (424, "0.4.2"),
         (425, "0.3.0"),
+        (486, "0.1.0"),
     ],
     settings: &[limits::SETTINGS],
     wire: |w| {

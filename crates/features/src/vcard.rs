@@ -24,6 +24,7 @@ use crate::pubsub::{Owner, Visitor, change, no_room};
 use crate::readable;
 use avatar::Avatar;
 use card::Card;
+pub(crate) use card::photo_hashes;
 
 /// XEP-0054, XEP-0153 and XEP-0398; and XEP-0084, which is nodes like others.
 pub const FEATURE: Feature = Feature {

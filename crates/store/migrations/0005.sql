@@ -49,6 +49,13 @@ CREATE TABLE room_affiliations (
 ) WITHOUT ROWID;
 CREATE INDEX room_affiliations_who ON room_affiliations (who, affiliation);
 
+-- What a room shows of itself: a vCard, and the hashes of the photos in it, as the feature wrote them.
+CREATE TABLE room_cards (
+    room   INTEGER NOT NULL PRIMARY KEY,
+    photos TEXT    NOT NULL,
+    card   BLOB    NOT NULL
+);
+
 -- Rooms that are gone, and of which the table above and `archive_rows` have rows that go in pieces;
 -- `seq`, up to where those of the archive are gone.
 CREATE TABLE rooms_gone (

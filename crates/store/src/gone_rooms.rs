@@ -5,7 +5,7 @@
 
 use sqlx::Row;
 
-use crate::{Result, Store, Tx, archives, history, pieces};
+use crate::{Result, Store, Tx, archives, history, pieces, rooms};
 
 const LEAVE: &str = "INSERT INTO rooms_gone (room, archive, seq) \
     SELECT a.room, a.id, 0 FROM archives a WHERE a.room = $1";
@@ -38,6 +38,7 @@ impl Tx {
             sqlx::query(LEAVE).bind(room).execute(&mut *conn).await?;
             sqlx::query(DELETE_ARCHIVE).bind(room).execute(conn).await?;
         }
+        sqlx::query(rooms::REMOVE_CARD).bind(room).execute(self.conn()?).await?;
         let done = sqlx::query(DELETE).bind(room).execute(self.conn()?).await?;
         Ok(done.rows_affected() > 0)
     }

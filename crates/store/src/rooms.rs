@@ -4,6 +4,7 @@
 //! A room has an archive of its own. A room that goes leaves its rows under numbers that nobody asks
 //! for any more, and they go in pieces. See `docs/design/rooms.md`.
 
+mod cards;
 mod lists;
 
 pub use lists::RoomAffiliation;
@@ -13,10 +14,12 @@ use sqlx::{AnyConnection, Row};
 
 use crate::{Result, Store, Tx, archives, sequences};
 
+pub(crate) use cards::REMOVE as REMOVE_CARD;
 pub(crate) use lists::adopt;
 
 const FIND: &str = "SELECT r.id, a.id, r.persistent, r.config, r.secret, r.subject, r.subject_by, \
-    r.subject_at FROM rooms r JOIN archives a ON a.room = r.id WHERE r.domain = $1 AND r.name = $2";
+    r.subject_at, c.photos FROM rooms r JOIN archives a ON a.room = r.id \
+    LEFT JOIN room_cards c ON c.room = r.id WHERE r.domain = $1 AND r.name = $2";
 const INSERT: &str = "INSERT INTO rooms (id, domain, name, persistent, listed, title, config, secret) \
     VALUES ($1, $2, $3, 0, 0, '', $4, $5) ON CONFLICT (domain, name) DO NOTHING";
 const CONFIGURE: &str =
@@ -35,10 +38,11 @@ const PASSING: &str = "SELECT id FROM rooms WHERE persistent = 0 ORDER BY id LIM
 
 const STATEMENTS_OF_ROOMS: &[&str] =
     &[FIND, INSERT, CONFIGURE, SUBJECT, LISTED, LISTED_BEFORE, LISTED_LAST, COUNT_LISTED, PASSING];
-pub(crate) const STATEMENTS: [&[&str]; 2] = [STATEMENTS_OF_ROOMS, lists::STATEMENTS];
+pub(crate) const STATEMENTS: [&[&str]; 3] =
+    [STATEMENTS_OF_ROOMS, lists::STATEMENTS, cards::STATEMENTS];
 
 /// Counts rows that do not fit together, of a backup: archives of nothing, or of two; rooms without
-/// one; affiliations of no room, if it has not gone; and rooms that have gone and are there.
+/// one; affiliations of no room, if it has not gone; vCards of no room; and rooms that have gone and are there.
 pub(crate) const MISFITS: &str = "SELECT \
     (SELECT COUNT(*) FROM archives t WHERE (t.account IS NULL) = (t.room IS NULL)) \
     + (SELECT COUNT(*) FROM archives t WHERE t.room IS NOT NULL \
@@ -47,6 +51,7 @@ pub(crate) const MISFITS: &str = "SELECT \
         (SELECT 1 FROM archives t WHERE t.room = r.id)) \
     + (SELECT COUNT(*) FROM room_affiliations l WHERE l.room NOT IN \
         (SELECT id FROM rooms UNION SELECT room FROM rooms_gone)) \
+    + (SELECT COUNT(*) FROM room_cards c WHERE c.room NOT IN (SELECT id FROM rooms)) \
     + (SELECT COUNT(*) FROM rooms_gone g WHERE g.room IN (SELECT id FROM rooms) \
         OR g.archive IN (SELECT id FROM archives))";
 
@@ -65,6 +70,8 @@ pub struct RoomRow {
     pub secret: Vec<u8>,
     /// What was last said to be its subject.
     pub subject: Option<RoomSubject>,
+    /// The hashes of the photos in its vCard, as the feature wrote them; `None`: it has no vCard.
+    pub photos: Option<String>,
 }
 
 /// The subject of a room.
@@ -217,6 +224,7 @@ fn read(row: &AnyRow) -> Result<RoomRow> {
         config: row.try_get(3)?,
         secret: row.try_get(4)?,
         subject,
+        photos: row.try_get(8)?,
     })
 }
 

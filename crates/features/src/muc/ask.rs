@@ -11,7 +11,7 @@ use whoelse_xmpp::{Condition, Jid, Stanza, StanzaError, ns};
 
 use super::asked::Asked;
 use super::rooms::Rooms;
-use super::{admin, archive, between, discovery, moderation, owner, register};
+use super::{admin, archive, between, card, discovery, moderation, owner, register};
 
 /// Takes a request to an address at the service, or what answers one.
 pub(super) fn request(node: &Arc<Node>, origin: Origin, of: Addressed) -> Routed {
@@ -61,6 +61,8 @@ async fn answer(node: Arc<Node>, session: Arc<Session>, to: &Jid, stanza: Stanza
         (ns::MUC_OWNER, "query", false) => owner::change(asked).await,
         (ns::REGISTER, "query", true) => register::form(&asked),
         (ns::REGISTER, "query", false) => register::change(asked).await,
+        (ns::VCARD, "vCard", true) => card::get(asked).await,
+        (ns::VCARD, "vCard", false) => card::set(asked).await,
         (ns::PING, "ping", true) => Ok(Reply::empty()),
         (ns::MODERATE, "moderate", false) | (ns::FASTEN, "apply-to", false) => {
             moderation::moderate(asked).await

@@ -6,6 +6,7 @@ use whoelse_core::Node;
 use whoelse_core::session::Session;
 use whoelse_xmpp::{BareJid, Child, FullJid, Stanza};
 
+use super::enter::BYTES_OF_ONE;
 use super::rooms::Live;
 
 /// A request to a room.
@@ -21,4 +22,20 @@ pub(super) struct Asked {
     /// The request, and its payload.
     pub stanza: Stanza,
     pub payload: Child,
+}
+
+impl Asked {
+    /// Charges whoever asks for so many bytes more than they have sent: they say more when that is paid.
+    pub fn pay(&self, bytes: u64) {
+        let asks = self.node.here(&self.who);
+        let session = asks.and_then(|account| account.session(self.from.resource()));
+        if let Some(payer) = session.and_then(|session| session.payer()) {
+            let _ = self.node.pay_for_work(&payer, bytes);
+        }
+    }
+
+    /// Charges whoever asks for what everybody in the room is told of it.
+    pub fn pay_for_telling(&self) {
+        self.pay(BYTES_OF_ONE * self.live.look(|room| room.count()) as u64);
+    }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use whoelse_core::Time;
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{BareJid, Class, Condition, FullJid, StanzaError, nickname};
+use whoelse_xmpp::{BareJid, Condition, FullJid, StanzaError, nickname};
 
 use super::affiliation::{Affiliation, Role, Standing, may_change_affiliation, may_change_role};
 use super::config::Config;
@@ -302,12 +302,7 @@ impl Room {
         }
         let codes = codes_of_change(&before, &self.config, keeps);
         if !codes.is_empty() {
-            let message = Element::new("message")
-                .attr("from", self.address.as_str())
-                .attr("type", "groupchat")
-                .child(presence::user(None, &codes))
-                .outgoing(Class::Groupchat);
-            told.push(Told::All(message));
+            told.push(Told::All(presence::configured(&self.address, &codes)));
         }
         told
     }

@@ -12,13 +12,14 @@ use super::archive;
 use super::asked::Asked;
 use super::config::Config;
 use super::logged::is_logged;
+use super::photos::Photos;
 use super::room::Room;
 use super::{readable, rooms};
 use crate::form::FORM_TYPE;
 
 /// The namespaces of the service, besides those of discovery.
 pub(super) fn features(_: &Node) -> Vec<&'static str> {
-    vec![ns::MUC, ns::MUC_STABLE_ID, ns::RSM]
+    vec![ns::MUC, ns::MUC_STABLE_ID, ns::RSM, ns::VCARD]
 }
 
 /// The most rooms in one page of the list.
@@ -99,7 +100,12 @@ pub(super) fn info(asked: &Asked) -> Answer {
         if room.locked && !room.affiliation(&asked.who).governs() {
             return Err(StanzaError::new(Condition::ItemNotFound));
         }
-        Ok(of_room(room, room.is_told(asked), is_logged(&asked.node, &room.config)))
+        let tells = Tells {
+            is_told: room.is_told(asked),
+            is_shown: room.shows_to(asked).is_ok(),
+            is_logged: is_logged(&asked.node, &room.config),
+        };
+        Ok(of_room(room, tells))
     })?;
     Ok(Reply::encoded(answer.finish()))
 }
@@ -111,7 +117,18 @@ impl Room {
     }
 }
 
-fn of_room(room: &Room, is_told: bool, is_logged: bool) -> Element {
+/// What somebody is told of a room.
+#[derive(Clone, Copy)]
+struct Tells {
+    /// What it is about, and who is in it.
+    is_told: bool,
+    /// Which photos it shows.
+    is_shown: bool,
+    /// Whether it has an archive.
+    is_logged: bool,
+}
+
+fn of_room(room: &Room, Tells { is_told, is_shown, is_logged }: Tells) -> Element {
     let name = room.address.local().unwrap_or_default();
     let name = Some(room.config.name.as_str()).filter(|it| !it.is_empty()).unwrap_or(name);
     let identity = Element::new("identity")
@@ -126,6 +143,7 @@ fn of_room(room: &Room, is_told: bool, is_logged: bool) -> Element {
         ns::MUC_SELF_PING,
         ns::MUC_STABLE_ID,
         ns::OCCUPANT_ID,
+        ns::VCARD,
     ];
     let archived = archive::FEATURES.into_iter().filter(|_| is_logged);
     let registers = room.config.takes_registrations().then_some(ns::REGISTER);
@@ -133,7 +151,7 @@ fn of_room(room: &Room, is_told: bool, is_logged: bool) -> Element {
         announced.into_iter().chain(archived).chain(registers).chain(kinds(&room.config));
     let answer =
         features.fold(answer, |answer, it| answer.child(Element::new("feature").attr("var", it)));
-    answer.child(form(room, is_told))
+    answer.child(form(room, is_told, is_shown))
 }
 
 /// 15.3: what kind of room it is.
@@ -150,7 +168,7 @@ fn kinds(config: &Config) -> [&'static str; 6] {
 }
 
 /// 15.5.4: more about it.
-fn form(room: &Room, is_told: bool) -> Element {
+fn form(room: &Room, is_told: bool, is_shown: bool) -> Element {
     let field =
         |var: &str, value: &str| Element::new("field").attr("var", var).text_child("value", value);
     let form_type = Element::new("field").attr("var", FORM_TYPE).attr("type", "hidden");
@@ -164,6 +182,9 @@ fn form(room: &Room, is_told: bool) -> Element {
             "muc#roomconfig_changesubject",
             if config.change_subject { "1" } else { "0" },
         ));
+    if is_shown {
+        form = photos(room).fold(form, Element::child);
+    }
     if !is_told {
         return form;
     }
@@ -178,6 +199,20 @@ fn form(room: &Room, is_told: bool) -> Element {
         form = form.child(field("muc#roominfo_subject", &subject));
     }
     form.child(field("muc#roominfo_occupants", &room.count().to_string()))
+}
+
+/// XEP-0486, 3.2: the hashes of the photos that the room shows.
+fn photos(room: &Room) -> impl Iterator<Item = Element> {
+    let Photos(hashes) = &room.photos;
+    // COMPAT: clients that know the name which the field had before the XEP did.
+    const BEFORE: &str = "{http://modules.prosody.im/mod_vcard_muc}avatar#sha1";
+    let field = |var: &str, hashes: &[String]| {
+        let field = Element::new("field").attr("var", var);
+        hashes.iter().fold(field, |field, hash| field.text_child("value", hash))
+    };
+    let first = hashes.first().map(std::slice::from_ref);
+    let all = (!hashes.is_empty()).then(|| field("muc#roominfo_avatarhash", hashes));
+    all.into_iter().chain(first.map(|first| field(BEFORE, first)))
 }
 
 /// 6.5: who is in a room, for those who are, and those who belong to it.

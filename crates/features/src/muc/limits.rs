@@ -1,7 +1,7 @@
 //! The bounds of rooms, and what an operator says about them.
 
 use whoelse_core::settings;
-use whoelse_core::settings::{Choice, Label, Setting, choice, count, label};
+use whoelse_core::settings::{Choice, Label, Setting, choice, count, label, size};
 
 /// The longest nickname, in bytes: it goes with everything that its owner says.
 pub(super) const LONGEST_NICKNAME: usize = 200;
@@ -42,6 +42,8 @@ settings! {
         /// People who are something in one room, or must not enter it: all of them are in memory while
         /// somebody is there.
         affiliations: usize = 10_000, count();
+        /// Bytes of a room's vCard, with its photos as Base64: a picture of some hundred pixels.
+        vcard_bytes: u64 = 100 << 10, size();
     }
 }
 

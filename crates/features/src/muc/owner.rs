@@ -20,7 +20,7 @@ impl Room {
         self.affiliation(who) == Affiliation::Owner
     }
 
-    fn owned_by(&self, who: &BareJid) -> Result<(), StanzaError> {
+    pub(super) fn owned_by(&self, who: &BareJid) -> Result<(), StanzaError> {
         match self.is_owned_by(who) {
             true => Ok(()),
             false => Err(StanzaError::new(Condition::Forbidden)

@@ -3,7 +3,7 @@
 
 use whoelse_core::delivery;
 use whoelse_xmpp::write::{Element, Rewrite, rewrite};
-use whoelse_xmpp::{Child, Class, Outgoing, Stanza, ns};
+use whoelse_xmpp::{BareJid, Child, Class, Outgoing, Stanza, ns};
 
 use super::affiliation::Standing;
 use super::occupant_id;
@@ -76,6 +76,15 @@ pub(super) fn user(content: Option<Element>, codes: &[u16]) -> Element {
     let x = Element::new("x").xmlns(ns::MUC_USER);
     let x = content.into_iter().fold(x, Element::child);
     codes.iter().fold(x, |x, code| x.child(Element::new("status").attr("code", &code.to_string())))
+}
+
+/// What all are told when something of the room itself is different (10.2.1).
+pub(super) fn configured(room: &BareJid, codes: &[u16]) -> Outgoing {
+    Element::new("message")
+        .attr("from", room.as_str())
+        .attr("type", "groupchat")
+        .child(user(None, codes))
+        .outgoing(Class::Groupchat)
 }
 
 /// Addresses content that has no address, and adds the occupant's id and the room's words.

@@ -15,7 +15,6 @@ use super::affiliation::Affiliation;
 use super::asked::Asked;
 use super::change::{Judged, NewStanding};
 use super::config::Config;
-use super::enter::BYTES_OF_ONE;
 use super::limits::Limits;
 use super::lists;
 use super::room::Room;
@@ -131,11 +130,8 @@ enum Wish {
 pub(super) async fn change(asked: Asked) -> Answer {
     let most = asked.node.settings().of::<Limits>().affiliations;
     let wish = read(&asked.stanza, &asked.payload)?;
+    asked.pay_for_telling();
     let Asked { node, from, who, live, .. } = asked;
-    let occupants = live.look(|room| room.has(&from).then(|| room.count()));
-    if let Some(occupants) = occupants {
-        pay(&node, &from, occupants);
-    }
     match wish {
         Wish::Cancel => {}
         Wish::Nickname(nick) => {
@@ -148,14 +144,6 @@ pub(super) async fn change(asked: Asked) -> Answer {
         }
     }
     Ok(Reply::empty())
-}
-
-/// Everybody is told what comes of it.
-fn pay(node: &whoelse_core::Node, from: &FullJid, occupants: usize) {
-    let session = node.here(&from.to_bare()).and_then(|account| account.session(from.resource()));
-    if let Some(payer) = session.and_then(|session| session.payer()) {
-        let _ = node.pay_for_work(&payer, BYTES_OF_ONE * occupants as u64);
-    }
 }
 
 fn read(stanza: &Stanza, query: &Child) -> Result<Wish, StanzaError> {

@@ -16,6 +16,7 @@ use super::config::Config;
 use super::history::{History, Wish};
 use super::limits::LONGEST_NICKNAME;
 use super::occupant_id;
+use super::photos::Photos;
 use super::presence::{self, About, Said};
 use super::seat::Seat;
 use super::subject::Subject;
@@ -32,6 +33,8 @@ pub(crate) struct Room {
     pub locked: bool,
     /// What it is about.
     pub(super) subject: Option<Subject>,
+    /// What it shows.
+    pub(super) photos: Photos,
     /// What was said lately.
     pub(super) history: History,
     secret: Vec<u8>,
@@ -139,6 +142,7 @@ impl Room {
             lists: BTreeMap::new(),
             locked: false,
             subject: None,
+            photos: Photos::default(),
             history: History::default(),
             secret,
             occupants: BTreeMap::new(),
@@ -260,7 +264,7 @@ impl Room {
         presence::from(content, &self.address_of(&occupant.nick), &occupant.id, Some(x))
     }
 
-    /// 7.1: all that a seat is told when it is taken: who is here, that it is here itself, what was
+    /// 7.1: all that a seat is told when it is taken: what the room shows, who is here, that it is here itself, what was
     /// said, and what it is about.
     fn tell_all(
         &self,
@@ -274,7 +278,7 @@ impl Room {
             return Vec::new();
         };
         let sees = occupant.sees_addresses(&self.config);
-        let mut stanzas = Vec::new();
+        let mut stanzas: Vec<Outgoing> = self.photos.to_tell(&self.address).into_iter().collect();
         for (_, other) in self.occupants.iter().filter(|(other, _)| **other != number) {
             if self.config.tells_of(other.standing.role) {
                 let shown = other.shown();

@@ -22,6 +22,7 @@ use super::config::{Config, is_written};
 use super::limits::{Limits, Makers};
 use super::logged::{is_logged, lately};
 use super::message::{Speech, not_here};
+use super::photos::Photos;
 use super::room::{Listed, Room, Told};
 use super::subject::Subject;
 use super::{KEY, readable};
@@ -226,6 +227,7 @@ impl Live {
         let mut room = Room::new(address.clone(), Config::read(&row.config), row.secret);
         room.locked = !is_written(&row.config);
         room.subject = row.subject.map(Subject::of);
+        room.photos = Photos::of(row.photos.as_deref());
         for RoomAffiliation { who, affiliation, nick, since } in lists {
             let who = BareJid::parse(&node.address_of(&who, ""));
             if let (Ok(who), Some(affiliation)) = (who, Affiliation::of_number(affiliation)) {

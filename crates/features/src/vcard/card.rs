@@ -36,14 +36,10 @@ impl Card {
             if !is_photo(child) {
                 continue;
             }
-            let inside = card.grandchildren(child);
-            let find = |name| inside.iter().find(|it| it.is(name, ns::VCARD));
-            let text = |name| find(name).map(|it| card.text_of(it).to_string());
-            let Some(encoded) = text("BINVAL") else { continue };
+            let Some(found) = photo_in(&card, child)? else { continue };
             left_out.push((place, Vec::new()));
-            let image = decode(&encoded).ok_or_else(bad)?;
-            if photo.is_none() && !image.is_empty() {
-                photo = Some(Photo { said: text("TYPE"), image });
+            if photo.is_none() && !found.image.is_empty() {
+                photo = Some(found);
             }
             if left_out.len() > MOST_PHOTOS {
                 return Err(bad());
@@ -52,6 +48,32 @@ impl Card {
         let card = card.edited(&Edit { children: &left_out, ..Edit::default() });
         Ok(Card { card: card.ok_or_else(bad)?, photo })
     }
+}
+
+/// Reads a photo that is in a vCard itself, if this one is.
+fn photo_in(card: &Stanza, photo: &Child) -> Result<Option<Photo>, StanzaError> {
+    let inside = card.grandchildren(photo);
+    let find = |name| inside.iter().find(|it| it.is(name, ns::VCARD));
+    let text = |name| find(name).map(|it| card.text_of(it).to_string());
+    let Some(encoded) = text("BINVAL") else { return Ok(None) };
+    let image = decode(&encoded).ok_or_else(|| StanzaError::new(Condition::BadRequest))?;
+    Ok(Some(Photo { said: text("TYPE"), image }))
+}
+
+/// Returns the hashes of the photos that are in a vCard itself, in their order.
+pub(crate) fn photo_hashes(card: &Stanza) -> Result<Vec<String>, StanzaError> {
+    let photos = card.children().iter().filter(|child| is_photo(child));
+    let photos: Vec<&Child> = photos.take(MOST_PHOTOS + 1).collect();
+    if photos.len() > MOST_PHOTOS {
+        return Err(StanzaError::new(Condition::BadRequest));
+    }
+    let mut hashes = Vec::new();
+    for photo in photos {
+        if let Some(photo) = photo_in(card, photo)?.filter(|photo| !photo.image.is_empty()) {
+            hashes.push(Avatar::of(photo)?.id);
+        }
+    }
+    Ok(hashes)
 }
 
 /// Photos that are looked at in one vCard.

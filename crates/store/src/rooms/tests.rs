@@ -169,3 +169,32 @@ async fn rooms_that_pass_go_at_a_start() {
     tx.commit().await.unwrap();
     assert_eq!(store.count_rows("rooms").await, 1);
 }
+
+#[tokio::test]
+async fn a_room_shows_the_last_card_and_takes_it_along_when_it_goes() {
+    let (_dir, store) = fresh().await;
+    let mut tx = store.begin().await.unwrap();
+    tx.ensure_domain("localhost").await.unwrap();
+    let lunch = room(&mut tx, "lunch").await;
+    let tea = room(&mut tx, "tea").await;
+    assert_eq!(lunch.photos, None);
+    for (photos, card) in [("a", &b"<old/>"[..]), ("a b", b"<new/>")] {
+        tx.set_room_card(lunch.id, photos, card).await.unwrap();
+    }
+    tx.set_room_card(tea.id, "", b"<tea/>").await.unwrap();
+    tx.commit().await.unwrap();
+
+    assert_eq!(store.room(1, "lunch").await.unwrap().unwrap().photos.as_deref(), Some("a b"));
+    assert_eq!(store.room_card(lunch.id).await.unwrap().unwrap(), b"<new/>");
+    assert_eq!(store.room(1, "tea").await.unwrap().unwrap().photos.as_deref(), Some(""));
+
+    let mut tx = store.begin().await.unwrap();
+    tx.remove_room_card(tea.id).await.unwrap();
+    tx.remove_room(lunch.id).await.unwrap();
+    tx.commit().await.unwrap();
+
+    assert_eq!(store.room(1, "tea").await.unwrap().unwrap().photos, None);
+    for room in [lunch.id, tea.id] {
+        assert_eq!(store.room_card(room).await.unwrap(), None);
+    }
+}

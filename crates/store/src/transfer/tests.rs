@@ -43,6 +43,7 @@ async fn populate(store: &Store) {
     let subject = crate::RoomSubject { stanza: b"<message/>".to_vec(), by: "B".into(), at: 5 };
     tx.set_room_subject(lunch.id, &subject).await.unwrap();
     tx.set_room_affiliation(lunch.id, &in_room("bob@#1", 4)).await.unwrap();
+    tx.set_room_card(lunch.id, "hash", b"<vCard/>").await.unwrap();
     let tea = tx.create_room(1, "tea", b"", b"").await.unwrap().unwrap();
     let said = crate::NewMessage {
         second: None,
@@ -616,6 +617,7 @@ async fn a_backup_whose_rows_do_not_fit_together_is_refused() {
         "UPDATE archives SET room = 900 WHERE id = 1",
         "DELETE FROM archives WHERE room = 1",
         "UPDATE room_affiliations SET room = 900",
+        "UPDATE room_cards SET room = 900",
         "UPDATE rooms_gone SET room = 900",
         "UPDATE rooms_gone SET room = 1",
         "UPDATE rooms_gone SET archive = 1",
