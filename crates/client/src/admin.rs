@@ -4,6 +4,8 @@
 //! Each is an ad-hoc command run in one step. It returns the server's own sentence about the
 //! result, which is not made safe for a terminal.
 
+pub mod rooms;
+
 use std::net::SocketAddr;
 use std::time::SystemTime;
 

@@ -17,6 +17,7 @@ mod lockout;
 mod maintenance;
 mod reload;
 mod rights;
+mod rooms;
 mod sessions;
 
 pub use listening::Listening;
@@ -64,6 +65,11 @@ pub const FEATURE: Feature = Feature {
         w.command(&rights::GRANT);
         w.command(&rights::REVOKE);
         w.command(&rights::LIST);
+        w.command(&rooms::LIST);
+        w.command(&rooms::SHOW);
+        w.command(&rooms::ADD);
+        w.command(&rooms::GRANT);
+        w.command(&rooms::DESTROY);
         w.command(&domain::RENAME);
         w.command(&reload::RELOAD);
         w.command(&clock::CLOCK);

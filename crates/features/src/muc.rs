@@ -21,6 +21,7 @@ mod logged;
 mod message;
 mod moderation;
 mod occupant_id;
+pub(crate) mod operate;
 mod owner;
 mod photos;
 mod presence;

@@ -95,7 +95,7 @@ pub use quota::{ArchivesOf, Whose};
 pub use readers::HeldReaders;
 pub use removals::Removal;
 pub use repeats::{REPEAT_WINDOW, Repeat, RepeatKey};
-pub use rooms::{RoomAffiliation, RoomConfig, RoomPage, RoomRow, RoomSubject};
+pub use rooms::{RoomAffiliation, RoomConfig, RoomPage, RoomRow, RoomSubject, RoomSummary};
 pub use roster::{Holder, RosterRow, RosterVersion};
 pub use seen::GoneAccount;
 pub use throttle::{THROTTLE_MEMORY, Throttle};

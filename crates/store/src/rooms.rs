@@ -34,10 +34,24 @@ const LISTED_LAST: &str = "SELECT name, title FROM rooms \
     WHERE domain = $1 AND listed = 1 ORDER BY name DESC LIMIT $2";
 const COUNT_LISTED: &str = "SELECT COUNT(*) FROM \
     (SELECT l.id FROM rooms l WHERE l.domain = $1 AND l.listed = 1 LIMIT $2) AS few";
+const ALL: &str = "SELECT r.name, r.title, r.persistent, r.listed, a.bytes, \
+    (SELECT MIN(l.who) FROM room_affiliations l WHERE l.room = r.id AND l.affiliation = $3) \
+    FROM rooms r JOIN archives a ON a.room = r.id \
+    WHERE r.domain = $1 AND r.name > $2 ORDER BY r.name LIMIT $4";
 const PASSING: &str = "SELECT id FROM rooms WHERE persistent = 0 ORDER BY id LIMIT $1";
 
-const STATEMENTS_OF_ROOMS: &[&str] =
-    &[FIND, INSERT, CONFIGURE, SUBJECT, LISTED, LISTED_BEFORE, LISTED_LAST, COUNT_LISTED, PASSING];
+const STATEMENTS_OF_ROOMS: &[&str] = &[
+    FIND,
+    INSERT,
+    CONFIGURE,
+    SUBJECT,
+    LISTED,
+    LISTED_BEFORE,
+    LISTED_LAST,
+    COUNT_LISTED,
+    ALL,
+    PASSING,
+];
 pub(crate) const STATEMENTS: [&[&str]; 3] =
     [STATEMENTS_OF_ROOMS, lists::STATEMENTS, cards::STATEMENTS];
 
@@ -72,6 +86,23 @@ pub struct RoomRow {
     pub subject: Option<RoomSubject>,
     /// The hashes of the photos in its vCard, as the feature wrote them; `None`: it has no vCard.
     pub photos: Option<String>,
+}
+
+/// A room, as an operator sees it in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomSummary {
+    /// The name in its address.
+    pub name: String,
+    /// Its name for people.
+    pub title: String,
+    /// Whether it stays when nobody is in it.
+    pub persistent: bool,
+    /// Whether strangers find it.
+    pub listed: bool,
+    /// The bytes in its archive.
+    pub bytes: i64,
+    /// The key of somebody who is in it what was asked for; the first of several.
+    pub owner: Option<String>,
 }
 
 /// The subject of a room.
@@ -136,6 +167,31 @@ impl Store {
             rooms.reverse();
         }
         Ok(rooms)
+    }
+
+    /// Returns at most so many of all rooms after this name, in their order, each with one who is this
+    /// in it.
+    pub async fn all_rooms(
+        &self,
+        domain: i64,
+        after: &str,
+        owner: i64,
+        most: u32,
+    ) -> Result<Vec<RoomSummary>> {
+        let mut conn = self.long_reader().await?;
+        let query = sqlx::query(ALL).bind(domain).bind(after).bind(owner).bind(i64::from(most));
+        let rows = query.fetch_all(&mut *conn).await?;
+        let summary = |row: &AnyRow| {
+            Ok(RoomSummary {
+                name: row.try_get(0)?,
+                title: row.try_get(1)?,
+                persistent: row.try_get::<i64, _>(2)? != 0,
+                listed: row.try_get::<i64, _>(3)? != 0,
+                bytes: row.try_get(4)?,
+                owner: row.try_get(5)?,
+            })
+        };
+        rows.iter().map(summary).collect()
     }
 
     /// Counts the rooms that strangers find, but no more than so many.

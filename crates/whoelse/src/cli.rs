@@ -38,6 +38,8 @@ pub enum Action {
     Announce(Announce),
     /// Look after accounts.
     User(User),
+    /// Look after rooms, whoever owns them.
+    Room(Room),
     /// Say who may administer the server over the network.
     Admin(Admin),
     /// List who is connected, from where and since when.
@@ -326,6 +328,66 @@ pub struct Devices {
     /// Print one JSON object a line (docs/scripting.md).
     #[arg(long)]
     pub json: bool,
+}
+
+/// `whoelse room`.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = false, disable_help_subcommand = true)]
+pub struct Room {
+    #[command(subcommand)]
+    pub action: RoomAction,
+    #[command(flatten)]
+    pub running: Running,
+}
+
+/// What to do about a room.
+#[derive(Debug, Subcommand)]
+pub enum RoomAction {
+    /// List all rooms: how many are in each, who owns it, and how much is kept of it.
+    List {
+        /// Print one JSON object a line (docs/scripting.md).
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show how a room is configured, who is what in it, and who is there.
+    Show {
+        /// Which.
+        name: String,
+        /// Print a JSON object (docs/scripting.md).
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a room that stays when nobody is in it.
+    Add {
+        /// Its name.
+        name: String,
+        /// Who owns it.
+        #[arg(long, value_name = "USER")]
+        owner: String,
+    },
+    /// Say what somebody is in a room; a room keeps an owner.
+    Grant {
+        /// Which room.
+        name: String,
+        /// Who.
+        user: String,
+        /// What they are from now on.
+        affiliation: values::Affiliation,
+    },
+    /// Destroy a room and everything said in it; you are asked first.
+    Destroy {
+        /// Which.
+        name: String,
+        /// Why, for those who are in it.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// To which room they may go instead.
+        #[arg(long, value_name = "ROOM")]
+        to: Option<String>,
+        /// Do not ask; without a terminal, nothing is done unless this is said.
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// `whoelse admin`.

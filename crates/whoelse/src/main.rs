@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Action::Completions(options) => manual::completions(options),
         Action::Manual => manual::page(),
         Action::User(options) => admin::run(admin::user::run(options)),
+        Action::Room(options) => admin::run(admin::room::run(options)),
         Action::Domain(options) => admin::run(admin::domain::run(options)),
         Action::Doctor(options) => doctor::run(options),
         Action::Backup(options) => admin::run(admin::backup::backup(options)),

@@ -148,6 +148,19 @@ impl Config {
         }
     }
 
+    /// Its names and values, for an operator: of a password, only whether there is one.
+    pub fn shown(&self) -> Vec<(&'static str, String)> {
+        let value = |field: &Field| match field.kind {
+            Kind::Password => if self.password.is_empty() { "no" } else { "yes" }.to_owned(),
+            Kind::Boolean => match (field.get)(self).first().map(String::as_str) {
+                Some("1") => "yes".to_owned(),
+                _ => "no".to_owned(),
+            },
+            _ => (field.get)(self).join(" "),
+        };
+        FIELDS.iter().map(|field| (field.name, value(field))).collect()
+    }
+
     /// The form to fill in, with what is so now.
     pub fn form(&self, title: &str) -> Element {
         let form_type = Element::new("field").attr("var", FORM_TYPE).attr("type", "hidden");

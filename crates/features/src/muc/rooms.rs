@@ -98,7 +98,7 @@ impl Rooms {
     }
 
     /// Notes that something of a room has changed in the store.
-    fn note_change(&self) {
+    pub(super) fn note_change(&self) {
         self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -173,7 +173,7 @@ impl Rooms {
         let most = node.settings().of::<Limits>().owned;
         let (domain, key) = (node.domain().id, node.key_of(owner.as_str()));
         let (now, rooms) = (node.clock.now().0, self.clone());
-        let secret = whoelse_stream::token::random::<SECRET>().to_vec();
+        let secret = secret();
         let made = node.keeper.change(Touches::AtMost(4), move |tx| {
             Box::pin(async move {
                 let owns = Affiliation::Owner.number();
@@ -460,6 +460,11 @@ pub(super) async fn remove_passing(node: &Node) {
 pub(super) fn address_of(node: &Node, name: &str) -> Option<BareJid> {
     let service = node.service_address(KEY)?;
     BareJid::new(Some(name), service.domain()).ok()
+}
+
+/// The secret of a new room.
+pub(super) fn secret() -> Vec<u8> {
+    whoelse_stream::token::random::<SECRET>().to_vec()
 }
 
 fn too_many(most: u64) -> StanzaError {

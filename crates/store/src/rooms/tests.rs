@@ -198,3 +198,36 @@ async fn a_room_shows_the_last_card_and_takes_it_along_when_it_goes() {
         assert_eq!(store.room_card(room).await.unwrap(), None);
     }
 }
+
+#[tokio::test]
+async fn an_operator_sees_all_rooms_page_by_page_and_who_owns_them() {
+    let (_dir, store) = fresh().await;
+    let mut tx = store.begin().await.unwrap();
+    tx.ensure_domain("localhost").await.unwrap();
+    for name in ["c", "a", "b"] {
+        let room = room(&mut tx, name).await;
+        let listed = name == "b";
+        let config = RoomConfig { persistent: !listed, listed, title: "T", bytes: b"" };
+        tx.configure_room(room.id, config).await.unwrap();
+        for who in ["eve@#1", "bob@#1"] {
+            tx.set_room_affiliation(room.id, &in_room(who, if name == "c" { 1 } else { 4 }))
+                .await
+                .unwrap();
+        }
+        tx.append(&[said(1, room.archive)]).await.unwrap();
+    }
+    tx.fold().await.unwrap();
+    tx.commit().await.unwrap();
+
+    let first = store.all_rooms(1, "", 4, 2).await.unwrap();
+    let names: Vec<&str> = first.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+    assert_eq!(first[0].owner.as_deref(), Some("bob@#1"));
+    assert_eq!((first[0].persistent, first[0].listed), (true, false));
+    assert_eq!((first[1].persistent, first[1].listed, &*first[1].title), (false, true, "T"));
+    assert!(first[0].bytes > 0);
+    let last = store.all_rooms(1, "b", 4, 2).await.unwrap();
+    assert_eq!(last.len(), 1);
+    assert_eq!((last[0].name.as_str(), last[0].owner.as_deref()), ("c", None));
+    assert!(store.all_rooms(2, "", 4, 2).await.unwrap().is_empty());
+}

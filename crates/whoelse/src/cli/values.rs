@@ -11,6 +11,29 @@ pub struct Host {
     pub port: Option<u16>,
 }
 
+/// What somebody is in a room (XEP-0045, 5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Affiliation {
+    None,
+    Outcast,
+    Member,
+    Admin,
+    Owner,
+}
+
+impl Affiliation {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Affiliation::None => "none",
+            Affiliation::Outcast => "outcast",
+            Affiliation::Member => "member",
+            Affiliation::Admin => "admin",
+            Affiliation::Owner => "owner",
+        }
+    }
+}
+
 pub fn port(text: &str) -> Result<u16, String> {
     whole("PORT", text, 0, u16::MAX)
 }

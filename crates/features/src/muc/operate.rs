@@ -1,0 +1,235 @@
+//! What operators do with rooms (`admin/rooms.rs`): they look at them, make them, say who is what in
+//! them, and destroy them, whoever owns them.
+
+use std::sync::Arc;
+
+use whoelse_core::account::Account;
+use whoelse_core::keeper::{After, Touches};
+use whoelse_core::turns::Turns;
+use whoelse_core::{Node, Time};
+use whoelse_store::{RoomAffiliation, RoomConfig, RoomSummary};
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{BareJid, Condition, Jid, StanzaError};
+
+use super::affiliation::Affiliation;
+use super::change::{Judged, NewStanding};
+use super::config::Config;
+use super::limits::Limits;
+use super::room::Room;
+use super::rooms::{self, Live, Rooms, unstored};
+use super::{lists, readable};
+
+/// A room in a list.
+pub(crate) struct Listed {
+    pub address: BareJid,
+    /// How many are in it.
+    pub occupants: usize,
+    /// The address of an owner.
+    pub owner: Option<String>,
+    /// What the store says.
+    pub summary: RoomSummary,
+}
+
+/// A room with all that an operator asks about it.
+pub(crate) struct Shown {
+    pub address: BareJid,
+    /// Names and values of its configuration.
+    pub config: Vec<(&'static str, String)>,
+    /// Whether it waits for its first configuration.
+    pub locked: bool,
+    /// Those who are something, and those who are there, by the words of [`Person::key`].
+    pub people: Vec<Person>,
+}
+
+/// Somebody who is something in a room, or in it.
+pub(crate) struct Person {
+    /// Whether it is somebody who is in it, by one of their devices.
+    pub is_here: bool,
+    pub who: String,
+    /// The affiliation; of who is in it, the role.
+    pub what: &'static str,
+    /// The nickname, of who is not in it the one that is kept for them.
+    pub nick: Option<String>,
+    /// Since when they are what they are, of who is not in it.
+    pub since: Option<Time>,
+}
+
+impl Person {
+    /// The word for what kind of row it is.
+    pub fn kind(&self) -> &'static str {
+        if self.is_here { "occupant" } else { "affiliation" }
+    }
+
+    /// By what people are in order.
+    pub fn key(&self) -> String {
+        format!("{} {}", self.kind(), self.who)
+    }
+}
+
+/// Returns the address of a room that is named by itself or by its whole address.
+pub(crate) fn address(node: &Node, text: &str) -> Result<BareJid, StanzaError> {
+    let shown = text.escape_debug();
+    let address = match text.contains('@') {
+        true => BareJid::parse(text).ok(),
+        false => rooms::address_of(node, text),
+    };
+    let service = node.service_address(super::KEY).ok_or_else(|| {
+        StanzaError::new(Condition::ItemNotFound).with_text("there are no rooms on this server")
+    })?;
+    let address =
+        address.filter(|address| address.local().is_some() && address.domain() == service.domain());
+    address.ok_or_else(|| {
+        StanzaError::new(Condition::BadRequest).with_text(format!("`{shown}` is not a room's name"))
+    })
+}
+
+/// Returns at most so many rooms after this name, in the order of their names.
+pub(crate) async fn list(node: &Node, after: &str, most: u32) -> Result<Vec<Listed>, StanzaError> {
+    let service = node.service_address(super::KEY);
+    let Some(service) = service else { return Ok(Vec::new()) };
+    let turns = node.slots.get_or_default::<Turns>();
+    let owner = Affiliation::Owner.number();
+    let reading = node.store.all_rooms(node.domain().id, after, owner, most);
+    let found = turns.piece(async {}, reading).await;
+    let all = Rooms::of(node);
+    let rows = readable(node, &service, found)?.into_iter().filter_map(|summary| {
+        let address = rooms::address_of(node, &summary.name)?;
+        let occupants = all.here(&address).map_or(0, |live| live.look(Room::count));
+        let owner = summary.owner.as_deref().map(|key| node.address_of(key, ""));
+        Some(Listed { address, occupants, owner, summary })
+    });
+    Ok(rows.collect())
+}
+
+/// Finds a room.
+async fn find(node: &Node, address: &BareJid) -> Result<Arc<Live>, StanzaError> {
+    let live = Rooms::of(node).find(node, address).await?;
+    live.ok_or_else(|| no_room(address))
+}
+
+fn no_room(address: &BareJid) -> StanzaError {
+    let name = address.local().unwrap_or_default();
+    StanzaError::new(Condition::ItemNotFound).with_text(format!("there is no room {name}"))
+}
+
+/// Returns all that there is to know about a room, with at most so many people after this key.
+pub(crate) async fn show(
+    node: &Node,
+    address: &BareJid,
+    after: &str,
+    most: usize,
+) -> Result<Shown, StanzaError> {
+    let live = find(node, address).await?;
+    Ok(live.look(|room| {
+        let listed = room.lists.iter().map(|(who, it)| Person {
+            is_here: false,
+            who: who.to_string(),
+            what: it.affiliation.word(),
+            nick: it.nick.clone(),
+            since: Some(it.since),
+        });
+        let here = room.occupants.values().flat_map(|occupant| {
+            occupant.seats.iter().map(|sitting| Person {
+                is_here: true,
+                who: sitting.seat.jid.to_string(),
+                what: occupant.standing.role.word(),
+                nick: Some(occupant.nick.clone()),
+                since: None,
+            })
+        });
+        let mut people: Vec<Person> =
+            listed.chain(here).filter(|person| person.key().as_str() > after).collect();
+        people.sort_by_cached_key(Person::key);
+        people.truncate(most);
+        let (config, locked) = (room.config.shown(), room.locked);
+        Shown { address: address.clone(), config, locked, people }
+    }))
+}
+
+/// Makes a room that stays, of which nobody has to configure anything, for an account that owns it.
+pub(crate) async fn add(
+    node: &Arc<Node>,
+    address: &BareJid,
+    owner: &Account,
+) -> Result<(), StanzaError> {
+    let most = node.settings().of::<Limits>().owned;
+    let name = address.local().unwrap_or_default().to_owned();
+    let (domain, who) = (node.domain().id, node.key_of(owner.jid().as_str()));
+    let (since, all) = (node.clock.now().0, Rooms::of(node));
+    let secret = rooms::secret();
+    let taken =
+        StanzaError::new(Condition::Conflict).with_text(format!("there is a room {name} already"));
+    let too_many = StanzaError::new(Condition::ResourceConstraint).with_text(format!(
+        "{} owns {most} rooms, which are as many as one may (`rooms.owned`)",
+        owner.name()
+    ));
+    let made = node.keeper.change(Touches::AtMost(4), move |tx| {
+        Box::pin(async move {
+            let owns = Affiliation::Owner.number();
+            if tx.count_room_affiliations(&who, owns).await? >= most {
+                return Ok((Err(too_many), After::new()));
+            }
+            let Some(row) = tx.create_room(domain, &name, b"", &secret).await? else {
+                return Ok((Err(taken), After::new()));
+            };
+            let config = Config { persistent: true, ..Config::BASE };
+            let bytes = config.written();
+            let stored = RoomConfig { persistent: true, listed: false, title: "", bytes: &bytes };
+            tx.configure_room(row.id, stored).await?;
+            let owner = RoomAffiliation { who, affiliation: owns, nick: None, since };
+            tx.set_room_affiliation(row.id, &owner).await?;
+            let then: After = vec![Box::new(move |_| all.note_change())];
+            Ok((Ok(()), then))
+        })
+    });
+    made.await.map_err(|error| unstored(&error))?
+}
+
+/// Makes somebody something in a room, unless nobody would own it then.
+pub(crate) async fn grant(
+    node: &Arc<Node>,
+    address: &BareJid,
+    who: &BareJid,
+    to: &str,
+) -> Result<(), StanzaError> {
+    let to = Affiliation::of(to).ok_or_else(|| {
+        let words: Vec<&str> = Affiliation::ALL.iter().map(|it| it.word()).collect();
+        StanzaError::new(Condition::BadRequest)
+            .with_text(format!("somebody is made one of these: {}", words.join(", ")))
+    })?;
+    let most = node.settings().of::<Limits>().affiliations;
+    let live = find(node, address).await?;
+    let who = who.clone();
+    lists::change(node, live, 1, move |room| {
+        let nick = room.kept_for(&who, to, None, &Judged::default())?;
+        let change = NewStanding { who, to, nick, reason: None };
+        room.judge_lists(std::slice::from_ref(&change), most)?;
+        Ok(Judged::of(change))
+    })
+    .await
+}
+
+/// Destroys a room, and tells those who are in it why, and where to go instead.
+pub(crate) async fn destroy(
+    node: &Arc<Node>,
+    address: &BareJid,
+    reason: Option<&str>,
+    to: Option<&str>,
+) -> Result<(), StanzaError> {
+    let venue = match to {
+        Some(text) if text.contains('@') => Jid::parse(text).ok(),
+        Some(text) => rooms::address_of(node, text).map(Jid::from),
+        None => None,
+    };
+    if to.is_some() && venue.is_none() {
+        let shown = to.unwrap_or_default().escape_debug();
+        return Err(StanzaError::new(Condition::BadRequest)
+            .with_text(format!("`{shown}` is not a room's name")));
+    }
+    let word = Element::new("destroy").attr_opt("jid", venue.as_ref().map(Jid::as_str));
+    let word = reason.iter().fold(word, |word, why| word.text_child("reason", why));
+    match find(node, address).await?.destroy(node, word, |_| true).await? {
+        true => Ok(()),
+        false => Err(no_room(address)),
+    }
+}
