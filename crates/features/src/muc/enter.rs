@@ -213,7 +213,7 @@ async fn find_and_enter(node: &Arc<Node>, of: &Addressed, session: &Arc<Session>
                 };
                 Room::check_nickname(nick)?;
                 let is_administrator = node.rights(session) >= Rights::Administrator;
-                rooms.create(node, &address, &seat.who(), is_administrator).await?;
+                rooms.create(node, &address, &seat, is_administrator).await?;
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use whoelse_core::Node;
 use whoelse_core::keeper::{After, Touches};
 use whoelse_store::{Error, RoomAffiliation, Tx};
-use whoelse_xmpp::StanzaError;
+use whoelse_xmpp::{BareJid, Condition, StanzaError};
 
 use super::change::{Judged, NewStanding};
 use super::room::Room;
@@ -19,9 +19,25 @@ pub(super) async fn change(
     most: usize,
     judge: impl FnOnce(&Room) -> Result<Judged, StanzaError> + Send + 'static,
 ) -> Result<(), StanzaError> {
+    change_by(node, live, (most, None), judge).await
+}
+
+/// Likewise, on the word of somebody whose account, of this number, has to be there: of one that was
+/// removed meanwhile nothing is written down, since nobody would take it out of the lists again.
+pub(super) async fn change_by(
+    node: &Arc<Node>,
+    live: Arc<Live>,
+    (most, by): (usize, Option<(BareJid, i64)>),
+    judge: impl FnOnce(&Room) -> Result<Judged, StanzaError> + Send + 'static,
+) -> Result<(), StanzaError> {
     let (own, now) = (node.clone(), node.clock.now());
     let changed = node.keeper.change(Touches::AtMost(most as u64), move |tx| {
         Box::pin(async move {
+            if let Some((who, account)) = by
+                && own.account_number(tx, &who).await? != Some(account)
+            {
+                return Ok((Err(StanzaError::new(Condition::NotAllowed)), After::new()));
+            }
             let judged = match live.look(judge) {
                 Ok(judged) => judged,
                 Err(error) => return Ok((Err(error), After::new())),

@@ -135,8 +135,11 @@ pub(super) async fn change(asked: Asked) -> Answer {
     match wish {
         Wish::Cancel => {}
         Wish::Nickname(nick) => {
+            let account = node.here(&who).map(|account| account.id);
+            let account = account.ok_or_else(|| StanzaError::new(Condition::NotAllowed))?;
+            let by = Some((who.clone(), account));
             let judge = move |room: &Room| room.register(&from, &who, &nick, most);
-            lists::change(&node, live, 1, judge).await?;
+            lists::change_by(&node, live, (1, by), judge).await?;
         }
         Wish::Remove => {
             let judge = move |room: &Room| room.unregister(&who);

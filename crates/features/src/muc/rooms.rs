@@ -24,6 +24,7 @@ use super::logged::{is_logged, lately};
 use super::message::{Speech, not_here};
 use super::photos::Photos;
 use super::room::{Listed, Room, Told};
+use super::seat::Seat;
 use super::subject::Subject;
 use super::{KEY, readable};
 
@@ -157,7 +158,7 @@ impl Rooms {
         self: &Arc<Rooms>,
         node: &Arc<Node>,
         address: &BareJid,
-        owner: &BareJid,
+        owner: &Seat,
         is_administrator: bool,
     ) -> Result<(), StanzaError> {
         let may = match node.settings().of::<Limits>().create {
@@ -171,12 +172,17 @@ impl Rooms {
             )));
         }
         let most = node.settings().of::<Limits>().owned;
-        let (domain, key) = (node.domain().id, node.key_of(owner.as_str()));
-        let (now, rooms) = (node.clock.now().0, self.clone());
+        let (who, account) = (owner.who(), owner.account);
+        let (domain, key) = (node.domain().id, node.key_of(who.as_str()));
+        let (now, rooms, own) = (node.clock.now().0, self.clone(), node.clone());
         let secret = secret();
         let made = node.keeper.change(Touches::AtMost(4), move |tx| {
             Box::pin(async move {
                 let owns = Affiliation::Owner.number();
+                // Of an account that was removed nothing is written down any more.
+                if own.account_number(tx, &who).await? != Some(account) {
+                    return Ok((Err(StanzaError::new(Condition::NotAllowed)), After::new()));
+                }
                 if tx.count_room_affiliations(&key, owns).await? >= most {
                     return Ok((Err(too_many(most)), After::new()));
                 }
@@ -435,7 +441,10 @@ fn tell(room: &mut Room, told: Vec<Told>) {
 
 /// Removes in pieces what is left of rooms that are gone. What a failure leaves goes the next time.
 pub(super) async fn remove_gone(node: &Node) {
-    let removed = node.keeper.in_pieces(|tx, most| Box::pin(tx.remove_gone_rooms(most)));
+    // A row of an archive can take its body along.
+    let removed = node.keeper.in_pieces(|tx, most| {
+        Box::pin(async move { Ok(2 * tx.remove_gone_rooms(most / 2).await?) })
+    });
     // The keeper has logged it.
     let _ = removed.await;
 }
