@@ -34,3 +34,4 @@ default_archive_policy = true
 archive_expires_after = "never"
 
 VirtualHost "localhost"
+{rooms}

@@ -12,6 +12,7 @@
 //! cargo run --profile dist -p whoelse-bench -- attack             what others notice of one
 //! cargo run --profile dist -p whoelse-bench -- private            two clients on a direct line
 //! cargo run --profile dist -p whoelse-bench -- pubsub             what people publish
+//! cargo run --profile dist -p whoelse-bench -- rooms              many rooms, and one with many
 //! ```
 //!
 //! A server runs alone on the first processor, the load on the second, over loopback with TLS 1.3
@@ -30,6 +31,7 @@ mod private;
 mod pubsub;
 mod relay;
 mod report;
+mod rooms;
 mod rows;
 mod server;
 mod servers;
@@ -105,6 +107,8 @@ enum What {
         #[command(flatten)]
         options: pubsub::Options,
     },
+    /// A start beside very many rooms; and one room with many, beside other servers.
+    Rooms(rooms::Options),
     /// Somebody does what costs a server much: what others notice of it.
     Attack {
         /// The program to measure.
@@ -136,6 +140,7 @@ fn main() -> ExitCode {
         What::Crowd { program, options } => crowd(&program, options),
         What::Private { program, options } => private::run(&program, &options),
         What::Pubsub { program, options } => pubsub(&program, options),
+        What::Rooms(options) => rooms::run(&options),
         What::Attack { program, options } => attack(&program, &options),
         What::Relay { certificate, key } => relay::run(certificate.zip(key)),
     };

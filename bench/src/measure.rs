@@ -24,7 +24,8 @@ const ABOUT: &str = "<query xmlns='http://jabber.org/protocol/disco#info'/>";
 const REHEARSALS: usize = 2;
 
 /// Over WebSockets.
-const WEB: Setting = Setting { web: true, history: false, everyone: false, two: false };
+const WEB: Setting =
+    Setting { web: true, history: false, everyone: false, two: false, rooms: false };
 
 /// The results for one server.
 pub struct Measured {
@@ -357,7 +358,7 @@ fn figure(parts: &[Part], of: impl Fn(&Part) -> f64) -> Option<Figure> {
 }
 
 /// Makes the accounts that every server has.
-async fn register(entrance: &Arc<Entrance>, accounts: usize) -> Result<(), Failed> {
+pub async fn register(entrance: &Arc<Entrance>, accounts: usize) -> Result<(), Failed> {
     let gate = Arc::new(tokio::sync::Semaphore::new(4));
     let mut tasks = JoinSet::new();
     for account in 0..accounts {

@@ -12,6 +12,17 @@ const CONFIGURATION: &str = include_str!("../../peers/ejabberd.yml");
 /// With a history: of every message, for both sides.
 const ARCHIVE: &str = "  mod_mam:\n    default: always\n    db_type: mnesia\n";
 
+/// Rooms, which everybody makes.
+const ROOMS: &str = "  mod_muc:
+    host: conference.localhost
+    access_create: all
+    max_users: 2000
+    default_room_options:
+      mam: {mam}
+      max_users: 2000
+      allow_query_users: true
+";
+
 /// The listener for WebSockets.
 const WEBSOCKETS: &str = "  -
     port: {web}
@@ -31,11 +42,15 @@ pub(super) async fn start(
     let (port, web) = (free_port()?, web_port(setting)?);
     let file = directory.join("ejabberd.yml");
     let listener = web.map(|port| WEBSOCKETS.replace("{web}", &port.to_string()));
+    let mut modules = if setting.history { ARCHIVE } else { "" }.to_owned();
+    if setting.rooms {
+        modules += &ROOMS.replace("{mam}", &setting.history.to_string());
+    }
     let values = [
         ("port", port.to_string()),
         ("pem", place.directory("both.pem").display().to_string()),
         ("web", listener.unwrap_or_default()),
-        ("modules", if setting.history { ARCHIVE } else { "" }.to_owned()),
+        ("modules", modules),
     ];
     configure(&file, CONFIGURATION, &values)?;
     let code = code().ok_or("ejabberd's code is not where Debian puts it")?;

@@ -43,6 +43,8 @@ pub struct Setting {
     pub two: bool,
     /// Be there for WebSockets, too.
     pub web: bool,
+    /// Have rooms at `conference.localhost`. Ours always has.
+    pub rooms: bool,
 }
 
 /// What all servers of a run share: one certificate, the program to measure.
