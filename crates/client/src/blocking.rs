@@ -74,6 +74,15 @@ pub(crate) fn pushed(stanza: &Stanza, me: &FullJid) -> Option<Vec<BareJid>> {
     Some(people(&block))
 }
 
+/// Returns whom the own account has just unblocked, if this is such a push; nobody stands for all.
+pub(crate) fn pushed_back(stanza: &Stanza, me: &FullJid) -> Option<Vec<BareJid>> {
+    if !is_push(stanza, me) {
+        return None;
+    }
+    let unblock = nested::find(stanza, "unblock", ns::BLOCKING)?;
+    Some(people(&unblock))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

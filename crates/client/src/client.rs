@@ -206,6 +206,18 @@ impl Client {
         self.stanza(stanza, Some(mine)).await
     }
 
+    /// From now on messages and presence from this address, and from every resource of it, go to this
+    /// listener and to nobody else, as long as the session lives. What is sent later by the same task
+    /// is answered to the listener.
+    pub async fn claim(&self, listener: ListenerId, address: &BareJid) {
+        let _ = self.orders.send(Order::Claim(listener, address.clone())).await;
+    }
+
+    /// Ends a claim.
+    pub async fn release(&self, address: &BareJid) {
+        let _ = self.orders.send(Order::Release(address.clone())).await;
+    }
+
     async fn stanza(&self, stanza: Outgoing, mine: Option<Mine>) -> Result<(), NotSent> {
         let answer = self.order(|reply| Order::Stanza(stanza.bytes, mine, reply)).await;
         answer.unwrap_or(Err(NotSent::NotLoggedIn))

@@ -4,7 +4,7 @@
 //! have written to each other.
 
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{BareJid, FullJid, Jid, Stanza, ns};
+use whoelse_xmpp::{BareJid, FullJid, Jid, Kind, Stanza, ns};
 
 use crate::client::Client;
 use crate::commands::form;
@@ -64,13 +64,19 @@ fn query(with: &BareJid, max: usize, before: &str) -> Request {
     Request { collect: Some(id.to_string()), ..Request::set(query) }
 }
 
-/// Returns the query id of a message with a result, if it comes from the own account.
-pub(crate) fn result_of(stanza: &Stanza, me: &FullJid) -> Option<String> {
-    let result = stanza.child("result", ns::MAM)?;
-    let from_own_account = stanza
-        .from()
-        .is_none_or(|from| Jid::parse(from).is_ok_and(|from| from == Jid::from(me.to_bare())));
-    from_own_account.then(|| stanza.child_attr(result, "queryid"))?.map(|id| id.to_string())
+/// Returns the query id of a message with a result. It counts only if [`is_from`] says so.
+pub(crate) fn result_of(stanza: &Stanza) -> Option<String> {
+    let result = stanza.child("result", ns::MAM).filter(|_| stanza.kind() == Kind::Message)?;
+    stanza.child_attr(result, "queryid").map(|id| id.to_string())
+}
+
+/// Returns whether a result comes from the archive that was asked: the own account's, or a room's.
+pub(crate) fn is_from(stanza: &Stanza, asked: Option<&Jid>, me: &FullJid) -> bool {
+    let own = Jid::from(me.to_bare());
+    match stanza.from() {
+        Some(from) => Jid::parse(from).is_ok_and(|from| from == *asked.unwrap_or(&own)),
+        None => asked.is_none_or(|asked| *asked == own),
+    }
 }
 
 /// Reads one result.
@@ -154,12 +160,25 @@ mod tests {
     // security.md, row 27.
     #[test]
     fn a_result_counts_from_the_own_account_only() {
-        let of = |from: &str| result_of(&result(from, "bob@a.example/y"), &me());
+        let of = |from: &str| is_from(&result(from, "bob@a.example/y"), None, &me());
 
-        assert_eq!(of(""), Some("q".to_owned()));
-        assert_eq!(of("from='me@a.example'"), Some("q".to_owned()));
+        assert!(of("") && of("from='me@a.example'"));
         for forged in ["mallory@a.example", "a.example", "me@a.example/z", "@"] {
-            assert_eq!(of(&format!("from='{forged}'")), None, "{forged}");
+            assert!(!of(&format!("from='{forged}'")), "{forged}");
+        }
+        assert_eq!(result_of(&result("", "bob@a.example/y")), Some("q".to_owned()));
+    }
+
+    #[test]
+    fn a_result_of_a_room_counts_from_the_room_that_was_asked() {
+        let room = Jid::parse("lunch@rooms.a.example").unwrap();
+        let of = |from: &str| is_from(&result(from, "bob@a.example/y"), Some(&room), &me());
+
+        assert!(of("from='lunch@rooms.a.example'"));
+        for forged in
+            ["", "from='me@a.example'", "from='lunch@rooms.a.example/bob'", "from='rooms.a.example'"]
+        {
+            assert!(!of(forged), "{forged}");
         }
     }
 

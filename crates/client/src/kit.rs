@@ -1,8 +1,9 @@
 //! Listeners beside a session, registered by namespace; private chats are one.
 //!
 //! A listener is registered before the session begins, as a feature of the server is. A stanza
-//! under one of its namespaces goes to it and to nobody else; events of the session itself go to
-//! the interface and to every listener. A listener cannot change or delay what others receive.
+//! under one of its namespaces goes to it and to nobody else, and so do messages and presence from
+//! an address that it has claimed ([`Client::claim`](crate::Client::claim)), such as a room; events
+//! of the session itself go to the interface and to every listener. A listener cannot change or delay what others receive.
 
 use tokio::sync::mpsc;
 use whoelse_xmpp::{BareJid, FullJid, Stanza};
@@ -17,7 +18,8 @@ const HEARD: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
     /// A message that is not an error, or a request, with a child under one of the listener's
-    /// namespaces. The listener must answer a request (RFC 6120, 8.2.3).
+    /// namespaces; the listener must answer a request (RFC 6120, 8.2.3). Or a message or presence,
+    /// an error too, from an address that the listener has claimed.
     Stanza(Stanza),
     /// A stanza sent by [`Client::send_for`](crate::Client::send_for) was refused.
     NotDelivered {
@@ -43,6 +45,9 @@ pub enum Heard {
     /// The own account has blocked these, here or on another device. Reported after the list has
     /// been requested in this session ([`blocking::watch`](crate::blocking::watch)).
     Blocked(Vec<BareJid>),
+    /// The own account has unblocked these, or everybody if there are none. Reported like
+    /// [`Heard::Blocked`].
+    Unblocked(Vec<BareJid>),
     /// The session has ended for good; a new login is needed.
     LoggedOut,
 }
@@ -75,6 +80,11 @@ impl Kit {
         self.listeners.push(tell);
         self.routing.listeners = self.listeners.len();
         Listener { id, heard }
+    }
+
+    /// Adds features to what service discovery announces, which route nothing.
+    pub fn announce(&mut self, features: &'static [&'static str]) {
+        self.routing.announced.extend(features);
     }
 
     pub(crate) fn into_parts(self) -> (Routing, Vec<mpsc::Sender<Heard>>) {
@@ -118,13 +128,16 @@ impl Listener {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Routing {
     by_namespace: Vec<(&'static str, ListenerId)>,
+    announced: Vec<&'static str>,
     listeners: usize,
 }
 
 impl Routing {
-    /// Returns the namespaces of the listeners.
-    pub(crate) fn namespaces(&self) -> impl Iterator<Item = &'static str> {
-        self.by_namespace.iter().map(|(namespace, _)| *namespace)
+    /// Returns what service discovery announces: the namespaces of the listeners, and other
+    /// features.
+    pub(crate) fn features(&self) -> impl Iterator<Item = &'static str> {
+        let namespaces = self.by_namespace.iter().map(|(namespace, _)| *namespace);
+        namespaces.chain(self.announced.iter().copied())
     }
 
     /// Returns every listener.
@@ -161,7 +174,7 @@ mod tests {
             Some(other.id())
         );
         assert_eq!(of("<body>urn:x:1</body>"), None);
-        assert_eq!(routing.namespaces().count(), 3);
+        assert_eq!(routing.features().count(), 3);
     }
 
     #[test]

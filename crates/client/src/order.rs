@@ -26,6 +26,8 @@ pub(crate) enum Order {
     Message { id: String, to: BareJid, text: String, reply: oneshot::Sender<Result<(), NotSent>> },
     Subscription(SubscriptionType, BareJid, oneshot::Sender<Result<(), NotSent>>),
     Stanza(Bytes, Option<Mine>, oneshot::Sender<Result<(), NotSent>>),
+    Claim(ListenerId, BareJid),
+    Release(BareJid),
     ShowTo(FullJid, oneshot::Sender<Result<(), NotSent>>),
     Devices(BareJid, oneshot::Sender<Result<Vec<FullJid>, NotSent>>),
     Contacts(oneshot::Sender<Result<Option<Vec<Contact>>, NotSent>>),

@@ -19,6 +19,7 @@ use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Class, FullJid, Stanza};
 
 mod arrivals;
+mod claims;
 mod keepalive;
 mod line;
 mod outbox;
@@ -38,6 +39,7 @@ use crate::presence::PresenceMap;
 use crate::renamed::Renamed;
 use crate::request::{Ask, Pending, Request};
 use crate::roster::Roster;
+use claims::Claims;
 use keepalive::{Due, Keepalive};
 use line::{Line, Unacknowledged};
 use outbox::Outbox;
@@ -64,6 +66,8 @@ pub(crate) struct Session {
     able: Capabilities,
     /// The listeners and their namespaces.
     routing: Routing,
+    /// The addresses that listeners have claimed.
+    claims: Claims,
     presence: PresenceMap,
     /// The roster, if the server keeps one.
     roster: Option<Roster>,
@@ -114,8 +118,9 @@ impl Session {
             reached: Vec::new(),
             recent: Recent::default(),
             verdicts: Verdicts::new(config.verdicts),
-            able: Capabilities::new(routing.namespaces()),
+            able: Capabilities::new(routing.features()),
             routing,
+            claims: Claims::default(),
             roster: None,
             seen: Seen::default(),
             activity: false,
@@ -225,6 +230,8 @@ impl Session {
         self.presence.rename(called);
         self.verdicts.rename(called);
         self.recent.rename(called);
+        // Rooms have new addresses, too, which their listener claims.
+        self.claims = Claims::default();
         // The copy has the old addresses, but its version may still be current on the server.
         self.roster = None;
         let waiting = std::mem::take(&mut self.waiting);

@@ -133,6 +133,8 @@ impl Lobby {
             Order::Subscription(_, _, reply) | Order::Stanza(_, _, reply) => {
                 let _ = reply.send(Err(NotSent::NotLoggedIn));
             }
+            // Nothing arrives without a session.
+            Order::Claim(..) | Order::Release(_) => {}
             Order::ShowTo(_, reply) => {
                 let _ = reply.send(Err(NotSent::NotLoggedIn));
             }

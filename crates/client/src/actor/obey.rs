@@ -28,6 +28,8 @@ pub(super) fn obey(
         Order::Stanza(bytes, mine, reply) => {
             let _ = reply.send(if_room(session, |it| it.stanza(bytes, mine, now)));
         }
+        Order::Claim(listener, address) => session.claim(listener, address),
+        Order::Release(address) => session.release(&address),
         Order::ShowTo(whom, reply) => {
             let _ = reply.send(if_room(session, |it| it.show_to(&whom, now)));
         }

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use whoelse_stream::sm::{BadAck, Element as Sm};
-use whoelse_xmpp::{Jid, Kind, Outgoing, Stanza, StanzaError};
+use whoelse_xmpp::{Jid, Kind, Outgoing, Stanza, StanzaError, ns};
 
 use super::{Session, Then};
 use crate::answer;
@@ -62,6 +62,14 @@ impl Session {
 
     /// Returns the event of a stanza, with its receiver.
     fn read(&mut self, stanza: &Stanza, now: Instant) -> Option<Telling> {
+        // Results of a query come from the room, too, whose messages a listener has claimed.
+        if let Some(query) = history::result_of(stanza) {
+            self.collect(&query, stanza);
+            return None;
+        }
+        if let Some(listener) = self.claims.listener_of(stanza) {
+            return Some(Telling::Listener(listener, Heard::Stanza(stanza.clone())));
+        }
         match stanza.kind() {
             Kind::Message => self.handle_message(stanza),
             Kind::Presence => self.handle_presence(stanza),
@@ -75,6 +83,10 @@ impl Session {
             let why = StanzaError::read(stanza).map_or(Refusal::Unreachable, |it| Refusal::of(&it));
             let from = Jid::parse(stanza.from()?).ok()?;
             return self.handle_refusal(stanza.id()?, Some(&from), why);
+        }
+        // A room that is nobody's is no person.
+        if stanza.has("x", ns::MUC_USER) {
+            return None;
         }
         let me = self.me.to_bare();
         if let Some(roster) = &mut self.roster
@@ -90,10 +102,6 @@ impl Session {
             && let Some(listener) = self.routing.listener_of(stanza)
         {
             return Some(Telling::Listener(listener, Heard::Stanza(stanza.clone())));
-        }
-        if let Some(query) = history::result_of(stanza, &self.me) {
-            self.collect(&query, stanza);
-            return None;
         }
         match message::read(stanza, &self.me) {
             Incoming::Message(message) => {
@@ -119,6 +127,7 @@ impl Session {
         for then in self.pending.iter_mut() {
             if let Then::Reply { request, results, .. } = then
                 && request.collect.as_deref() == Some(query)
+                && history::is_from(stanza, request.to.as_ref(), &self.me)
                 && results.len() < MAX_RESULTS
             {
                 results.push(stanza.clone());
@@ -140,6 +149,9 @@ impl Session {
             self.transmit(bytes, None, now);
             if let Some(blocked) = blocking::pushed(stanza, &self.me) {
                 self.tell_listeners(&Heard::Blocked(blocked));
+            }
+            if let Some(unblocked) = blocking::pushed_back(stanza, &self.me) {
+                self.tell_listeners(&Heard::Unblocked(unblocked));
             }
             return None;
         }

@@ -10,6 +10,7 @@ use whoelse_xmpp::{BareJid, Class, FullJid, Jid, ns};
 
 use super::line::{Line, Unacknowledged};
 use super::{Session, Then};
+use crate::kit::ListenerId;
 use crate::message;
 use crate::order::{Mine, Reply};
 use crate::request::Request;
@@ -57,6 +58,16 @@ impl Session {
     /// id and recipient, a refusal is reported.
     pub(crate) fn stanza(&mut self, bytes: Bytes, mine: Option<Mine>, now: Instant) {
         self.take(Line::Stanza(bytes, mine), now);
+    }
+
+    /// From now on messages and presence from this address are this listener's.
+    pub(crate) fn claim(&mut self, listener: ListenerId, address: BareJid) {
+        self.claims.add(address, listener);
+    }
+
+    /// Ends a claim.
+    pub(crate) fn release(&mut self, address: &BareJid) {
+        self.claims.end(address);
     }
 
     /// Returns the devices of somebody that are online, as far as is known.
