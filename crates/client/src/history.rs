@@ -28,7 +28,7 @@ pub async fn last(
     let mut before = String::new();
     for _ in 0..MAX_PAGES {
         let missing = usize::from(count) - found.len();
-        let answer = client.request(query(with, missing, &before)).await?;
+        let answer = client.request(page_before(Some(with), missing, &before)).await?;
         // Read only now: the domain may have been renamed while there was no connection.
         let me = client.me().ok_or(RequestError::NotLoggedIn)?;
         let page = answer.results.iter().filter_map(|result| read(result, &me, with));
@@ -49,19 +49,18 @@ pub async fn last(
 }
 
 /// Returns the request for a page of at most `max` messages before an archive id; an empty id
-/// means the end.
-fn query(with: &BareJid, max: usize, before: &str) -> Request {
+/// means the end. With a person only what was written between them and me.
+pub(crate) fn page_before(with: Option<&BareJid>, max: usize, before: &str) -> Request {
     let set = Element::new("set")
         .xmlns(ns::RSM)
         .child(Element::new("max").text(&max.to_string()))
         .child(Element::new("before").text(before));
     let id = whoelse_stream::token();
-    let query = Element::new("query")
-        .xmlns(ns::MAM)
-        .attr("queryid", &id)
-        .child(form(Some(ns::MAM), &[("with", with.as_str())]))
-        .child(set);
-    Request { collect: Some(id.to_string()), ..Request::set(query) }
+    let mut query = Element::new("query").xmlns(ns::MAM).attr("queryid", &id);
+    if let Some(with) = with {
+        query = query.child(form(Some(ns::MAM), &[("with", with.as_str())]));
+    }
+    Request { collect: Some(id.to_string()), ..Request::set(query.child(set)) }
 }
 
 /// Returns the query id of a message with a result. It counts only if [`is_from`] says so.
@@ -96,7 +95,7 @@ fn read(stanza: &Stanza, me: &FullJid, with: &BareJid) -> Option<Message> {
 
 /// The end of a page.
 #[derive(Debug, PartialEq, Eq)]
-enum Page {
+pub(crate) enum Page {
     /// There is nothing before it.
     Complete,
     /// There is more before this id.
@@ -104,7 +103,7 @@ enum Page {
 }
 
 impl Page {
-    fn read(answer: &Stanza) -> Result<Page, RequestError> {
+    pub(crate) fn read(answer: &Stanza) -> Result<Page, RequestError> {
         let fin = nested::find(answer, "fin", ns::MAM).ok_or(RequestError::Unreadable)?;
         if fin.attr("complete").is_some_and(|it| it == "true" || it == "1") {
             return Ok(Page::Complete);
@@ -141,7 +140,8 @@ mod tests {
 
     #[test]
     fn a_query_asks_for_the_end_and_then_for_what_is_before_it() {
-        let text = |before| String::from_utf8(query(&bob(), 20, before).payload).unwrap();
+        let text =
+            |before| String::from_utf8(page_before(Some(&bob()), 20, before).payload).unwrap();
 
         assert!(text("").contains("<max>20</max><before/>"));
         assert!(text("id7").contains("<before>id7</before>"));
@@ -175,9 +175,12 @@ mod tests {
         let of = |from: &str| is_from(&result(from, "bob@a.example/y"), Some(&room), &me());
 
         assert!(of("from='lunch@rooms.a.example'"));
-        for forged in
-            ["", "from='me@a.example'", "from='lunch@rooms.a.example/bob'", "from='rooms.a.example'"]
-        {
+        for forged in [
+            "",
+            "from='me@a.example'",
+            "from='lunch@rooms.a.example/bob'",
+            "from='rooms.a.example'",
+        ] {
             assert!(!of(forged), "{forged}");
         }
     }

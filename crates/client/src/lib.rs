@@ -23,6 +23,7 @@ mod ending;
 mod entry;
 mod error;
 mod events;
+mod face;
 mod faults;
 pub mod history;
 mod kit;
@@ -42,6 +43,7 @@ mod register;
 mod remembered;
 mod renamed;
 mod request;
+pub mod rooms;
 pub mod roster;
 mod route;
 mod session;
@@ -59,6 +61,7 @@ pub use error::{
     Stranger,
 };
 pub use events::{Ending, Event, Message};
+pub use face::Face;
 pub use kit::{Heard, Kit, Listener, ListenerId};
 pub use link::{Credentials, Link};
 pub use pins::Fingerprint;

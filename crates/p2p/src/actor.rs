@@ -11,7 +11,7 @@ use iroh::endpoint::Connection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
-use whoelse_client::{Client, Heard, Listener, blocking, disco};
+use whoelse_client::{Client, Face, Heard, Listener, blocking, disco};
 use whoelse_xmpp::{BareJid, FullJid, ns};
 
 use crate::account::Account;
@@ -20,7 +20,6 @@ use crate::chats::Chats;
 use crate::config::Config;
 use crate::endpoint::{DONE, Net};
 use crate::events::{Asked, Closing, Happening, Refused, Stopped};
-use crate::face::Face;
 use crate::introduction::{Action, Introductions};
 use crate::note::{News, Note, Wanted};
 use crate::order::{Order, Reply};

@@ -28,8 +28,6 @@ mod device;
 #[cfg(feature = "iroh")]
 mod endpoint;
 #[cfg(feature = "iroh")]
-mod face;
-#[cfg(feature = "iroh")]
 #[doc(hidden)]
 pub mod fuzzing;
 #[cfg(feature = "iroh")]

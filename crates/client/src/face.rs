@@ -1,5 +1,5 @@
-//! The events for the interface, in order: sent at once if there is room, otherwise as soon as
-//! there is.
+//! The events of what listens beside a session for the interface, in order: sent at once if there is
+//! room, otherwise as soon as there is.
 
 use std::collections::VecDeque;
 
@@ -10,19 +10,21 @@ use tokio::sync::mpsc::error::TrySendError;
 const MAX_UNTOLD: usize = 256;
 
 /// The channel to the interface, and the events that found no room in it.
-pub(crate) struct Face<T> {
+#[derive(Debug)]
+pub struct Face<T> {
     channel: mpsc::Sender<T>,
     untold: VecDeque<T>,
 }
 
 impl<T> Face<T> {
-    pub(crate) fn new(channel: mpsc::Sender<T>) -> Face<T> {
+    /// Makes one for this channel.
+    pub fn new(channel: mpsc::Sender<T>) -> Face<T> {
         Face { channel, untold: VecDeque::new() }
     }
 
     /// Sends an event after all others. If there is room it is sent at once, so it comes before
     /// what others send later on the same channel.
-    pub(crate) fn tell(&mut self, it: T) {
+    pub fn tell(&mut self, it: T) {
         if !self.untold.is_empty() {
             return self.untold.push_back(it);
         }
@@ -34,13 +36,13 @@ impl<T> Face<T> {
     }
 
     /// Returns whether anything may be read that could cause events.
-    pub(crate) fn has_room(&self) -> bool {
+    pub fn has_room(&self) -> bool {
         self.untold.len() < MAX_UNTOLD
     }
 
     /// Sends the next waiting event as soon as there is room; waits for ever if there is none.
     /// Returns whether the interface still listens.
-    pub(crate) async fn tell_next(&mut self) -> bool {
+    pub async fn tell_next(&mut self) -> bool {
         if self.untold.is_empty() {
             return std::future::pending().await;
         }
@@ -52,7 +54,7 @@ impl<T> Face<T> {
     }
 
     /// Sends all waiting events.
-    pub(crate) async fn tell_rest(self) {
+    pub async fn tell_rest(self) {
         for it in self.untold {
             if self.channel.send(it).await.is_err() {
                 return;

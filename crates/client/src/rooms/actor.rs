@@ -1,0 +1,278 @@
+//! The one task that owns the rooms of a session: it listens beside the session, and does what the set
+//! of rooms wants.
+//!
+//! It waits for nothing but its own channels; the carrier and what it starts do what takes time, and
+//! leave a [`Note`].
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep_until;
+use whoelse_xmpp::{BareJid, Condition, Jid, Kind, Stanza, StanzaError};
+
+use super::Service;
+use super::bookmark;
+use super::carrier::{Carrier, Errand};
+use super::event::{NotEntered, NotSaid, RoomNews};
+use super::order::{EnterReply, Note, Order};
+use super::set::{Action, RoomSet};
+use crate::client::Client;
+use crate::events::Event;
+use crate::face::Face;
+use crate::kit::{Heard, Listener};
+use crate::message::{self, Incoming};
+
+/// Notes that may wait.
+const NOTES: usize = 64;
+/// Messages to rooms, and not to all in them, that may be without an answer.
+const MAX_ASIDES: usize = 100;
+
+/// A message to a room that it has not refused yet: to which, and who waits.
+type Aside = (BareJid, oneshot::Sender<Result<(), NotSaid>>);
+
+/// The task.
+pub(super) struct Actor<T> {
+    client: Client,
+    listener: Listener,
+    orders: mpsc::Receiver<Order>,
+    face: Face<T>,
+    notes: mpsc::Receiver<Note>,
+    carrier: Carrier,
+    service: watch::Sender<Service>,
+    set: RoomSet,
+    /// Callers that wait to be in a room.
+    entering: HashMap<BareJid, EnterReply>,
+    asides: HashMap<String, Aside>,
+    /// Callers that wait until all that was said is told.
+    settling: Vec<oneshot::Sender<()>>,
+}
+
+impl<T: From<RoomNews> + From<Event>> Actor<T> {
+    pub(super) fn new(
+        client: Client,
+        listener: Listener,
+        orders: mpsc::Receiver<Order>,
+        face: mpsc::Sender<T>,
+        service: watch::Sender<Service>,
+    ) -> Actor<T> {
+        let (noted, notes) = mpsc::channel(NOTES);
+        Actor {
+            carrier: Carrier::start(client.clone(), listener.id(), noted),
+            client,
+            listener,
+            orders,
+            face: Face::new(face),
+            notes,
+            service,
+            set: RoomSet::default(),
+            entering: HashMap::new(),
+            asides: HashMap::new(),
+            settling: Vec::new(),
+        }
+    }
+
+    /// Runs until the handle is dropped.
+    pub(super) async fn run(mut self) {
+        let mut session_ended = false;
+        loop {
+            self.act();
+            let room = self.face.has_room() && self.carrier.has_room();
+            let deadline = self.set.next_deadline();
+            // With nothing to wait for, an hour is long enough.
+            let deadline = deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(3_600));
+            tokio::select! {
+                listens = self.face.tell_next() => if !listens {
+                    break;
+                },
+                () = self.carrier.hand_on() => {}
+                order = self.orders.recv(), if room => match order {
+                    Some(order) => {
+                        // An order may depend on what the session has reported so far.
+                        while self.face.has_room() && let Some(heard) = self.listener.try_next() {
+                            self.handle_heard(heard);
+                            self.act();
+                        }
+                        self.obey(order);
+                    }
+                    None => break,
+                },
+                Some(note) = self.notes.recv(), if room => self.handle_note(note),
+                heard = self.listener.next(), if room && !session_ended => match heard {
+                    Some(heard) => self.handle_heard(heard),
+                    None => session_ended = true,
+                },
+                () = sleep_until(deadline.into()) => self.set.handle_time(Instant::now()),
+            }
+        }
+        self.end().await;
+    }
+
+    /// Reports what nobody knows the end of.
+    async fn end(mut self) {
+        self.listener.close();
+        self.set.handle_logged_out();
+        self.act();
+        let Actor { client, carrier, face, .. } = self;
+        // Lets the session end.
+        drop((client, carrier));
+        face.tell_rest().await;
+    }
+
+    // ---- orders ----
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Enter { room, nick, password, why, reply } => {
+                match self.set.enter(&room, &nick, password, why, Instant::now()) {
+                    Ok(()) => {
+                        // Whoever asked before is told by this.
+                        if let Some(before) = self.entering.insert(room, reply) {
+                            let _ = before.send(Err(NotEntered::Left));
+                        }
+                    }
+                    Err(why) => {
+                        let _ = reply.send(Err(why));
+                    }
+                }
+            }
+            Order::Leave(room, reply) => {
+                let _ = reply.send(self.set.leave(&room));
+            }
+            Order::Say { room, id, text, reply } => {
+                let _ = reply.send(self.set.say(&room, id, text));
+            }
+            Order::Aside { room, stanza, id, reply } => {
+                let refusal = match self.client.me() {
+                    None => Some(NotSaid::NotLoggedIn),
+                    Some(_) if !self.set.is_there(&room) => Some(NotSaid::NotThere),
+                    Some(_) if self.asides.len() >= MAX_ASIDES => Some(NotSaid::TooMany),
+                    Some(_) => None,
+                };
+                if let Some(why) = refusal {
+                    let _ = reply.send(Err(why));
+                    return;
+                }
+                self.asides.insert(id.clone(), (room.clone(), reply));
+                self.carrier.add(Errand::Aside { room, stanza, id });
+            }
+            Order::Views(reply) => {
+                let _ = reply.send(self.set.views());
+            }
+            Order::Settle(reply) => self.settling.push(reply),
+        }
+    }
+
+    // ---- what the session tells ----
+
+    fn handle_heard(&mut self, heard: Heard) {
+        let now = Instant::now();
+        match heard {
+            Heard::LoggedIn { me } => {
+                self.set.handle_login(me);
+                self.prepare();
+            }
+            Heard::Reconnected { me } => {
+                self.set.handle_reconnected(me, now);
+                self.prepare();
+            }
+            // Who is in a room stays there while the session waits to be resumed.
+            Heard::Resumed => {}
+            Heard::LoggedOut => {
+                self.set.handle_logged_out();
+                self.service.send_replace(Service::Unknown);
+                for (_, (_, reply)) in self.asides.drain() {
+                    let _ = reply.send(Err(NotSaid::NotLoggedIn));
+                }
+            }
+            Heard::Blocked(whom) => self.set.handle_blocked(whom),
+            Heard::Unblocked(whom) => self.set.handle_unblocked(&whom),
+            Heard::NotDelivered { .. } => {}
+            Heard::Stanza(stanza) => self.handle_stanza(&stanza, now),
+        }
+    }
+
+    fn prepare(&mut self) {
+        self.service.send_replace(Service::Unknown);
+        self.carrier.add(Errand::Prepare);
+    }
+
+    fn handle_stanza(&mut self, stanza: &Stanza, now: Instant) {
+        if self.is_aside_refused(stanza) {
+            return;
+        }
+        let Some(me) = self.client.me() else { return };
+        if let Some(changes) = bookmark::changes(stanza, &me) {
+            changes.into_iter().for_each(|change| self.set.handle_change(change, now));
+            return;
+        }
+        if self.set.handle(stanza, now) {
+            return;
+        }
+        // It has a child that is read here, and is an ordinary message nevertheless.
+        if let Incoming::Message(message) = message::read(stanza, &me) {
+            self.face.tell(Event::Message(message).into());
+        }
+    }
+
+    /// Answers whoever waits for a message to a room, if this is its refusal.
+    fn is_aside_refused(&mut self, stanza: &Stanza) -> bool {
+        if stanza.kind() != Kind::Message || stanza.type_() != Some("error") {
+            return false;
+        }
+        let from = stanza.from().and_then(|from| Jid::parse(from).ok()).map(|from| from.to_bare());
+        let id = stanza.id().unwrap_or_default();
+        if self.asides.get(id).is_none_or(|(room, _)| Some(room) != from.as_ref()) {
+            return false;
+        }
+        let why = StanzaError::read(stanza);
+        let why = why.unwrap_or_else(|| StanzaError::new(Condition::UndefinedCondition));
+        if let Some((_, reply)) = self.asides.remove(id) {
+            let _ = reply.send(Err(NotSaid::Refused(why)));
+        }
+        true
+    }
+
+    fn handle_note(&mut self, note: Note) {
+        match note {
+            Note::Service(service) => {
+                self.set.handle_service(service.clone());
+                self.service.send_replace(service.map_or(Service::None, Service::At));
+            }
+            Note::Blocked(whom) => {
+                self.set.handle_unblocked(&[]);
+                self.set.handle_blocked(whom);
+            }
+            Note::Bookmarks(bookmarks) => self.set.handle_bookmarks(bookmarks, Instant::now()),
+            Note::Answered(id) => {
+                if let Some((_, reply)) = self.asides.remove(&id) {
+                    let _ = reply.send(Ok(()));
+                }
+            }
+        }
+    }
+
+    // ---- what the set wants ----
+
+    fn act(&mut self) {
+        while let Some(action) = self.set.poll_action() {
+            match action {
+                Action::Claim(room) => self.carrier.add(Errand::Claim(room)),
+                Action::Send(stanza) => self.carrier.add(Errand::Send(stanza)),
+                Action::Tell(news) => self.face.tell(news.into()),
+                Action::Answer(room, answer) => {
+                    if let Some(reply) = self.entering.remove(&room) {
+                        let _ = reply.send(answer);
+                    }
+                }
+                Action::Cancel(room) => self.carrier.add(Errand::Cancel(room)),
+                Action::Unnote(room) => self.carrier.add(Errand::Unnote(room)),
+            }
+        }
+        if self.set.is_heard() {
+            for reply in self.settling.drain(..) {
+                let _ = reply.send(());
+            }
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! XEP-0402, PEP Native Bookmarks, for a client: which rooms are entered at every login.
+//!
+//! A bookmark is an item by the room's address. What of it this client does not know (extensions of
+//! other clients) stays as it is when the bookmark is changed.
+
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{BareJid, FullJid, Jid, Stanza, ns};
+
+use crate::client::Client;
+use crate::commands::form;
+use crate::error::RequestError;
+use crate::nested;
+use crate::request::Request;
+
+/// Bookmarks that are read: more than a server of ours keeps.
+const MAX_BOOKMARKS: usize = 500;
+
+/// A bookmark of a room.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Bookmark {
+    /// The room.
+    pub room: BareJid,
+    /// How its owner calls it.
+    pub name: Option<String>,
+    /// The nickname to enter by.
+    pub nick: Option<String>,
+    /// The room's password.
+    pub password: Option<String>,
+    /// Whether the room is entered at every login.
+    pub autojoin: bool,
+    /// What other clients have put there, encoded.
+    extensions: Vec<u8>,
+}
+
+/// It has a password, which nobody prints.
+impl std::fmt::Debug for Bookmark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Bookmark({}, autojoin: {})", self.room, self.autojoin)
+    }
+}
+
+/// What another device has done to the bookmarks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Change {
+    Set(Bookmark),
+    Removed(BareJid),
+    /// All of them are gone.
+    Cleared,
+}
+
+/// Returns all bookmarks.
+pub(super) async fn all(client: &Client) -> Result<Vec<Bookmark>, RequestError> {
+    let items = Element::new("items").attr("node", ns::BOOKMARKS);
+    let request = Request::get(Element::new("pubsub").xmlns(ns::PUBSUB).child(items));
+    match client.request(request.by_itself()).await {
+        Ok(answer) => {
+            let pubsub = nested::find(&answer.iq, "pubsub", ns::PUBSUB);
+            let items = pubsub.and_then(|it| nested::find(&it, "items", ns::PUBSUB));
+            let items = items.ok_or(RequestError::Unreadable)?;
+            Ok(nested::each(&items, "item")
+                .filter_map(|it| read(&it))
+                .take(MAX_BOOKMARKS)
+                .collect())
+        }
+        // Nobody has made the node yet, or the server has none.
+        Err(RequestError::Refused(_)) => Ok(Vec::new()),
+        Err(why) => Err(why),
+    }
+}
+
+/// Notes that a room is entered at every login, or is not any more. Who has no bookmark and wants none
+/// gets none.
+pub async fn set_autojoin(
+    client: &Client,
+    room: &BareJid,
+    autojoin: bool,
+    entered: Option<(&str, Option<&str>)>,
+) -> Result<(), RequestError> {
+    let known = all(client).await?.into_iter().find(|it| it.room == *room);
+    let is_known = known.is_some();
+    let before = known.unwrap_or_else(|| Bookmark::new(room.clone()));
+    let mut bookmark = Bookmark { autojoin, ..before.clone() };
+    if let Some((nick, password)) = entered {
+        bookmark.nick = Some(nick.to_owned());
+        bookmark.password = password.map(str::to_owned).or(bookmark.password);
+    }
+    if bookmark == before || !is_known && !autojoin {
+        return Ok(());
+    }
+    client.request(publish(&bookmark)).await.map(|_| ())
+}
+
+/// 3.1.1: an item, and what its node has to be.
+fn publish(bookmark: &Bookmark) -> Request {
+    let item = Element::new("item").attr("id", bookmark.room.as_str()).child(bookmark.write());
+    let options = form(
+        Some(ns::PUBSUB_PUBLISH_OPTIONS),
+        &[
+            ("pubsub#persist_items", "true"),
+            ("pubsub#max_items", "max"),
+            ("pubsub#send_last_published_item", "never"),
+            ("pubsub#access_model", "whitelist"),
+        ],
+    );
+    let pubsub = Element::new("pubsub")
+        .xmlns(ns::PUBSUB)
+        .child(Element::new("publish").attr("node", ns::BOOKMARKS).child(item))
+        .child(Element::new("publish-options").child(options));
+    Request::set(pubsub)
+}
+
+/// Reads what the own account tells of a change. Others' bookmarks are nobody's business.
+pub(super) fn changes(stanza: &Stanza, me: &FullJid) -> Option<Vec<Change>> {
+    let own = Jid::from(me.to_bare());
+    if !stanza.from().is_none_or(|from| Jid::parse(from).is_ok_and(|from| from == own)) {
+        return None;
+    }
+    let event = nested::find(stanza, "event", ns::PUBSUB_EVENT)?;
+    let of = |name| {
+        let found = nested::find(&event, name, ns::PUBSUB_EVENT)?;
+        (found.attr("node").as_deref() == Some(ns::BOOKMARKS)).then_some(found)
+    };
+    if of("purge").is_some() || of("delete").is_some() {
+        return Some(vec![Change::Cleared]);
+    }
+    let items = of("items")?;
+    let set = nested::each(&items, "item").filter_map(|it| read(&it)).map(Change::Set);
+    let gone = nested::each(&items, "retract");
+    let gone = gone.filter_map(|it| Some(Change::Removed(BareJid::parse(&it.attr("id")?).ok()?)));
+    Some(set.chain(gone).take(MAX_BOOKMARKS).collect())
+}
+
+/// Reads an item; `None` if it is no bookmark of a room.
+fn read(item: &Stanza) -> Option<Bookmark> {
+    let room = BareJid::parse(&item.attr("id")?).ok().filter(|room| room.local().is_some())?;
+    let conference = nested::find(item, "conference", ns::BOOKMARKS)?;
+    let text = |name| {
+        let text = nested::each(&conference, name).next()?.text();
+        (!text.is_empty()).then(|| String::from(text))
+    };
+    let extensions = conference.child("extensions", ns::BOOKMARKS);
+    Some(Bookmark {
+        room,
+        name: conference.attr("name").filter(|name| !name.is_empty()).map(String::from),
+        nick: text("nick"),
+        password: text("password"),
+        autojoin: conference.attr("autojoin").is_some_and(|it| it == "true" || it == "1"),
+        extensions: extensions.map(|it| conference.slice(it).to_vec()).unwrap_or_default(),
+    })
+}
+
+impl Bookmark {
+    fn new(room: BareJid) -> Bookmark {
+        let (name, nick, password) = (None, None, None);
+        Bookmark { room, name, nick, password, autojoin: false, extensions: Vec::new() }
+    }
+
+    fn write(&self) -> Element {
+        let conference = Element::new("conference")
+            .xmlns(ns::BOOKMARKS)
+            .attr_opt("name", self.name.as_deref())
+            .attr("autojoin", if self.autojoin { "true" } else { "false" });
+        let conference = self.nick.iter().fold(conference, |it, nick| it.text_child("nick", nick));
+        let conference =
+            self.password.iter().fold(conference, |it, word| it.text_child("password", word));
+        conference.raw(&self.extensions)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn me() -> FullJid {
+        FullJid::parse("me@a.example/x").unwrap()
+    }
+
+    fn stanza(xml: &str) -> Stanza {
+        Stanza::parse(xml.as_bytes().to_vec()).unwrap()
+    }
+
+    fn event(from: &str, inside: &str) -> Option<Vec<Change>> {
+        let xml = format!(
+            "<message {from}><event xmlns='http://jabber.org/protocol/pubsub#event'>{inside}\
+             </event></message>"
+        );
+        changes(&stanza(&xml), &me())
+    }
+
+    // XEP-0402, example 1, with the extensions of its section 3.
+    const ITEM: &str = "<item id='orchard@rooms.a.example'><conference \
+        xmlns='urn:xmpp:bookmarks:1' name='The Orchard' autojoin='true'><nick>JC</nick>\
+        <extensions><state xmlns='urn:x' minimized='true'/></extensions></conference></item>";
+
+    #[test]
+    fn what_this_client_does_not_know_stays_in_a_bookmark() {
+        let before = read(&stanza(&ITEM.replacen("<item", "<item xmlns='urn:x'", 1))).unwrap();
+        assert!(before.autojoin && before.nick.as_deref() == Some("JC"));
+
+        let request = publish(&Bookmark { autojoin: false, ..before });
+
+        let text = String::from_utf8(request.payload).unwrap();
+        assert!(text.contains("name='The Orchard' autojoin='false'><nick>JC</nick>"), "{text}");
+        assert!(text.contains("<state xmlns='urn:x' minimized='true'/>"), "{text}");
+        assert!(text.contains("<item id='orchard@rooms.a.example'>"));
+        assert!(text.contains("<value>whitelist</value>"));
+    }
+
+    #[test]
+    fn a_change_by_another_device_is_read() {
+        let items = |inside: &str| format!("<items node='urn:xmpp:bookmarks:1'>{inside}</items>");
+
+        let set = event("from='me@a.example'", &items(ITEM)).unwrap();
+        assert!(matches!(&set[..], [Change::Set(it)] if it.autojoin));
+        let gone = event("", &items("<retract id='orchard@rooms.a.example'/>")).unwrap();
+        assert!(matches!(&gone[..], [Change::Removed(_)]));
+        let cleared = event("", "<purge node='urn:xmpp:bookmarks:1'/>").unwrap();
+        assert_eq!(cleared, [Change::Cleared]);
+    }
+
+    #[test]
+    fn what_others_say_of_bookmarks_moves_nobody() {
+        let items = format!("<items node='urn:xmpp:bookmarks:1'>{ITEM}</items>");
+        for from in ["mallory@a.example", "a.example", "me@a.example/y", "@"] {
+            assert_eq!(event(&format!("from='{from}'"), &items), None, "{from}");
+        }
+        assert_eq!(event("", &items.replace("bookmarks:1'>", "other'>")), None);
+        assert_eq!(event("", &format!("<items node='urn:x'>{ITEM}</items>")), None);
+    }
+
+    #[test]
+    fn a_password_is_not_printed() {
+        let bookmark = Bookmark {
+            password: Some("sesame".to_owned()),
+            ..Bookmark::new(BareJid::parse("r@x").unwrap())
+        };
+        assert!(!format!("{bookmark:?}").contains("sesame"));
+    }
+}

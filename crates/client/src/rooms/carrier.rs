@@ -1,0 +1,125 @@
+//! The task that passes stanzas of the rooms to the session, in order. The rooms' own task never waits
+//! for the session, which may itself be waiting for it to read.
+
+use std::collections::VecDeque;
+
+use tokio::sync::mpsc;
+use whoelse_xmpp::{BareJid, Jid, Outgoing};
+
+use super::order::Note;
+use super::{bookmark, govern, service};
+use crate::client::Client;
+use crate::kit::ListenerId;
+
+/// Errands that the carrier takes at once.
+const TAKEN: usize = 32;
+/// Above this many waiting errands, nothing new is read.
+const MAX_WAITING: usize = 256;
+
+/// One thing to do with the session.
+#[derive(Debug)]
+pub(super) enum Errand {
+    Claim(BareJid),
+    Send(Outgoing),
+    /// Sends a message to a room, and notes when the room has answered a later request.
+    Aside {
+        room: BareJid,
+        stanza: Outgoing,
+        id: String,
+    },
+    /// Takes a room back that was begun.
+    Cancel(BareJid),
+    /// Takes back that a room is entered at every login.
+    Unnote(BareJid),
+    /// Asks for all that is needed after a login.
+    Prepare,
+}
+
+/// The errands, in order.
+#[derive(Debug)]
+pub(super) struct Carrier {
+    waiting: VecDeque<Errand>,
+    carry: mpsc::Sender<Errand>,
+}
+
+impl Carrier {
+    /// Begins. Holds the session as long as this lives.
+    pub(super) fn start(client: Client, me: ListenerId, notes: mpsc::Sender<Note>) -> Carrier {
+        let (carry, errands) = mpsc::channel(TAKEN);
+        tokio::spawn(run(client, me, errands, notes));
+        Carrier { waiting: VecDeque::new(), carry }
+    }
+
+    /// Adds an errand.
+    pub(super) fn add(&mut self, errand: Errand) {
+        self.waiting.push_back(errand);
+    }
+
+    /// Returns whether anything may be read that could cause errands.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.len() < MAX_WAITING
+    }
+
+    /// Hands on the next errand as soon as there is room; waits for ever if there is none.
+    pub(super) async fn hand_on(&mut self) {
+        if self.waiting.is_empty() {
+            return std::future::pending().await;
+        }
+        let permit = self.carry.reserve().await;
+        let errand = self.waiting.pop_front();
+        if let (Ok(permit), Some(errand)) = (permit, errand) {
+            permit.send(errand);
+        }
+    }
+}
+
+async fn run(
+    client: Client,
+    me: ListenerId,
+    mut errands: mpsc::Receiver<Errand>,
+    notes: mpsc::Sender<Note>,
+) {
+    while let Some(errand) = errands.recv().await {
+        let (client, notes) = (client.clone(), notes.clone());
+        match errand {
+            Errand::Claim(room) => client.claim(me, &room).await,
+            // Without a session it cannot be sent; the rooms learn that by themselves.
+            Errand::Send(stanza) => {
+                let _ = client.send(stanza).await;
+            }
+            Errand::Aside { room, stanza, id } => {
+                let _ = client.send(stanza).await;
+                tokio::spawn(async move {
+                    let _ = service::ping(&client, &Jid::from(room)).await;
+                    let _ = notes.send(Note::Answered(id)).await;
+                });
+            }
+            Errand::Cancel(room) => {
+                tokio::spawn(async move {
+                    let _ = govern::cancel(&client, &room).await;
+                });
+            }
+            Errand::Unnote(room) => {
+                tokio::spawn(async move {
+                    let _ = bookmark::set_autojoin(&client, &room, false, None).await;
+                });
+            }
+            Errand::Prepare => {
+                tokio::spawn(async move { prepare(&client, &notes).await });
+            }
+        }
+    }
+}
+
+/// Finds out where rooms are, whom the account has blocked, and which rooms are noted: in this order,
+/// since a room is named by where it is, and what the blocked say in it is not shown.
+async fn prepare(client: &Client, notes: &mpsc::Sender<Note>) {
+    let service = service::find(client).await.unwrap_or_default();
+    let _ = notes.send(Note::Service(service)).await;
+    if let Ok(blocked) = crate::blocking::watch(client).await {
+        let _ = notes.send(Note::Blocked(blocked)).await;
+    }
+    if let Ok(bookmarks) = bookmark::all(client).await {
+        let _ = notes.send(Note::Bookmarks(bookmarks)).await;
+    }
+}

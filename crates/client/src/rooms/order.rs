@@ -1,0 +1,53 @@
+//! Orders of a handle to the task of the rooms, each with a channel for its answer; and the notes of
+//! other tasks for it.
+
+use tokio::sync::oneshot;
+use whoelse_xmpp::{BareJid, Outgoing};
+
+use super::bookmark::Bookmark;
+use super::event::{NotEntered, NotSaid, Wanted};
+use super::set::RoomView;
+
+/// The channel for the outcome of entering a room.
+pub(super) type EnterReply = oneshot::Sender<Result<Wanted, NotEntered>>;
+
+/// An order.
+#[derive(Debug)]
+pub(super) enum Order {
+    Enter {
+        room: BareJid,
+        nick: String,
+        password: Option<String>,
+        why: Wanted,
+        reply: EnterReply,
+    },
+    Leave(BareJid, oneshot::Sender<bool>),
+    Say {
+        room: BareJid,
+        id: String,
+        text: String,
+        reply: oneshot::Sender<Result<(), NotSaid>>,
+    },
+    /// A message to the room and not to all in it. What is not refused is done.
+    Aside {
+        room: BareJid,
+        stanza: Outgoing,
+        id: String,
+        reply: oneshot::Sender<Result<(), NotSaid>>,
+    },
+    Views(oneshot::Sender<Vec<RoomView>>),
+    Settle(oneshot::Sender<()>),
+}
+
+/// A note of another task.
+#[derive(Debug)]
+pub(super) enum Note {
+    /// The domain of the own server's rooms.
+    Service(Option<String>),
+    /// Whom the account has blocked.
+    Blocked(Vec<BareJid>),
+    /// All bookmarks.
+    Bookmarks(Vec<Bookmark>),
+    /// The room has answered what was asked after this message.
+    Answered(String),
+}

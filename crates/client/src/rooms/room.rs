@@ -1,0 +1,614 @@
+//! XEP-0045, 7: one room as a state machine: entering it, who is there, what is said, leaving it. It
+//! knows no task and no clock; what arrives goes in, and steps come out.
+//!
+//! A message of mine stays *unheard* until the room tells it to everybody, me too: that is the
+//! verdict on it. A room that is entered again shows what was said lately, so what is among that was
+//! told, and the rest is sent again under the same id.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::{Duration, Instant, SystemTime};
+
+use whoelse_xmpp::{BareJid, Condition, FullJid, Jid, Kind, Outgoing, Stanza, StanzaError, ns};
+
+use super::event::{Exit, NotEntered, NotSaid, RoomEvent, Speech, Wanted};
+use super::occupant::Occupant;
+use super::user::{Item, Said};
+use super::write;
+use crate::message::parse_time;
+use crate::request::ANSWER_WITHIN;
+
+/// Messages of mine that a room may not have told yet.
+pub(super) const MAX_UNHEARD: usize = 100;
+/// Messages that are remembered, so that none is shown twice when a room is entered again. A room of
+/// our server shows 20.
+const REMEMBERED: usize = 200;
+/// Occupants that are known; more are not listed.
+const MAX_OCCUPANTS: usize = 10_000;
+/// A room that puts this device out is entered again this often, not more.
+const COME_BACK_AFTER: Duration = Duration::from_secs(60);
+
+/// A room.
+#[derive(Debug)]
+pub(super) struct Room {
+    address: BareJid,
+    nick: String,
+    password: Option<String>,
+    phase: Phase,
+    me: Occupant,
+    others: BTreeMap<String, Occupant>,
+    /// The accounts behind occupant ids (XEP-0421), where the room has shown them.
+    accounts: HashMap<String, BareJid>,
+    topic: String,
+    unheard: VecDeque<Unheard>,
+    seen: VecDeque<String>,
+    /// A nickname that was asked for.
+    renaming: bool,
+    /// When it was last entered again by itself.
+    came_back: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Presence was sent.
+    Entering { why: Wanted, by: Instant },
+    /// The room has said that I am there. It tells what was said before.
+    Arrived,
+    /// It has told all of that.
+    Settled,
+}
+
+/// A message of mine that the room has not told yet.
+#[derive(Debug)]
+struct Unheard {
+    id: String,
+    text: String,
+    /// Whether it was sent since the room was entered.
+    sent: bool,
+}
+
+/// What follows from something.
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    Send(Outgoing),
+    Tell(RoomEvent),
+    /// Whoever has asked to enter it, or for a nickname, is answered. The room stays.
+    Answer(Result<Wanted, NotEntered>),
+    /// It was not entered, for this reason, and is to be forgotten.
+    NotEntered(Wanted, NotEntered),
+    /// There was no such room, and the service has begun to make one, which nobody wanted.
+    Cancel,
+    /// I am not there any more; it is to be forgotten.
+    Gone,
+    /// The same, and the room is no more.
+    Destroyed,
+}
+
+impl Room {
+    /// Begins to enter a room.
+    pub(super) fn enter(
+        place: &FullJid,
+        password: Option<String>,
+        why: Wanted,
+        now: Instant,
+    ) -> (Room, Vec<Step>) {
+        let nick = place.resource().to_owned();
+        let mut room = Room {
+            address: place.to_bare(),
+            me: nobody(&nick),
+            nick,
+            password,
+            phase: Phase::Settled,
+            others: BTreeMap::new(),
+            accounts: HashMap::new(),
+            topic: String::new(),
+            unheard: VecDeque::new(),
+            seen: VecDeque::new(),
+            renaming: false,
+            came_back: None,
+        };
+        let steps = room.begin(why, now);
+        (room, steps)
+    }
+
+    /// Sends presence that enters.
+    fn begin(&mut self, why: Wanted, now: Instant) -> Vec<Step> {
+        self.phase = Phase::Entering { why, by: now + ANSWER_WITHIN };
+        self.others.clear();
+        self.renaming = false;
+        self.unheard.iter_mut().for_each(|it| it.sent = false);
+        let Ok(place) = self.address.with_resource(&self.nick) else { return Vec::new() };
+        vec![Step::Send(write::enter(&place, self.password.as_deref()))]
+    }
+
+    /// Enters it again, in a new session; perhaps under another address, since the domain was renamed.
+    pub(super) fn enter_again(&mut self, address: BareJid, now: Instant) -> Vec<Step> {
+        self.address = address;
+        let why = match self.phase {
+            Phase::Entering { why, .. } => why,
+            Phase::Arrived | Phase::Settled => Wanted::Again,
+        };
+        self.begin(why, now)
+    }
+
+    /// Asks for another nickname.
+    pub(super) fn rename(&mut self, nick: &str) -> Result<Vec<Step>, StanzaError> {
+        let place = self.address.with_resource(nick);
+        let place = place.map_err(|_| StanzaError::new(Condition::JidMalformed))?;
+        self.renaming = true;
+        Ok(vec![Step::Send(write::rename(&place))])
+    }
+
+    /// Leaves it.
+    pub(super) fn leave(&mut self) -> Vec<Step> {
+        let mut steps = self.end();
+        if let Ok(place) = self.address.with_resource(&self.nick) {
+            steps.insert(0, Step::Send(write::leave(&place)));
+        }
+        steps
+    }
+
+    /// Ends everything that was open here.
+    pub(super) fn end(&mut self) -> Vec<Step> {
+        let unheard = self.unheard.drain(..);
+        unheard.map(|it| Step::Tell(RoomEvent::Unconfirmed { id: it.id })).collect()
+    }
+
+    /// Says something to all, as soon as I am there.
+    pub(super) fn say(&mut self, id: String, text: String) -> Result<Vec<Step>, NotSaid> {
+        if self.unheard.len() >= MAX_UNHEARD {
+            return Err(NotSaid::TooMany);
+        }
+        let waits = match self.phase {
+            Phase::Entering { .. } => true,
+            Phase::Arrived => self.unheard.iter().any(|it| !it.sent),
+            Phase::Settled => false,
+        };
+        let mut steps = vec![Step::Tell(RoomEvent::Sent { id: id.clone() })];
+        if !waits {
+            steps.push(Step::Send(write::say(&self.address, &id, &text)));
+        }
+        self.unheard.push_back(Unheard { id, text, sent: !waits });
+        Ok(steps)
+    }
+
+    pub(super) fn nick(&self) -> &str {
+        &self.nick
+    }
+
+    pub(super) fn me(&self) -> &Occupant {
+        &self.me
+    }
+
+    pub(super) fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    pub(super) fn others(&self) -> impl Iterator<Item = &Occupant> {
+        self.others.values()
+    }
+
+    pub(super) fn is_entering(&self) -> bool {
+        matches!(self.phase, Phase::Entering { .. })
+    }
+
+    /// Returns whether the room has told all that I have said.
+    pub(super) fn is_heard(&self) -> bool {
+        self.unheard.is_empty()
+    }
+
+    /// Returns when [`Room::handle_time`] has something to do.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Entering { by, .. } => Some(by),
+            Phase::Arrived | Phase::Settled => None,
+        }
+    }
+
+    /// Does what is due.
+    pub(super) fn handle_time(&mut self, now: Instant) -> Vec<Step> {
+        match self.phase {
+            Phase::Entering { why, by } if by <= now => self.not_entered(why, NotEntered::TimedOut),
+            _ => Vec::new(),
+        }
+    }
+
+    fn not_entered(&mut self, why: Wanted, how: NotEntered) -> Vec<Step> {
+        let mut steps = self.end();
+        steps.push(Step::NotEntered(why, how));
+        steps
+    }
+
+    /// Takes a presence or message from the room or an address in it. What is said by whom I have
+    /// blocked is left out.
+    pub(super) fn handle(
+        &mut self,
+        stanza: &Stanza,
+        blocked: &BTreeSet<BareJid>,
+        now: Instant,
+    ) -> Vec<Step> {
+        let Some(Ok(from)) = stanza.from().map(Jid::parse) else { return Vec::new() };
+        match (stanza.kind(), stanza.type_(), from.resource()) {
+            (Kind::Presence, Some("error"), _) => self.handle_refusal(stanza),
+            (Kind::Presence, None, Some(nick)) => self.handle_available(stanza, nick),
+            (Kind::Presence, Some("unavailable"), Some(nick)) => {
+                self.handle_unavailable(stanza, nick, now)
+            }
+            (Kind::Message, Some("error"), _) => self.handle_bounce(stanza, now),
+            (Kind::Message, Some("groupchat"), nick) => self.handle_speech(stanza, nick, blocked),
+            (Kind::Message, _, nick) => self.handle_whisper(stanza, nick, blocked),
+            _ => Vec::new(),
+        }
+    }
+
+    // ---- presence ----
+
+    fn handle_refusal(&mut self, stanza: &Stanza) -> Vec<Step> {
+        let why = StanzaError::read(stanza);
+        let why = why.unwrap_or_else(|| StanzaError::new(Condition::UndefinedCondition));
+        let nick = self.nick.clone();
+        match self.phase {
+            Phase::Entering { why: wanted, .. } => {
+                self.not_entered(wanted, NotEntered::Refused { nick, why })
+            }
+            _ if std::mem::take(&mut self.renaming) => {
+                vec![Step::Answer(Err(NotEntered::Refused { nick, why }))]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn handle_available(&mut self, stanza: &Stanza, nick: &str) -> Vec<Step> {
+        let said = Said::read(stanza);
+        let occupant = occupant(nick, &said.item);
+        if let (Some(id), Some(who)) = (occupant_id(stanza), &occupant.who)
+            && self.accounts.len() < MAX_OCCUPANTS
+        {
+            self.accounts.insert(id, who.clone());
+        }
+        let is_me = said.has(110) || nick == self.nick;
+        match (is_me, self.phase) {
+            (true, Phase::Entering { why, .. }) => self.arrive(occupant, why, &said),
+            (true, _) => {
+                let before = std::mem::replace(&mut self.me, occupant.clone());
+                let renamed = std::mem::replace(&mut self.nick, nick.to_owned()) != nick;
+                let mut steps = Vec::new();
+                // Some rooms rename whoever comes, and say so in this presence alone.
+                if renamed {
+                    let (from, to) = (before.nick.clone(), nick.to_owned());
+                    steps.push(Step::Tell(RoomEvent::Renamed { from, to, is_me: true }));
+                }
+                steps.extend(standing(&before, &occupant, true));
+                steps
+            }
+            (false, phase) => {
+                if self.others.len() >= MAX_OCCUPANTS {
+                    return Vec::new();
+                }
+                let before = self.others.insert(nick.to_owned(), occupant.clone());
+                match (before, phase) {
+                    (_, Phase::Entering { .. }) => Vec::new(),
+                    (None, _) => vec![Step::Tell(RoomEvent::Came(occupant))],
+                    (Some(before), _) => standing(&before, &occupant, false),
+                }
+            }
+        }
+    }
+
+    /// 7.2.2: the last presence of those that follow an entry is my own.
+    fn arrive(&mut self, me: Occupant, why: Wanted, said: &Said) -> Vec<Step> {
+        let is_new = said.has(201);
+        if is_new && why != Wanted::Made {
+            let mut steps = vec![Step::Cancel];
+            steps.extend(self.not_entered(why, NotEntered::NoSuchRoom));
+            return steps;
+        }
+        // Somebody else has made it in the meantime.
+        let why = if why == Wanted::Made && !is_new { Wanted::Asked } else { why };
+        self.phase = Phase::Arrived;
+        self.nick.clone_from(&me.nick);
+        self.me = me;
+        self.others.remove(&self.nick);
+        let entered = RoomEvent::Entered {
+            nick: self.nick.clone(),
+            others: self.others.values().cloned().collect(),
+            why,
+            shows_addresses: said.has(100),
+        };
+        vec![Step::Tell(entered), Step::Answer(Ok(why))]
+    }
+
+    fn handle_unavailable(&mut self, stanza: &Stanza, nick: &str, now: Instant) -> Vec<Step> {
+        let said = Said::read(stanza);
+        let is_me = said.has(110) || nick == self.nick;
+        if said.has(303)
+            && let Some(to) = &said.item.nick
+        {
+            return self.handle_renamed(nick, to, is_me);
+        }
+        let (by, reason) = (said.item.by.clone(), said.item.reason.clone());
+        if is_me || said.destroyed.is_some() {
+            return self.put_out(said, by, reason, now);
+        }
+        let was_there = self.others.remove(nick).is_some();
+        let how = exit(&said).unwrap_or(Exit::Asked);
+        match was_there && !self.is_entering() {
+            true => {
+                let nick = nick.to_owned();
+                vec![Step::Tell(RoomEvent::Went { nick, how, by, reason })]
+            }
+            false => Vec::new(),
+        }
+    }
+
+    fn handle_renamed(&mut self, from: &str, to: &str, is_me: bool) -> Vec<Step> {
+        let renamed = |is_me| {
+            let (from, to) = (from.to_owned(), to.to_owned());
+            Step::Tell(RoomEvent::Renamed { from, to, is_me })
+        };
+        if is_me {
+            self.nick = to.to_owned();
+            self.me.nick = to.to_owned();
+            let mut steps = vec![renamed(true)];
+            if std::mem::take(&mut self.renaming) {
+                steps.push(Step::Answer(Ok(Wanted::Asked)));
+            }
+            return steps;
+        }
+        match self.others.remove(from) {
+            Some(occupant) => {
+                self.others.insert(to.to_owned(), Occupant { nick: to.to_owned(), ..occupant });
+                vec![renamed(false)]
+            }
+            None => Vec::new(),
+        }
+    }
+
+    fn put_out(
+        &mut self,
+        said: Said,
+        by: Option<String>,
+        mut reason: Option<String>,
+        now: Instant,
+    ) -> Vec<Step> {
+        let how = match (said.destroyed, said.codes.contains(&333)) {
+            (Some(destroyed), _) => {
+                reason = destroyed.reason.or(reason);
+                let how = Exit::Destroyed { venue: destroyed.venue };
+                let left = Step::Tell(RoomEvent::Left { how, by, reason });
+                let mut steps = self.end();
+                steps.extend([left, Step::Destroyed]);
+                return steps;
+            }
+            (None, true) => return self.come_back(now),
+            (None, false) => exit_of(&said.codes),
+        };
+        match (how, self.phase) {
+            // That is the answer to an earlier leaving.
+            (None, Phase::Entering { .. }) => Vec::new(),
+            (how, _) => {
+                let how = how.unwrap_or(Exit::Asked);
+                let mut steps = self.end();
+                steps.push(Step::Tell(RoomEvent::Left { how, by, reason }));
+                steps.push(Step::Gone);
+                steps
+            }
+        }
+    }
+
+    /// The room has put this device out since it took too little, or has forgotten it: it is entered
+    /// again, unless that has just been tried.
+    fn come_back(&mut self, now: Instant) -> Vec<Step> {
+        let back = self.came_back.is_none_or(|at| at + COME_BACK_AFTER <= now);
+        let how = Exit::TooSlow { back };
+        let left = Step::Tell(RoomEvent::Left { how, by: None, reason: None });
+        if !back {
+            let mut steps = self.end();
+            steps.extend([left, Step::Gone]);
+            return steps;
+        }
+        self.came_back = Some(now);
+        let mut steps = vec![left];
+        steps.extend(self.begin(Wanted::Again, now));
+        steps
+    }
+
+    // ---- messages ----
+
+    /// A message of mine has come back.
+    fn handle_bounce(&mut self, stanza: &Stanza, now: Instant) -> Vec<Step> {
+        let Some(place) = self.unheard.iter().position(|it| Some(it.id.as_str()) == stanza.id())
+        else {
+            return Vec::new();
+        };
+        // It was sent before the room was entered again, and goes again after that.
+        if self.is_entering() {
+            return Vec::new();
+        }
+        let why = StanzaError::read(stanza);
+        let why = why.unwrap_or_else(|| StanzaError::new(Condition::UndefinedCondition));
+        let may_come_back = self.came_back.is_none_or(|at| at + COME_BACK_AFTER <= now);
+        // 7.4: only who is not in the room hears this.
+        if why.condition == Condition::NotAcceptable && may_come_back {
+            return self.come_back(now);
+        }
+        let refused = self.unheard.remove(place).map(|it| it.id);
+        refused.map(|id| Step::Tell(RoomEvent::Refused { id, why })).into_iter().collect()
+    }
+
+    fn handle_speech(
+        &mut self,
+        stanza: &Stanza,
+        nick: Option<&str>,
+        blocked: &BTreeSet<BareJid>,
+    ) -> Vec<Step> {
+        let at = self.told_at(stanza);
+        let body = stanza.child_text("body", ns::CLIENT).filter(|body| !body.is_empty());
+        let Some(text) = body else { return self.handle_news(stanza, nick, at) };
+        let mine = nick == Some(self.nick.as_str());
+        let key = key(stanza, nick, &text, &self.address);
+        let known = self.remember(key);
+        if mine
+            && let Some(place) =
+                self.unheard.iter().position(|it| Some(it.id.as_str()) == stanza.id())
+        {
+            let told = self.unheard.remove(place).map(|it| it.id);
+            return told.map(|id| Step::Tell(RoomEvent::Acknowledged { id })).into_iter().collect();
+        }
+        if known && at.is_some() {
+            return Vec::new();
+        }
+        let who = self.account(stanza, nick, at.is_none());
+        if who.as_ref().is_some_and(|who| blocked.contains(who)) {
+            return Vec::new();
+        }
+        let id = archive_id(stanza, &self.address).or_else(|| stanza.id().map(str::to_owned));
+        let (nick, text) = (nick.map(str::to_owned), text.to_string());
+        vec![Step::Tell(RoomEvent::Said(Speech { nick, who, text, id, at, is_private: false }))]
+    }
+
+    /// What has no text: the topic, or news of the room.
+    fn handle_news(
+        &mut self,
+        stanza: &Stanza,
+        nick: Option<&str>,
+        at: Option<SystemTime>,
+    ) -> Vec<Step> {
+        if let Some(text) = stanza.child_text("subject", ns::CLIENT) {
+            let is_first = self.phase == Phase::Arrived;
+            self.topic = text.to_string();
+            let mut steps = Vec::new();
+            if !(is_first && text.is_empty()) {
+                let (by, text) = (nick.map(str::to_owned), text.to_string());
+                steps.push(Step::Tell(RoomEvent::Topic { by, text, at }));
+            }
+            // 7.2.15: it is the last thing that follows an entry.
+            if is_first {
+                self.phase = Phase::Settled;
+                let unsent = self.unheard.iter_mut().filter(|it| !it.sent);
+                steps.extend(unsent.map(|it| {
+                    it.sent = true;
+                    Step::Send(write::say(&self.address, &it.id, &it.text))
+                }));
+            }
+            return steps;
+        }
+        let said = Said::read(stanza);
+        match (nick, said.has(172), said.has(173)) {
+            (None, true, _) => vec![Step::Tell(RoomEvent::ShowsAddresses(true))],
+            (None, false, true) => vec![Step::Tell(RoomEvent::ShowsAddresses(false))],
+            _ => Vec::new(),
+        }
+    }
+
+    /// 7.5: somebody says something to me alone.
+    fn handle_whisper(
+        &mut self,
+        stanza: &Stanza,
+        nick: Option<&str>,
+        blocked: &BTreeSet<BareJid>,
+    ) -> Vec<Step> {
+        let Some(text) = stanza.child_text("body", ns::CLIENT).filter(|body| !body.is_empty())
+        else {
+            return Vec::new();
+        };
+        let who = self.account(stanza, nick, true);
+        if who.as_ref().is_some_and(|who| blocked.contains(who)) {
+            return Vec::new();
+        }
+        let (nick, text, id) =
+            (nick.map(str::to_owned), text.to_string(), stanza.id().map(str::to_owned));
+        let at = self.told_at(stanza);
+        vec![Step::Tell(RoomEvent::Said(Speech { nick, who, text, id, at, is_private: true }))]
+    }
+
+    /// Returns when something was said before, if the room or its service says so.
+    fn told_at(&self, stanza: &Stanza) -> Option<SystemTime> {
+        let is_rooms = |by: &str| by == self.address.as_str() || by == self.address.domain();
+        let delay = stanza.children().iter().find(|child| {
+            child.is("delay", ns::DELAY)
+                && stanza.child_attr(child, "from").is_some_and(|by| is_rooms(&by))
+        })?;
+        parse_time(&stanza.child_attr(delay, "stamp")?)
+    }
+
+    /// Returns the account behind a message: by its occupant id, or, of what is said now, by the
+    /// nickname. Who was called so before may have been somebody else.
+    fn account(&self, stanza: &Stanza, nick: Option<&str>, is_now: bool) -> Option<BareJid> {
+        match occupant_id(stanza) {
+            Some(id) if self.accounts.contains_key(&id) => self.accounts.get(&id).cloned(),
+            _ if is_now => self.others.get(nick?)?.who.clone(),
+            _ => None,
+        }
+    }
+
+    /// Returns whether this was there before, and remembers it.
+    fn remember(&mut self, key: String) -> bool {
+        if self.seen.contains(&key) {
+            return true;
+        }
+        if self.seen.len() == REMEMBERED {
+            self.seen.pop_front();
+        }
+        self.seen.push_back(key);
+        false
+    }
+}
+
+fn nobody(nick: &str) -> Occupant {
+    occupant(nick, &Item::default())
+}
+
+fn occupant(nick: &str, item: &Item) -> Occupant {
+    let (affiliation, role) = (item.affiliation, item.role);
+    Occupant { nick: nick.to_owned(), who: item.who.clone(), affiliation, role }
+}
+
+/// What is told of somebody who is there and has become something else.
+fn standing(before: &Occupant, now: &Occupant, is_me: bool) -> Vec<Step> {
+    if (before.affiliation, before.role) == (now.affiliation, now.role) {
+        return Vec::new();
+    }
+    let Occupant { nick, affiliation, role, .. } = now.clone();
+    vec![Step::Tell(RoomEvent::Standing { nick, is_me, affiliation, role })]
+}
+
+fn exit(said: &Said) -> Option<Exit> {
+    exit_of(&said.codes)
+}
+
+/// 15.6: how somebody came to leave. Without any of these they wanted to.
+fn exit_of(codes: &[u16]) -> Option<Exit> {
+    let known = |code: &u16| match code {
+        301 => Some(Exit::Banned),
+        321 => Some(Exit::NoMember),
+        322 => Some(Exit::MembersOnly),
+        332 => Some(Exit::Shutdown),
+        333 => Some(Exit::TooSlow { back: false }),
+        _ => None,
+    };
+    let kicked = codes.contains(&307).then_some(Exit::Kicked);
+    codes.iter().find_map(known).or(kicked)
+}
+
+fn occupant_id(stanza: &Stanza) -> Option<String> {
+    let child = stanza.child("occupant-id", ns::OCCUPANT_ID)?;
+    stanza.child_attr(child, "id").map(String::from)
+}
+
+/// Returns the number that the room's archive has given a message.
+fn archive_id(stanza: &Stanza, room: &BareJid) -> Option<String> {
+    let own = stanza.children().iter().find(|child| {
+        child.is("stanza-id", ns::STANZA_ID)
+            && stanza.child_attr(child, "by").is_some_and(|by| by == room.as_str())
+    })?;
+    stanza.child_attr(own, "id").map(String::from)
+}
+
+/// Returns what tells a message from others.
+fn key(stanza: &Stanza, nick: Option<&str>, text: &str, room: &BareJid) -> String {
+    let id = archive_id(stanza, room).or_else(|| stanza.id().map(str::to_owned));
+    format!("{}\n{}", nick.unwrap_or_default(), id.as_deref().unwrap_or(text))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,361 @@
+//! All rooms of a session as a state machine: which are entered at a login, again after a new session,
+//! or since another device has noted them (XEP-0402).
+//!
+//! A room is here from when it is to be entered until it is left. Nothing but an order of the user
+//! makes a room.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Instant;
+
+use whoelse_xmpp::{BareJid, Condition, FullJid, Jid, Outgoing, Stanza, StanzaError};
+
+use super::bookmark::{Bookmark, Change};
+use super::event::{Exit, NotEntered, NotSaid, RoomEvent, RoomName, RoomNews, Wanted};
+use super::invitation;
+use super::occupant::Occupant;
+use super::room::{Room, Step};
+
+/// Rooms that a session is in: fewer than it may claim addresses.
+const MAX_ROOMS: usize = 500;
+
+/// A room as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomView {
+    /// Which.
+    pub room: RoomName,
+    /// Whether the room has not yet said that I am there.
+    pub is_entering: bool,
+    /// What I am there.
+    pub me: Occupant,
+    /// Who else is there.
+    pub others: Vec<Occupant>,
+    /// What it is about; empty: nothing.
+    pub topic: String,
+}
+
+/// What the set wants to be done.
+#[derive(Debug, Clone)]
+pub(super) enum Action {
+    /// Messages and presence from this address are the set's.
+    Claim(BareJid),
+    Send(Outgoing),
+    Tell(RoomNews),
+    /// Whoever waits to enter this room is answered.
+    Answer(BareJid, Result<Wanted, NotEntered>),
+    /// The room that was begun and nobody wanted is taken back.
+    Cancel(BareJid),
+    /// The room is no more: it is not entered at a login any more.
+    Unnote(BareJid),
+}
+
+/// The rooms.
+#[derive(Debug, Default)]
+pub(super) struct RoomSet {
+    me: Option<FullJid>,
+    /// The domain of the own server's rooms.
+    service: Option<String>,
+    blocked: BTreeSet<BareJid>,
+    rooms: BTreeMap<BareJid, Room>,
+    /// Those that are entered at every login, as far as is known.
+    noted: BTreeSet<BareJid>,
+    actions: VecDeque<Action>,
+}
+
+impl RoomSet {
+    /// Returns the next thing to do.
+    pub(super) fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    // ---- the session ----
+
+    /// Begins with a new login.
+    pub(super) fn handle_login(&mut self, me: FullJid) {
+        self.handle_logged_out();
+        self.me = Some(me);
+    }
+
+    /// Enters every room again, in a new session.
+    pub(super) fn handle_reconnected(&mut self, me: FullJid, now: Instant) {
+        let former = self.me.as_ref().map(|me| me.domain().to_owned());
+        let renamed = |room: BareJid| match &former {
+            Some(former) => renamed(room, former, me.domain()),
+            None => room,
+        };
+        let noted = std::mem::take(&mut self.noted);
+        self.noted = noted.into_iter().map(renamed).collect();
+        let rooms = std::mem::take(&mut self.rooms);
+        let rooms: Vec<(BareJid, Room)> =
+            rooms.into_iter().map(|(address, room)| (renamed(address), room)).collect();
+        self.me = Some(me);
+        for (address, mut room) in rooms {
+            let steps = room.enter_again(address.clone(), now);
+            self.rooms.insert(address.clone(), room);
+            self.actions.push_back(Action::Claim(address.clone()));
+            self.take(&address, steps);
+        }
+    }
+
+    /// Forgets everything: there is no session any more.
+    pub(super) fn handle_logged_out(&mut self) {
+        let rooms = std::mem::take(&mut self.rooms);
+        for (address, mut room) in rooms {
+            if room.is_entering() {
+                let answer = Err(NotEntered::NotLoggedIn);
+                self.actions.push_back(Action::Answer(address.clone(), answer));
+            }
+            let steps = room.end();
+            self.take(&address, steps);
+        }
+        self.noted.clear();
+        self.blocked.clear();
+        self.service = None;
+        self.me = None;
+    }
+
+    /// Takes note of where rooms are.
+    pub(super) fn handle_service(&mut self, service: Option<String>) {
+        self.service = service;
+    }
+
+    /// Takes note of whom the account has blocked, besides whom it is known to have.
+    pub(super) fn handle_blocked(&mut self, whom: impl IntoIterator<Item = BareJid>) {
+        self.blocked.extend(whom);
+    }
+
+    /// Takes note of whom it has unblocked; nobody stands for all.
+    pub(super) fn handle_unblocked(&mut self, whom: &[BareJid]) {
+        match whom.is_empty() {
+            true => self.blocked.clear(),
+            false => self.blocked.retain(|who| !whom.contains(who)),
+        }
+    }
+
+    // ---- bookmarks ----
+
+    /// Takes the bookmarks as they are after a login: enters what is noted, and leaves what was noted
+    /// before and is not any more.
+    pub(super) fn handle_bookmarks(&mut self, bookmarks: Vec<Bookmark>, now: Instant) {
+        let noted = bookmarks.iter().filter(|it| it.autojoin).map(|it| it.room.clone()).collect();
+        let gone: Vec<BareJid> = self.noted.difference(&noted).cloned().collect();
+        gone.into_iter().for_each(|room| self.leave_elsewhere(&room));
+        for bookmark in bookmarks.into_iter().filter(|it| it.autojoin) {
+            self.follow(bookmark, Wanted::Bookmark, now);
+        }
+    }
+
+    /// Follows what a device has done to the bookmarks.
+    pub(super) fn handle_change(&mut self, change: Change, now: Instant) {
+        match change {
+            Change::Set(bookmark) if bookmark.autojoin => {
+                self.follow(bookmark, Wanted::Elsewhere, now);
+            }
+            Change::Set(Bookmark { room, .. }) | Change::Removed(room) => {
+                self.leave_elsewhere(&room);
+            }
+            Change::Cleared => {
+                let noted: Vec<BareJid> = self.noted.iter().cloned().collect();
+                noted.into_iter().for_each(|room| self.leave_elsewhere(&room));
+            }
+        }
+    }
+
+    fn follow(&mut self, bookmark: Bookmark, why: Wanted, now: Instant) {
+        // Whoever is in it has perhaps noted it just now; and who was put out does not come back by it.
+        if !self.noted.insert(bookmark.room.clone()) || self.rooms.contains_key(&bookmark.room) {
+            return;
+        }
+        let own = self.me.as_ref().and_then(|me| me.to_bare().local().map(str::to_owned));
+        let Some(nick) = bookmark.nick.or(own) else { return };
+        let entered = self.enter(&bookmark.room, &nick, bookmark.password, why, now);
+        if let Err(how) = entered {
+            self.tell(&bookmark.room, RoomEvent::NotEntered(how));
+        }
+    }
+
+    fn leave_elsewhere(&mut self, room: &BareJid) {
+        if self.noted.remove(room) && self.leave(room) {
+            let (by, reason) = (None, None);
+            self.tell(room, RoomEvent::Left { how: Exit::Elsewhere, by, reason });
+        }
+    }
+
+    // ---- what the user wants ----
+
+    /// Enters a room, or takes another nickname in one.
+    pub(super) fn enter(
+        &mut self,
+        address: &BareJid,
+        nick: &str,
+        password: Option<String>,
+        why: Wanted,
+        now: Instant,
+    ) -> Result<(), NotEntered> {
+        if self.me.is_none() {
+            return Err(NotEntered::NotLoggedIn);
+        }
+        let refused = |why| NotEntered::Refused { nick: nick.to_owned(), why };
+        if let Some(room) = self.rooms.get_mut(address).filter(|room| !room.is_entering()) {
+            if room.nick() == nick {
+                self.actions.push_back(Action::Answer(address.clone(), Ok(Wanted::Asked)));
+                return Ok(());
+            }
+            let steps = room.rename(nick).map_err(refused)?;
+            self.take(address, steps);
+            return Ok(());
+        }
+        if self.rooms.len() >= MAX_ROOMS {
+            return Err(NotEntered::TooMany);
+        }
+        let place = address.with_resource(nick);
+        let place = place.map_err(|_| refused(StanzaError::new(Condition::JidMalformed)))?;
+        let (room, steps) = Room::enter(&place, password, why, now);
+        if let Some(mut before) = self.rooms.insert(address.clone(), room) {
+            let steps = before.end();
+            self.take(address, steps);
+        }
+        self.actions.push_back(Action::Claim(address.clone()));
+        self.take(address, steps);
+        Ok(())
+    }
+
+    /// Leaves a room. Returns whether I was in it, or about to be.
+    pub(super) fn leave(&mut self, address: &BareJid) -> bool {
+        let Some(mut room) = self.rooms.remove(address) else { return false };
+        if room.is_entering() {
+            self.actions.push_back(Action::Answer(address.clone(), Err(NotEntered::Left)));
+        }
+        let steps = room.leave();
+        self.take(address, steps);
+        true
+    }
+
+    /// Says something in a room.
+    pub(super) fn say(&mut self, room: &BareJid, id: String, text: String) -> Result<(), NotSaid> {
+        let steps = match (&self.me, self.rooms.get_mut(room)) {
+            (None, _) => return Err(NotSaid::NotLoggedIn),
+            (_, None) => return Err(NotSaid::NotThere),
+            (_, Some(there)) => there.say(id, text)?,
+        };
+        self.take(room, steps);
+        Ok(())
+    }
+
+    /// Returns every room as it is now.
+    pub(super) fn views(&self) -> Vec<RoomView> {
+        let view = |(address, room): (&BareJid, &Room)| RoomView {
+            room: self.name(address),
+            is_entering: room.is_entering(),
+            me: Occupant { nick: room.nick().to_owned(), ..room.me().clone() },
+            others: room.others().cloned().collect(),
+            topic: room.topic().to_owned(),
+        };
+        self.rooms.iter().map(view).collect()
+    }
+
+    /// Returns whether all that I have said was told.
+    pub(super) fn is_heard(&self) -> bool {
+        self.rooms.values().all(Room::is_heard)
+    }
+
+    // ---- what arrives ----
+
+    /// Takes a stanza from a room, or an invitation. Returns whether it was one of these.
+    pub(super) fn handle(&mut self, stanza: &Stanza, now: Instant) -> bool {
+        let Some(Ok(from)) = stanza.from().map(Jid::parse) else { return false };
+        if stanza.type_() != Some("error")
+            && stanza.type_() != Some("groupchat")
+            && let Some((room, event)) = invitation::read(stanza)
+        {
+            let by = match &event {
+                RoomEvent::Invited { by, .. } => by.clone(),
+                RoomEvent::Declined { by, .. } => Some(by.clone()),
+                _ => None,
+            };
+            let is_blocked = by.is_some_and(|by| self.blocked.contains(&by));
+            let is_there = matches!(event, RoomEvent::Invited { .. }) && self.is_there(&room);
+            if !is_blocked && !is_there {
+                self.tell(&room, event);
+            }
+            return true;
+        }
+        let address = from.to_bare();
+        let Some(room) = self.rooms.get_mut(&address) else { return false };
+        let steps = room.handle(stanza, &self.blocked, now);
+        self.take(&address, steps);
+        true
+    }
+
+    /// Returns whether I am in a room.
+    pub(super) fn is_there(&self, room: &BareJid) -> bool {
+        self.rooms.get(room).is_some_and(|room| !room.is_entering())
+    }
+
+    /// Returns when [`RoomSet::handle_time`] has something to do.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.rooms.values().filter_map(Room::next_deadline).min()
+    }
+
+    /// Does what is due.
+    pub(super) fn handle_time(&mut self, now: Instant) {
+        let mut due = Vec::new();
+        for (address, room) in &mut self.rooms {
+            let steps = room.handle_time(now);
+            if !steps.is_empty() {
+                due.push((address.clone(), steps));
+            }
+        }
+        due.into_iter().for_each(|(address, steps)| self.take(&address, steps));
+    }
+
+    // ---- what follows ----
+
+    fn take(&mut self, address: &BareJid, steps: Vec<Step>) {
+        for step in steps {
+            match step {
+                Step::Send(stanza) => self.actions.push_back(Action::Send(stanza)),
+                Step::Tell(event) => self.tell(address, event),
+                Step::Answer(answer) => {
+                    self.actions.push_back(Action::Answer(address.clone(), answer));
+                }
+                Step::NotEntered(why, how) => {
+                    self.rooms.remove(address);
+                    // Whoever has asked is answered; what was to happen by itself is told.
+                    if matches!(why, Wanted::Bookmark | Wanted::Elsewhere | Wanted::Again) {
+                        self.tell(address, RoomEvent::NotEntered(how.clone()));
+                    }
+                    self.actions.push_back(Action::Answer(address.clone(), Err(how)));
+                }
+                Step::Cancel => self.actions.push_back(Action::Cancel(address.clone())),
+                Step::Gone => {
+                    self.rooms.remove(address);
+                }
+                Step::Destroyed => {
+                    self.rooms.remove(address);
+                    self.noted.remove(address);
+                    self.actions.push_back(Action::Unnote(address.clone()));
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, room: &BareJid, what: RoomEvent) {
+        let room = self.name(room);
+        self.actions.push_back(Action::Tell(RoomNews { room, what }));
+    }
+
+    fn name(&self, address: &BareJid) -> RoomName {
+        let is_local = self.service.as_deref() == Some(address.domain());
+        RoomName { address: address.clone(), is_local }
+    }
+}
+
+/// Returns a room's address after the domain may have been renamed.
+fn renamed(room: BareJid, former: &str, now: &str) -> BareJid {
+    let label = room.domain().strip_suffix(former).filter(|label| label.ends_with('.'));
+    let domain = label.map(|label| format!("{label}{now}"));
+    domain.and_then(|domain| BareJid::new(room.local(), &domain).ok()).unwrap_or(room)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,228 @@
+//! The rooms of a session, fed by hand: which are entered and left, and by what.
+
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::rooms::bookmark;
+
+struct Bench {
+    set: RoomSet,
+    now: Instant,
+}
+
+fn bare(text: &str) -> BareJid {
+    BareJid::parse(text).unwrap()
+}
+
+fn lunch() -> BareJid {
+    bare("lunch@rooms.a.example")
+}
+
+/// A change of a bookmark as the own account tells it.
+fn noted(autojoin: bool) -> Vec<Change> {
+    let xml = format!(
+        "<message><event xmlns='http://jabber.org/protocol/pubsub#event'>\
+         <items node='urn:xmpp:bookmarks:1'><item id='lunch@rooms.a.example'>\
+         <conference xmlns='urn:xmpp:bookmarks:1' autojoin='{autojoin}'><nick>al</nick>\
+         </conference></item></items></event></message>"
+    );
+    let me = FullJid::parse("alice@a.example/x").unwrap();
+    bookmark::changes(&Stanza::parse(xml.into_bytes()).unwrap(), &me).unwrap()
+}
+
+fn bookmarks(autojoin: bool) -> Vec<Bookmark> {
+    let set = |change| match change {
+        Change::Set(bookmark) => Some(bookmark),
+        _ => None,
+    };
+    noted(autojoin).into_iter().filter_map(set).collect()
+}
+
+/// What came of something, in short.
+#[derive(Debug, Default, PartialEq)]
+struct Came {
+    sent: Vec<String>,
+    told: Vec<RoomEvent>,
+    answers: Vec<Result<Wanted, NotEntered>>,
+    unnoted: usize,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let mut set = RoomSet::default();
+        set.handle_login(FullJid::parse("alice@a.example/x").unwrap());
+        set.handle_service(Some("rooms.a.example".to_owned()));
+        Bench { set, now: Instant::now() }
+    }
+
+    fn came(&mut self) -> Came {
+        let mut came = Came::default();
+        while let Some(action) = self.set.poll_action() {
+            match action {
+                Action::Claim(_) | Action::Cancel(_) => {}
+                Action::Send(out) => {
+                    came.sent.push(String::from_utf8(out.bytes.to_vec()).unwrap());
+                }
+                Action::Tell(news) => came.told.push(news.what),
+                Action::Answer(_, answer) => came.answers.push(answer),
+                Action::Unnote(_) => came.unnoted += 1,
+            }
+        }
+        came
+    }
+
+    fn hear(&mut self, xml: &str) -> Came {
+        self.set.handle(&Stanza::parse(xml.as_bytes().to_vec()).unwrap(), self.now);
+        self.came()
+    }
+
+    fn is_told_that_it_is_there(&mut self, nick: &str) -> Came {
+        self.hear(&format!(
+            "<presence from='lunch@rooms.a.example/{nick}'>\
+             <x xmlns='http://jabber.org/protocol/muc#user'><status code='110'/></x></presence>"
+        ))
+    }
+
+    fn enter(&mut self) {
+        self.set.enter(&lunch(), "alice", None, Wanted::Asked, self.now).unwrap();
+        assert_eq!(self.came().sent.len(), 1);
+        assert_eq!(self.is_told_that_it_is_there("alice").answers, [Ok(Wanted::Asked)]);
+    }
+}
+
+#[test]
+fn what_is_noted_is_entered_at_a_login_by_the_name_that_is_noted() {
+    let mut bench = Bench::new();
+
+    bench.set.handle_bookmarks(bookmarks(true), bench.now);
+    let came = bench.came();
+    assert!(came.sent[0].contains("to='lunch@rooms.a.example/al'"), "{came:?}");
+    let came = bench.is_told_that_it_is_there("al");
+    assert!(matches!(came.told[..], [RoomEvent::Entered { why: Wanted::Bookmark, .. }]));
+
+    let mut bench = Bench::new();
+    bench.set.handle_bookmarks(bookmarks(false), bench.now);
+    assert_eq!(bench.came(), Came::default());
+}
+
+#[test]
+fn what_another_device_notes_or_takes_back_is_followed() {
+    let mut bench = Bench::new();
+    for change in noted(true) {
+        bench.set.handle_change(change, bench.now);
+    }
+    assert_eq!(bench.came().sent.len(), 1);
+    let came = bench.is_told_that_it_is_there("al");
+    assert!(matches!(came.told[..], [RoomEvent::Entered { why: Wanted::Elsewhere, .. }]));
+
+    for change in noted(false) {
+        bench.set.handle_change(change, bench.now);
+    }
+    let came = bench.came();
+    assert!(came.sent[0].contains("unavailable"));
+    assert!(matches!(came.told[..], [RoomEvent::Left { how: Exit::Elsewhere, .. }]));
+}
+
+#[test]
+fn what_i_note_myself_moves_nobody_and_a_room_that_was_not_noted_is_not_left() {
+    let mut bench = Bench::new();
+    bench.enter();
+    for change in noted(true) {
+        bench.set.handle_change(change, bench.now);
+    }
+    assert_eq!(bench.came(), Came::default());
+
+    let mut bench = Bench::new();
+    bench.enter();
+    bench.set.handle_bookmarks(bookmarks(false), bench.now);
+    bench.set.handle_change(Change::Cleared, bench.now);
+    assert_eq!(bench.came(), Came::default());
+}
+
+#[test]
+fn whoever_was_put_out_does_not_come_back_since_the_room_is_noted() {
+    let mut bench = Bench::new();
+    bench.set.handle_bookmarks(bookmarks(true), bench.now);
+    bench.is_told_that_it_is_there("al");
+    bench.hear(
+        "<presence from='lunch@rooms.a.example/al' type='unavailable'>\
+         <x xmlns='http://jabber.org/protocol/muc#user'><status code='110'/><status code='307'/>\
+         </x></presence>",
+    );
+
+    bench.set.handle_bookmarks(bookmarks(true), bench.now);
+
+    assert_eq!(bench.came(), Came::default());
+}
+
+#[test]
+fn a_room_that_is_destroyed_is_noted_no_more() {
+    let mut bench = Bench::new();
+    bench.enter();
+
+    let came = bench.hear(
+        "<presence from='lunch@rooms.a.example/alice' type='unavailable'>\
+         <x xmlns='http://jabber.org/protocol/muc#user'><destroy/></x></presence>",
+    );
+
+    assert_eq!(came.unnoted, 1);
+    assert!(bench.set.views().is_empty());
+}
+
+#[test]
+fn in_a_new_session_every_room_is_entered_again_under_the_new_name_of_the_domain() {
+    let mut bench = Bench::new();
+    bench.enter();
+
+    let me = FullJid::parse("alice@b.example/x").unwrap();
+    bench.set.handle_reconnected(me, bench.now);
+
+    let came = bench.came();
+    assert!(came.sent[0].contains("to='lunch@rooms.b.example/alice'"), "{came:?}");
+    assert_eq!(bench.set.views()[0].room.address, bare("lunch@rooms.b.example"));
+    let elsewhere = renamed(bare("r@rooms.other"), "a.example", "b.example");
+    assert_eq!(elsewhere, bare("r@rooms.other"));
+    let alike = renamed(bare("r@rooms.xa.example"), "a.example", "b.example");
+    assert_eq!(alike, bare("r@rooms.xa.example"));
+}
+
+#[test]
+fn who_waits_for_a_room_is_answered_when_the_session_ends_or_the_room_is_left() {
+    let mut bench = Bench::new();
+    bench.set.enter(&lunch(), "alice", None, Wanted::Asked, bench.now).unwrap();
+    assert!(bench.set.leave(&lunch()));
+    assert_eq!(bench.came().answers, [Err(NotEntered::Left)]);
+    assert!(!bench.set.leave(&lunch()));
+
+    bench.set.enter(&lunch(), "alice", None, Wanted::Asked, bench.now).unwrap();
+    bench.set.handle_logged_out();
+    assert_eq!(bench.came().answers, [Err(NotEntered::NotLoggedIn)]);
+    let refused = bench.set.enter(&lunch(), "alice", None, Wanted::Asked, bench.now);
+    assert_eq!(refused, Err(NotEntered::NotLoggedIn));
+    assert_eq!(bench.set.say(&lunch(), "m".into(), "x".into()), Err(NotSaid::NotLoggedIn));
+}
+
+#[test]
+fn an_invitation_is_told_unless_its_author_is_blocked_or_i_am_there() {
+    let invitation = "<message from='lunch@rooms.a.example'>\
+        <x xmlns='http://jabber.org/protocol/muc#user'><invite from='bob@a.example'/></x></message>";
+    let mut bench = Bench::new();
+    assert!(matches!(bench.hear(invitation).told[..], [RoomEvent::Invited { .. }]));
+    bench.set.handle_blocked([bare("bob@a.example")]);
+    assert!(bench.hear(invitation).told.is_empty());
+    bench.set.handle_unblocked(&[bare("bob@a.example")]);
+    assert!(!bench.hear(invitation).told.is_empty());
+    bench.enter();
+    assert!(bench.hear(invitation).told.is_empty());
+}
+
+#[test]
+fn so_many_rooms_are_entered_and_no_more() {
+    let mut bench = Bench::new();
+    for n in 0..MAX_ROOMS {
+        let room = bare(&format!("r{n}@rooms.a.example"));
+        bench.set.enter(&room, "alice", None, Wanted::Asked, bench.now).unwrap();
+    }
+    let refused = bench.set.enter(&lunch(), "alice", None, Wanted::Asked, bench.now);
+    assert_eq!(refused, Err(NotEntered::TooMany));
+}
