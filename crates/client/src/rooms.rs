@@ -20,11 +20,13 @@ mod user;
 mod write;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 use whoelse_xmpp::{BareJid, Outgoing, ns};
 
 use crate::client::Client;
 use crate::events::Event;
 use crate::kit::{Kit, Listener};
+use crate::request::ANSWER_WITHIN;
 
 use actor::Actor;
 pub use event::{Exit, NotEntered, NotSaid, RoomEvent, RoomName, RoomNews, Speech, Wanted};
@@ -80,13 +82,13 @@ impl Rooms {
         Rooms { orders, service }
     }
 
-    /// Returns the domain of the own server's rooms; waits until the server has said it, after a
-    /// login. `None`: it has none.
+    /// Returns the domain of the own server's rooms; after a login it waits until the server has said
+    /// it. `None`: it has none, or does not say.
     pub async fn service(&self) -> Option<String> {
         let mut service = self.service.clone();
-        let known = service.wait_for(|it| *it != Service::Unknown).await;
-        match known.as_deref() {
-            Ok(Service::At(domain)) => Some(domain.clone()),
+        let known = service.wait_for(|it| *it != Service::Unknown);
+        match timeout(ANSWER_WITHIN, known).await.as_ref().map(|known| known.as_deref()) {
+            Ok(Ok(Service::At(domain))) => Some(domain.clone()),
             _ => None,
         }
     }

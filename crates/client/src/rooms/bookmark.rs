@@ -49,7 +49,7 @@ pub(super) enum Change {
 }
 
 /// Returns all bookmarks.
-pub(super) async fn all(client: &Client) -> Result<Vec<Bookmark>, RequestError> {
+pub async fn all(client: &Client) -> Result<Vec<Bookmark>, RequestError> {
     let items = Element::new("items").attr("node", ns::BOOKMARKS);
     let request = Request::get(Element::new("pubsub").xmlns(ns::PUBSUB).child(items));
     match client.request(request.by_itself()).await {
@@ -69,13 +69,13 @@ pub(super) async fn all(client: &Client) -> Result<Vec<Bookmark>, RequestError> 
 }
 
 /// Notes that a room is entered at every login, or is not any more. Who has no bookmark and wants none
-/// gets none.
+/// gets none. Returns whether the room was noted before.
 pub async fn set_autojoin(
     client: &Client,
     room: &BareJid,
     autojoin: bool,
     entered: Option<(&str, Option<&str>)>,
-) -> Result<(), RequestError> {
+) -> Result<bool, RequestError> {
     let known = all(client).await?.into_iter().find(|it| it.room == *room);
     let is_known = known.is_some();
     let before = known.unwrap_or_else(|| Bookmark::new(room.clone()));
@@ -85,9 +85,9 @@ pub async fn set_autojoin(
         bookmark.password = password.map(str::to_owned).or(bookmark.password);
     }
     if bookmark == before || !is_known && !autojoin {
-        return Ok(());
+        return Ok(before.autojoin);
     }
-    client.request(publish(&bookmark)).await.map(|_| ())
+    client.request(publish(&bookmark)).await.map(|_| before.autojoin)
 }
 
 /// 3.1.1: an item, and what its node has to be.

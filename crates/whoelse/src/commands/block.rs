@@ -23,5 +23,10 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
         return Err(Fault::say("already-blocked", format!("{name} is already blocked")));
     }
     blocking::block(seat.client, &whom).await.map_err(|why| Fault::of(why, Some(&name)))?;
-    Ok(Answer::Words(format!("{name} is blocked")))
+    // A block does not put anybody out of a room, and a room does not always say who is there.
+    let in_rooms = match seat.rooms.views().await.is_empty() {
+        true => "",
+        false => "; in rooms that you share they still see you, and what you say",
+    };
+    Ok(Answer::Words(format!("{name} is blocked{in_rooms}")))
 }

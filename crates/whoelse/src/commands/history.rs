@@ -1,9 +1,13 @@
-//! `history USER [N]`: the last messages with USER.
+//! `history USER [N]`: the last messages with USER, or of a room.
 
 use whoelse_client::history;
+use whoelse_client::rooms::{archive, service};
+use whoelse_xmpp::BareJid;
 
+use super::rooms_kit::refused;
 use super::{Answer, Args, Fault, Seat, TypedCommand, When, address};
 use crate::number;
+use crate::say::room::Deed;
 
 /// How many are shown by default, and at most.
 const USUAL: u16 = 20;
@@ -12,13 +16,19 @@ const MOST: u16 = 500;
 pub const COMMAND: TypedCommand = TypedCommand {
     name: "history",
     usage: "history USER [N]",
-    help: "Show the last N messages with USER (20 unless you say; 1 to 500).",
+    help: "Show the last N messages with USER or of a room (20 unless you say; 1 to 500).",
     when: When::LoggedIn,
     run: |seat, args| Box::pin(run(seat, args)),
 };
 
 async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
-    let with = address(args.word()?, &seat.client.domain())?;
+    let whose = args.word()?;
+    if let Some(room) = seat.room_among_people(whose).await? {
+        let count = args.optional_word().map_or(Ok(USUAL), count)?;
+        args.end()?;
+        return of_room(seat, &room, count).await;
+    }
+    let with = address(whose, &seat.client.domain())?;
     let count = args.optional_word().map_or(Ok(USUAL), count)?;
     args.end()?;
     let name = seat.name(&with);
@@ -26,6 +36,27 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
         .await
         .map_err(|why| Fault::of(why, Some(&name)))?;
     Ok(Answer::Messages { with, messages })
+}
+
+/// Returns what was said in a room, if it keeps that (XEP-0313).
+async fn of_room(seat: &Seat<'_>, room: &BareJid, count: u16) -> Result<Answer, Fault> {
+    let name = seat.room_name(room);
+    let info = service::info(seat.client, room).await;
+    match info.map_err(|why| Fault::of(why, Some(&name)))? {
+        None => return Err(Fault::say("no-such-room", format!("there is no {name}"))),
+        Some(info) if !info.keeps_history() => {
+            let words = format!(
+                "{name} keeps no history; what was said lately is shown to whoever enters it"
+            );
+            return Err(Fault::say("no-history", words));
+        }
+        Some(_) => {}
+    }
+    let messages = archive::last(seat.client, room, count).await.map_err(|why| {
+        let (by, what) = ("those who may enter", "read what was said");
+        refused(&why, Deed { room: &name, by, what, whom: &name })
+    })?;
+    Ok(Answer::RoomMessages { room: seat.rooms.name(room), messages })
 }
 
 fn count(typed: &str) -> Result<u16, Fault> {

@@ -1,4 +1,5 @@
-//! `message USER TEXT`: USER sees it at once, or at the next login.
+//! `message USER TEXT`: USER sees it at once, or at the next login. `message ROOM TEXT`: everybody in
+//! ROOM sees it.
 
 use whoelse_client::message::MAX_TEXT;
 
@@ -7,7 +8,7 @@ use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 pub const COMMAND: TypedCommand = TypedCommand {
     name: "message",
     usage: "message USER TEXT",
-    help: "Send TEXT to USER; kept for them if they are not online.",
+    help: "Send TEXT to USER, or to a room such as #lunch; kept for USER if not online.",
     when: When::LoggedIn,
     run: |seat, args| Box::pin(run(seat, args)),
 };
@@ -19,6 +20,11 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
 
 /// Sends the text under this id.
 pub async fn send(seat: &Seat<'_>, to: &str, text: &str, id: String) -> Result<Answer, Fault> {
+    if let Some(room) = seat.room_among_people(to).await? {
+        check_text(text)?;
+        let said = seat.rooms.say(&room, id.to_string(), text).await;
+        return said.map(|()| Answer::Done).map_err(|why| seat.not_said(&why, &room));
+    }
     let to = seat.somebody_else(to, "you cannot send a message to yourself")?;
     check_text(text)?;
     let sent = seat.client.message_as(id, &to, text).await;

@@ -7,30 +7,44 @@
 mod accept;
 mod add;
 mod allow;
+mod ban;
 mod block;
 mod blocked;
 mod broadcast;
+mod close;
 mod contacts;
 mod decline;
 mod deny;
+pub mod destroy;
 mod devices;
 mod fingerprint;
 mod forget;
+mod grant;
 mod help;
 mod history;
 pub mod ids;
+mod invite;
+pub mod join;
+mod kick;
+mod leave;
 mod login;
 mod logout;
+mod members;
 pub mod message;
 mod object;
+mod open;
 pub mod password;
 mod private;
 mod quit;
 mod remove;
 mod rename;
+pub mod rooms;
+mod rooms_kit;
 mod startprivate;
 mod stopprivate;
+mod topic;
 mod trust;
+mod unban;
 mod unblock;
 mod who;
 mod whosince;
@@ -41,6 +55,8 @@ use std::time::Duration;
 
 use strsim::osa_distance;
 use whoelse_client::devices::Device;
+use whoelse_client::rooms::govern::Affiliated;
+use whoelse_client::rooms::{Occupant, RoomName, Rooms, Speech};
 use whoelse_client::roster::Contact;
 use whoelse_client::{Client, Message, NotSent, RequestError, SubscriptionType};
 use whoelse_p2p::{Fingerprint, PrivateChats, Refused};
@@ -77,6 +93,19 @@ pub const ALL: &[TypedCommand] = &[
     private::COMMAND,
     stopprivate::COMMAND,
     fingerprint::COMMAND,
+    join::COMMAND,
+    leave::COMMAND,
+    rooms::COMMAND,
+    members::COMMAND,
+    topic::COMMAND,
+    invite::COMMAND,
+    kick::COMMAND,
+    ban::COMMAND,
+    unban::COMMAND,
+    grant::COMMAND,
+    close::COMMAND,
+    open::COMMAND,
+    destroy::COMMAND,
     history::COMMAND,
     login::COMMAND,
     logout::COMMAND,
@@ -155,6 +184,39 @@ pub enum Answer {
     },
     /// The devices that log in to my account by a token.
     Devices(Vec<Device>),
+    /// A room was entered, or a nickname taken in it.
+    Joined {
+        /// The room.
+        room: RoomName,
+        /// My nickname there.
+        nick: String,
+        /// Whether it was made by this.
+        made: bool,
+        /// What is said besides the event that tells who is there; safe for a terminal.
+        words: Option<String>,
+    },
+    /// Rooms, in order.
+    Rooms(Vec<rooms::Entry>),
+    /// Who is in a room, and who belongs to it and is not there.
+    Members {
+        /// The room.
+        room: RoomName,
+        /// What I am there.
+        me: Occupant,
+        /// Who else is there.
+        others: Vec<Occupant>,
+        /// Who is not.
+        away: Vec<Affiliated>,
+    },
+    /// What was said in a room, oldest first.
+    RoomMessages {
+        /// The room.
+        room: RoomName,
+        /// What was said.
+        messages: Vec<Speech>,
+    },
+    /// Something about a room is asked before it is done.
+    AskRoom(join::Question),
     /// Usages and explanations.
     Help(Vec<(&'static str, &'static str)>),
     /// The login dialogue begins, for this name if one was given.
@@ -207,6 +269,10 @@ pub struct Seat<'a> {
     pub client: &'a Client,
     /// Its private chats.
     pub private: &'a PrivateChats,
+    /// Its rooms.
+    pub rooms: &'a Rooms,
+    /// Whether something may be asked: there is a person, or a script that answers questions.
+    pub may_ask: bool,
     /// The ids that programs have given to messages.
     pub ids: &'a Ids,
 }
@@ -353,7 +419,7 @@ impl Fault {
 }
 
 /// The rest of a line, read piece by piece.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Args<'a>(&'a str);
 
 impl<'a> Args<'a> {

@@ -4,7 +4,8 @@ use crate::slip::Slip;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Answer, Fault, Obeyed, Seat, broadcast, message, password, private};
+use super::join::{self, Join};
+use super::{Answer, Fault, Obeyed, Seat, broadcast, message, password, private, topic};
 
 /// Longest id a program may give a message.
 const MAX_ID: usize = 128;
@@ -17,6 +18,8 @@ enum Object {
     Private { to: String, text: String, id: Option<String> },
     Broadcast { text: String },
     Password(password::Change),
+    Join(Join),
+    Topic { room: String, text: String },
 }
 
 /// Runs an object. If it is refused, the result still has its id.
@@ -42,6 +45,23 @@ pub async fn obey_object(line: &str, seat: &Seat<'_>) -> Obeyed {
             command: Some(password::COMMAND.name),
             id: None,
             outcome: password::change(seat, &change).await,
+        },
+        Object::Join(wanted) => Obeyed {
+            command: Some(join::COMMAND.name),
+            id: None,
+            outcome: join::join(seat, wanted).await,
+        },
+        Object::Topic { room, text } => Obeyed {
+            command: Some(topic::COMMAND.name),
+            id: None,
+            outcome: match (seat.me(), text.is_empty()) {
+                (Err(fault), _) => Err(fault),
+                (Ok(_), true) => topic::set(seat, &room, &text).await,
+                (Ok(_), false) => match message::check_text(&text) {
+                    Ok(()) => topic::set(seat, &room, &text).await,
+                    Err(fault) => Err(fault),
+                },
+            },
         },
         Object::Broadcast { text } => Obeyed {
             command: Some(broadcast::COMMAND.name),

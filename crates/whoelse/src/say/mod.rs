@@ -10,5 +10,6 @@ pub mod fold;
 pub mod name;
 pub mod paint;
 pub mod private;
+pub mod room;
 pub mod text;
 pub mod words;

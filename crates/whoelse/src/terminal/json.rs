@@ -16,9 +16,12 @@ use whoelse_client::{Event, Message};
 use whoelse_p2p::{Fingerprint, Happening, Path};
 use whoelse_xmpp::BareJid;
 
+mod room;
+
 use super::said::Said;
 use crate::commands::{self, Answer};
 use crate::say::{condition, name, private, text, words};
+use room::{InRoom, Member, RoomEntry, SaidInRoom};
 
 /// The content of a line.
 #[derive(Debug, Serialize)]
@@ -95,6 +98,18 @@ struct Given {
     #[serde(skip_serializing_if = "Option::is_none")]
     messages: Option<Vec<Spoken>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    room: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nick: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    made: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rooms: Option<Vec<RoomEntry>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    members: Option<Vec<Member>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    said: Option<Vec<SaidInRoom>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     fingerprints: Option<Vec<Compared>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     devices: Option<Vec<Remembered>>,
@@ -150,6 +165,7 @@ pub fn object(said: &Said<'_>, domain: &str, now: SystemTime) -> Option<String> 
         }
         Said::Event(event) => self::event(event, domain, now),
         Said::Private(it) => happening(it, domain, now),
+        Said::Room(news) => return Some(write(&InRoom::of(news, domain, now))),
         Said::Prompt(prompt) => Object::Prompt { ask: asked(prompt) },
         Said::Answer { command, answer } => {
             Object::Answer(Box::new(given(command, answer, domain, now)?))
@@ -282,7 +298,27 @@ fn given(command: &'static str, answer: &Answer, domain: &str, now: SystemTime) 
         Answer::Done if matches!(command, "message" | "private" | "stopprivate" | "logout") => {
             return None;
         }
-        Answer::Login(_) | Answer::AskPasswords | Answer::Quit => return None,
+        Answer::Login(_) | Answer::AskPasswords | Answer::AskRoom(_) | Answer::Quit => return None,
+        Answer::Joined { room, nick, made, words } => Given {
+            room: Some(crate::say::room::called(room)),
+            nick: Some(nick.clone()),
+            made: Some(*made),
+            text: words.clone(),
+            ..given
+        },
+        Answer::Rooms(rooms) => {
+            Given { rooms: Some(rooms.iter().map(RoomEntry::of).collect()), ..given }
+        }
+        Answer::Members { room, me, others, away } => Given {
+            room: Some(crate::say::room::called(room)),
+            members: Some(room::members(me, others, away, domain)),
+            ..given
+        },
+        Answer::RoomMessages { room, messages } => Given {
+            room: Some(crate::say::room::called(room)),
+            said: Some(messages.iter().map(|it| SaidInRoom::of(it, None, domain, now)).collect()),
+            ..given
+        },
         Answer::NewPassword(_) => Given { text: Some(words::NEW_PASSWORD.to_owned()), ..given },
         Answer::Done => given,
         Answer::Words(words) | Answer::Trusted(words) => {
@@ -374,7 +410,7 @@ fn time(at: SystemTime) -> String {
     DateTime::<Utc>::from(at).to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-fn write(object: &Object) -> String {
+fn write(object: &impl Serialize) -> String {
     let mut line = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut line, Harmless);
     // Writing to memory cannot fail, and every key is a string.

@@ -17,6 +17,7 @@ mod options;
 mod password;
 mod patient;
 pub mod render;
+mod room;
 mod said;
 mod screen;
 mod settings;
@@ -30,6 +31,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use whoelse_client::rooms::Rooms;
 use whoelse_client::{Client, Domain, Kit};
 use whoelse_p2p::PrivateChats;
 use whoelse_xmpp::in_words;
@@ -91,9 +93,11 @@ async fn chat(options: cli::Client) -> ExitCode {
     let settings = whoelse_p2p::Config { relaying, state: config.state.clone() };
     let mut kit = Kit::default();
     let listener = kit.listen(whoelse_p2p::NAMESPACES);
+    let in_rooms = Rooms::listen(&mut kit);
     let (to_face, told) = mpsc::channel(TOLD);
     let client = Client::start_with(config, kit, to_face.clone());
-    let private = PrivateChats::start(client.clone(), listener, settings, to_face);
+    let private = PrivateChats::start(client.clone(), listener, settings, to_face.clone());
+    let rooms = Rooms::start(client.clone(), in_rooms, to_face);
     let mut stop = match Stop::new() {
         Ok(stop) => stop,
         Err(why) => return fail(&format!("cannot wait for Ctrl-C: {}", in_words(&why))),
@@ -117,7 +121,7 @@ async fn chat(options: cli::Client) -> ExitCode {
         }
     };
     let mut terminal =
-        Terminal { client, private, input, face, ids, given, connection, at_work: None };
+        Terminal { client, private, rooms, input, face, ids, given, connection, at_work: None };
     let (how, is_told) = until_end(terminal.run(server), unread, &broken, &mut stop).await;
     terminal.name_undone();
     drop(terminal);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use whoelse_client::rooms::Rooms;
 use whoelse_client::{Client, ConnectError, LoginError, Password};
 use whoelse_p2p::PrivateChats;
 
@@ -26,6 +27,7 @@ const SETTLE: Duration = Duration::from_secs(10);
 pub struct Terminal {
     pub(super) client: Client,
     pub(super) private: PrivateChats,
+    pub(super) rooms: Rooms,
     pub(super) input: Input,
     pub(super) face: Face,
     pub(super) ids: Ids,
@@ -94,23 +96,29 @@ impl Terminal {
     }
 
     /// Reports that nobody waits for the running line any more.
-    fn give_up(&mut self) {
+    pub(super) fn give_up(&mut self) {
         if let Some(at_work) = self.at_work.take() {
             at_work.give_up(&self.connection, &self.face);
         }
     }
 
     async fn settle(&self) {
-        if self.client.settle(AT_ONCE).await {
+        if self.is_settled(AT_ONCE).await {
             return;
         }
         self.face.tell(&Said::Notice(
             "waiting for the server to store what was sent; Ctrl-C ends at once",
         ));
-        if !self.client.settle(SETTLE).await {
+        if !self.is_settled(SETTLE).await {
             self.face
                 .tell(&Said::Notice("the server has not acknowledged everything that was sent"));
         }
+    }
+
+    /// Waits until all that was said is told in its room, or stored. Returns whether that was in time.
+    async fn is_settled(&self, within: Duration) -> bool {
+        let told = tokio::time::timeout(within, self.rooms.settle()).await;
+        told.is_ok() && self.client.settle(within).await
     }
 
     /// Logs in with the arguments of the command line. Makes no account, because a wrong name is a
@@ -206,6 +214,7 @@ impl Terminal {
                 Ok(Answer::Login(name)) => self.log_in_again(name).await,
                 Ok(Answer::Trusted(_)) => self.log_in_again(self.given.user.clone()).await,
                 Ok(Answer::AskPasswords) => self.change_password().await,
+                Ok(Answer::AskRoom(question)) => self.ask_about_room(&question).await,
                 Ok(Answer::Quit) => return Typed::End,
                 _ => Ok(None),
             };
@@ -217,7 +226,7 @@ impl Terminal {
     }
 
     /// Shows the result of a line.
-    fn tell(&mut self, obeyed: &Obeyed) {
+    pub(super) fn tell(&mut self, obeyed: &Obeyed) {
         self.face.tell(&Said::of(obeyed));
         if let (Ok(Answer::NewPassword(new)), Some(given)) =
             (&obeyed.outcome, &mut self.given.password)
@@ -230,7 +239,7 @@ impl Terminal {
     /// Asks for the passwords and changes them. Returns an urgent command, or how the input ended.
     async fn change_password(&mut self) -> Result<Option<String>, Typed> {
         let Some(change) = self.ask_passwords().await? else { return Ok(None) };
-        let seat = Seat { client: &self.client, private: &self.private, ids: &self.ids };
+        let seat = seat(&self.client, &self.private, &self.rooms, (&self.ids, &self.face));
         let changing = async {
             let outcome = commands::password::change(&seat, &change).await;
             Some(Obeyed { command: Some(commands::password::COMMAND.name), id: None, outcome })
@@ -271,7 +280,7 @@ impl Terminal {
 
     /// Runs a line.
     async fn obey(&mut self, line: &str) -> Done {
-        let seat = Seat { client: &self.client, private: &self.private, ids: &self.ids };
+        let seat = seat(&self.client, &self.private, &self.rooms, (&self.ids, &self.face));
         let is_object = self.face.objects && line.trim_start().starts_with('{');
         let command = async {
             loop {
@@ -294,9 +303,22 @@ impl Terminal {
     }
 }
 
+/// What a command works with.
+pub(super) fn seat<'a>(
+    client: &'a Client,
+    private: &'a PrivateChats,
+    rooms: &'a Rooms,
+    (ids, face): (&'a Ids, &Face),
+) -> Seat<'a> {
+    Seat { client, private, rooms, may_ask: !face.objects, ids }
+}
+
 /// Waits for a command, and takes input meanwhile: the command may wait for the connection, but
 /// `quit` must not.
-async fn attend(input: &mut Input, command: impl Future<Output = Option<Obeyed>>) -> Done {
+pub(super) async fn attend(
+    input: &mut Input,
+    command: impl Future<Output = Option<Obeyed>>,
+) -> Done {
     tokio::pin!(command);
     loop {
         tokio::select! {
@@ -312,7 +334,7 @@ async fn attend(input: &mut Input, command: impl Future<Output = Option<Obeyed>>
 }
 
 /// The result of a line.
-enum Done {
+pub(super) enum Done {
     /// It was obeyed, if it said anything.
     Obeyed(Option<Obeyed>),
     /// This line was typed meanwhile and is urgent.

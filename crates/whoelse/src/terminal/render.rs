@@ -5,22 +5,26 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, Local};
 use whoelse_client::devices::Device;
+use whoelse_client::rooms::govern::Affiliated;
+use whoelse_client::rooms::{Affiliation, Occupant, RoomEvent, RoomName, RoomNews, Speech};
 use whoelse_client::roster::Contact;
 use whoelse_client::{Event, Message};
 use whoelse_p2p::Happening;
 use whoelse_xmpp::BareJid;
 
 use super::said::Said;
-use crate::commands::{self, Answer};
+use crate::commands::{self, Answer, rooms};
 use crate::say::fold::{cut, width};
 use crate::say::name::{self, is_the_server};
 use crate::say::paint::{Line, Paint};
-use crate::say::{private, text, words};
+use crate::say::{private, room, text, words};
 
 /// Columns that one's own name may take in the prompt.
 const MOST_OF_A_NAME: usize = 20;
 /// Columns that a device's description of itself may take.
 const MOST_OF_A_DEVICE: usize = 40;
+/// Columns that a topic may take in a list.
+const MOST_OF_A_TOPIC: usize = 40;
 
 /// A time to the minute.
 const MINUTE: &str = "%Y-%m-%d %H:%M";
@@ -41,6 +45,7 @@ pub fn said(said: &Said<'_>, domain: &str, now: Option<SystemTime>) -> Vec<Line>
         Said::Private(it) => {
             private::happening(it, domain).iter().map(|it| Line::of_ours(it)).collect()
         }
+        Said::Room(it) => in_room(it, domain, now),
         Said::Prompt(prompt) => vec![Line::from(prompt.trim_end())],
         Said::Answer { answer, .. } => self::answer(answer, domain),
         Said::Failed { words, .. } => vec![Line::default().and_painted(words, Paint::Failure)],
@@ -66,7 +71,27 @@ fn answer(answer: &Answer, domain: &str) -> Vec<Line> {
         Answer::Messages { messages, .. } if !messages.is_empty() => {
             return messages.iter().map(|one| message(one, domain, None)).collect();
         }
-        Answer::Done | Answer::Login(_) | Answer::AskPasswords | Answer::Quit => Vec::new(),
+        Answer::RoomMessages { room, messages } if !messages.is_empty() => {
+            return messages.iter().map(|one| speech(one, room, None)).collect();
+        }
+        Answer::RoomMessages { room, .. } => {
+            vec![format!("nothing was said in {}", room::called(room))]
+        }
+        // Who is there is told by the event.
+        Answer::Joined { words, .. } => words.iter().cloned().collect(),
+        Answer::Rooms(rooms) if rooms.is_empty() => {
+            vec!["there are no rooms yet; join #NAME makes one".to_owned()]
+        }
+        Answer::Rooms(rooms) => {
+            let names = rooms.iter().map(|one| room::called(&one.room)).collect();
+            in_two_columns(names, rooms.iter().map(about_room))
+        }
+        Answer::Members { me, others, away, .. } => members(me, others, away, domain),
+        Answer::Done
+        | Answer::Login(_)
+        | Answer::AskPasswords
+        | Answer::AskRoom(_)
+        | Answer::Quit => Vec::new(),
         Answer::NewPassword(_) => vec![words::NEW_PASSWORD.to_owned()],
         Answer::Words(words) | Answer::Trusted(words) => vec![words.clone()],
         Answer::People { people, if_none } if people.is_empty() => {
@@ -99,6 +124,50 @@ fn answer(answer: &Answer, domain: &str) -> Vec<Line> {
         }
     };
     words.into_iter().map(Line::from).collect()
+}
+
+/// Says how I stand to a room.
+fn about_room(one: &rooms::Entry) -> String {
+    let mut said = Vec::new();
+    if let Some((nick, others)) = &one.there {
+        let others = match others {
+            0 => "alone".to_owned(),
+            1 => "with one other".to_owned(),
+            more => format!("with {more} others"),
+        };
+        said.push(format!("you are there as {}, {others}", text::line(nick)));
+    } else if one.is_noted {
+        said.push("entered at every login, but you are not there now".to_owned());
+    }
+    if one.there.is_none() && one.is_listed {
+        said.push("everybody finds it".to_owned());
+    }
+    if !one.topic.is_empty() {
+        said.push(cut(&text::line(&one.topic), MOST_OF_A_TOPIC));
+    }
+    said.join("; ")
+}
+
+/// Says of each who is in a room what they are there, and then of who belongs to it and is not.
+fn members(me: &Occupant, others: &[Occupant], away: &[Affiliated], domain: &str) -> Vec<String> {
+    let named = |one: &Occupant| {
+        let nick = text::line(&one.nick);
+        match one.who.as_ref().map(|who| name::of(who, domain)) {
+            Some(who) if who != nick => format!("{nick} ({who})"),
+            _ => nick,
+        }
+    };
+    let mut names = vec![named(me)];
+    names.extend(others.iter().map(named));
+    names.extend(away.iter().map(|one| name::of(&one.who, domain)));
+    let standing = |one: &Occupant| room::standing(one.affiliation, one.role);
+    let mut standings = vec![format!("{}; you", standing(me))];
+    standings.extend(others.iter().map(standing));
+    standings.extend(away.iter().map(|one| match one.affiliation {
+        Affiliation::Outcast => "banned".to_owned(),
+        affiliation => format!("{}, not there", affiliation.word()),
+    }));
+    in_two_columns(names, standings.into_iter())
 }
 
 /// Puts texts beside others, which begin at the same column.
@@ -206,6 +275,38 @@ fn message(message: &Message, domain: &str, now: Option<SystemTime>) -> Line {
     }
     let mark = if message.broadcast { "[broadcast] " } else { "" };
     spoken(&time, mark, &name::of(&message.from, domain), &message.text)
+}
+
+/// Renders an event of a room.
+fn in_room(news: &RoomNews, domain: &str, now: Option<SystemTime>) -> Vec<Line> {
+    match &news.what {
+        RoomEvent::Said(said) => vec![speech(said, &news.room, now)],
+        // A refusal is shown as one.
+        RoomEvent::Refused { .. } => {
+            let words = room::news(news, domain);
+            let words = words.as_deref().map(|words| words.trim_start_matches("* "));
+            let refused = |words| Line::default().and_painted(words, Paint::Failure);
+            words.into_iter().map(refused).collect()
+        }
+        _ => room::news(news, domain).iter().map(|it| Line::of_ours(it)).collect(),
+    }
+}
+
+/// What somebody says in a room: with day and time if it was said before, otherwise with the time
+/// `now`, if given.
+fn speech(said: &Speech, room: &RoomName, now: Option<SystemTime>) -> Line {
+    let time = match said.at {
+        Some(at) => clock(at, "[%Y-%m-%d %H:%M] "),
+        None => live(now),
+    };
+    let alone = if said.is_private { "[only to you] " } else { "" };
+    let mark = format!("{alone}{}", room::called(room));
+    let line = Line::default().and_painted(&time, Paint::Time).and_painted(&mark, Paint::Mark);
+    let line = match said.nick.as_deref().map(text::line) {
+        Some(nick) => line.and(" ").and_painted(&nick, Paint::Name),
+        None => line,
+    };
+    line.and(": ").and(&text::lines(&said.text))
 }
 
 /// A message of a private chat.

@@ -1,6 +1,7 @@
 //! All output of the client, before it becomes words or objects.
 
 use whoelse_client::Event;
+use whoelse_client::rooms::{RoomEvent, RoomNews};
 use whoelse_p2p::Happening;
 
 use crate::commands::{Answer, Fault, Obeyed};
@@ -12,6 +13,8 @@ pub enum Told {
     Session(Event),
     /// An event of private chats.
     Private(Happening),
+    /// An event of rooms.
+    Room(RoomNews),
 }
 
 impl Told {
@@ -24,8 +27,12 @@ impl Told {
                 | Event::NotSent { id, .. }
                 | Event::Unconfirmed { id, .. },
             )
-            | Told::Private(Happening::Unconfirmed { id, .. }) => Some(id),
-            Told::Session(_) | Told::Private(_) => None,
+            | Told::Private(Happening::Unconfirmed { id, .. })
+            | Told::Room(RoomNews {
+                what: RoomEvent::Refused { id, .. } | RoomEvent::Unconfirmed { id },
+                ..
+            }) => Some(id),
+            Told::Session(_) | Told::Private(_) | Told::Room(_) => None,
         }
     }
 }
@@ -42,6 +49,12 @@ impl From<Happening> for Told {
     }
 }
 
+impl From<RoomNews> for Told {
+    fn from(news: RoomNews) -> Told {
+        Told::Room(news)
+    }
+}
+
 /// One piece of output.
 #[derive(Debug)]
 pub enum Said<'a> {
@@ -54,6 +67,8 @@ pub enum Said<'a> {
     Event(&'a Event),
     /// An event of private chats.
     Private(&'a Happening),
+    /// An event of rooms.
+    Room(&'a RoomNews),
     /// A question; the next line is the answer.
     Prompt(&'static str),
     /// A command succeeded.
@@ -85,6 +100,7 @@ impl<'a> From<&'a Told> for Said<'a> {
         match told {
             Told::Session(event) => Said::Event(event),
             Told::Private(happening) => Said::Private(happening),
+            Told::Room(news) => Said::Room(news),
         }
     }
 }
