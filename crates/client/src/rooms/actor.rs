@@ -137,7 +137,7 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
                 }
             }
             Order::Leave(room, reply) => {
-                let _ = reply.send(self.set.leave(&room));
+                let _ = reply.send(self.set.leave(&room, Instant::now()));
             }
             Order::Say { room, id, text, reply } => {
                 let _ = reply.send(self.set.say(&room, id, text));

@@ -42,7 +42,9 @@ pub(super) struct Room {
     unheard: VecDeque<Unheard>,
     seen: VecDeque<String>,
     /// A nickname that was asked for.
-    renaming: bool,
+    renaming: Option<String>,
+    /// Whether I have made it just now, and am about to configure it.
+    is_made: bool,
     /// When it was last entered again by itself.
     came_back: Option<Instant>,
 }
@@ -55,6 +57,8 @@ enum Phase {
     Arrived,
     /// It has told all of that.
     Settled,
+    /// I have left, and wait for what the room has told before it heard that.
+    Leaving { by: Instant },
 }
 
 /// A message of mine that the room has not told yet.
@@ -103,7 +107,8 @@ impl Room {
             topic: String::new(),
             unheard: VecDeque::new(),
             seen: VecDeque::new(),
-            renaming: false,
+            renaming: None,
+            is_made: false,
             came_back: None,
         };
         let steps = room.begin(why, now);
@@ -114,7 +119,7 @@ impl Room {
     fn begin(&mut self, why: Wanted, now: Instant) -> Vec<Step> {
         self.phase = Phase::Entering { why, by: now + ANSWER_WITHIN };
         self.others.clear();
-        self.renaming = false;
+        self.renaming = None;
         self.unheard.iter_mut().for_each(|it| it.sent = false);
         let Ok(place) = self.address.with_resource(&self.nick) else { return Vec::new() };
         vec![Step::Send(write::enter(&place, self.password.as_deref()))]
@@ -125,7 +130,7 @@ impl Room {
         self.address = address;
         let why = match self.phase {
             Phase::Entering { why, .. } => why,
-            Phase::Arrived | Phase::Settled => Wanted::Again,
+            Phase::Arrived | Phase::Settled | Phase::Leaving { .. } => Wanted::Again,
         };
         self.begin(why, now)
     }
@@ -134,15 +139,21 @@ impl Room {
     pub(super) fn rename(&mut self, nick: &str) -> Result<Vec<Step>, StanzaError> {
         let place = self.address.with_resource(nick);
         let place = place.map_err(|_| StanzaError::new(Condition::JidMalformed))?;
-        self.renaming = true;
+        self.renaming = Some(nick.to_owned());
         Ok(vec![Step::Send(write::rename(&place))])
     }
 
-    /// Leaves it.
-    pub(super) fn leave(&mut self) -> Vec<Step> {
-        let mut steps = self.end();
-        if let Ok(place) = self.address.with_resource(&self.nick) {
-            steps.insert(0, Step::Send(write::leave(&place)));
+    /// Leaves it. Where something of mine is unheard, the room stays until it has said that I am gone:
+    /// what it has told before that comes before that.
+    pub(super) fn leave(&mut self, now: Instant) -> Vec<Step> {
+        let place = self.address.with_resource(&self.nick);
+        let mut steps: Vec<Step> =
+            place.iter().map(|place| Step::Send(write::leave(place))).collect();
+        if self.is_heard() || self.is_entering() {
+            steps.extend(self.end());
+            steps.push(Step::Gone);
+        } else {
+            self.phase = Phase::Leaving { by: now + ANSWER_WITHIN };
         }
         steps
     }
@@ -162,6 +173,7 @@ impl Room {
             Phase::Entering { .. } => true,
             Phase::Arrived => self.unheard.iter().any(|it| !it.sent),
             Phase::Settled => false,
+            Phase::Leaving { .. } => return Err(NotSaid::NotThere),
         };
         let mut steps = vec![Step::Tell(RoomEvent::Sent { id: id.clone() })];
         if !waits {
@@ -191,6 +203,16 @@ impl Room {
         matches!(self.phase, Phase::Entering { .. })
     }
 
+    /// Returns whether the room has said that I am there.
+    pub(super) fn is_there(&self) -> bool {
+        matches!(self.phase, Phase::Arrived | Phase::Settled)
+    }
+
+    /// Returns whether I have left, and only wait for the last words of the room.
+    pub(super) fn is_leaving(&self) -> bool {
+        matches!(self.phase, Phase::Leaving { .. })
+    }
+
     /// Returns whether the room has told all that I have said.
     pub(super) fn is_heard(&self) -> bool {
         self.unheard.is_empty()
@@ -199,7 +221,7 @@ impl Room {
     /// Returns when [`Room::handle_time`] has something to do.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Entering { by, .. } => Some(by),
+            Phase::Entering { by, .. } | Phase::Leaving { by } => Some(by),
             Phase::Arrived | Phase::Settled => None,
         }
     }
@@ -208,6 +230,11 @@ impl Room {
     pub(super) fn handle_time(&mut self, now: Instant) -> Vec<Step> {
         match self.phase {
             Phase::Entering { why, by } if by <= now => self.not_entered(why, NotEntered::TimedOut),
+            Phase::Leaving { by } if by <= now => {
+                let mut steps = self.end();
+                steps.push(Step::Gone);
+                steps
+            }
             _ => Vec::new(),
         }
     }
@@ -226,6 +253,26 @@ impl Room {
         blocked: &BTreeSet<BareJid>,
         now: Instant,
     ) -> Vec<Step> {
+        let mut steps = self.read(stanza, blocked, now);
+        if self.is_leaving() {
+            let is_about_mine = |step: &Step| {
+                matches!(
+                    step,
+                    Step::Gone
+                        | Step::Destroyed
+                        | Step::Tell(
+                            RoomEvent::Acknowledged { .. }
+                                | RoomEvent::Refused { .. }
+                                | RoomEvent::Unconfirmed { .. }
+                        )
+                )
+            };
+            steps.retain(is_about_mine);
+        }
+        steps
+    }
+
+    fn read(&mut self, stanza: &Stanza, blocked: &BTreeSet<BareJid>, now: Instant) -> Vec<Step> {
         let Some(Ok(from)) = stanza.from().map(Jid::parse) else { return Vec::new() };
         match (stanza.kind(), stanza.type_(), from.resource()) {
             (Kind::Presence, Some("error"), _) => self.handle_refusal(stanza),
@@ -250,10 +297,10 @@ impl Room {
             Phase::Entering { why: wanted, .. } => {
                 self.not_entered(wanted, NotEntered::Refused { nick, why })
             }
-            _ if std::mem::take(&mut self.renaming) => {
-                vec![Step::Answer(Err(NotEntered::Refused { nick, why }))]
+            _ => {
+                let refused = |nick| Step::Answer(Err(NotEntered::Refused { nick, why }));
+                self.renaming.take().map(refused).into_iter().collect()
             }
-            _ => Vec::new(),
         }
     }
 
@@ -305,6 +352,7 @@ impl Room {
         // Somebody else has made it in the meantime.
         let why = if why == Wanted::Made && !is_new { Wanted::Asked } else { why };
         self.phase = Phase::Arrived;
+        self.is_made = why == Wanted::Made;
         self.nick.clone_from(&me.nick);
         self.me = me;
         self.others.remove(&self.nick);
@@ -349,7 +397,7 @@ impl Room {
             self.nick = to.to_owned();
             self.me.nick = to.to_owned();
             let mut steps = vec![renamed(true)];
-            if std::mem::take(&mut self.renaming) {
+            if self.renaming.take().is_some() {
                 steps.push(Step::Answer(Ok(Wanted::Asked)));
             }
             return steps;
@@ -379,7 +427,8 @@ impl Room {
                 steps.extend([left, Step::Destroyed]);
                 return steps;
             }
-            (None, true) => return self.come_back(now),
+            (None, true) if !self.is_leaving() => return self.come_back(now),
+            (None, true) => None,
             (None, false) => exit_of(&said.codes),
         };
         match (how, self.phase) {
@@ -428,7 +477,7 @@ impl Room {
         let why = why.unwrap_or_else(|| StanzaError::new(Condition::UndefinedCondition));
         let may_come_back = self.came_back.is_none_or(|at| at + COME_BACK_AFTER <= now);
         // 7.4: only who is not in the room hears this.
-        if why.condition == Condition::NotAcceptable && may_come_back {
+        if why.condition == Condition::NotAcceptable && may_come_back && !self.is_leaving() {
             return self.come_back(now);
         }
         let refused = self.unheard.remove(place).map(|it| it.id);
@@ -475,9 +524,10 @@ impl Room {
     ) -> Vec<Step> {
         if let Some(text) = stanza.child_text("subject", ns::CLIENT) {
             let is_first = self.phase == Phase::Arrived;
-            self.topic = text.to_string();
+            let before = std::mem::replace(&mut self.topic, text.to_string());
             let mut steps = Vec::new();
-            if !(is_first && text.is_empty()) {
+            // Whoever comes back knows it.
+            if !(is_first && self.topic == before) {
                 let (by, text) = (nick.map(str::to_owned), text.to_string());
                 steps.push(Step::Tell(RoomEvent::Topic { by, text, at }));
             }
@@ -493,6 +543,10 @@ impl Room {
             return steps;
         }
         let said = Said::read(stanza);
+        // What I have wanted myself is told otherwise.
+        if std::mem::take(&mut self.is_made) {
+            return Vec::new();
+        }
         match (nick, said.has(172), said.has(173)) {
             (None, true, _) => vec![Step::Tell(RoomEvent::ShowsAddresses(true))],
             (None, false, true) => vec![Step::Tell(RoomEvent::ShowsAddresses(false))],

@@ -58,6 +58,9 @@ pub(super) struct RoomSet {
     rooms: BTreeMap<BareJid, Room>,
     /// Those that are entered at every login, as far as is known.
     noted: BTreeSet<BareJid>,
+    /// Those that the user has entered here, and whose new bookmark has not been told yet: it moves
+    /// nobody, even if the room has put me out by then.
+    asked: BTreeSet<BareJid>,
     actions: VecDeque<Action>,
 }
 
@@ -89,6 +92,11 @@ impl RoomSet {
             rooms.into_iter().map(|(address, room)| (renamed(address), room)).collect();
         self.me = Some(me);
         for (address, mut room) in rooms {
+            if room.is_leaving() {
+                let steps = room.end();
+                self.take(&address, steps);
+                continue;
+            }
             let steps = room.enter_again(address.clone(), now);
             self.rooms.insert(address.clone(), room);
             self.actions.push_back(Action::Claim(address.clone()));
@@ -108,6 +116,7 @@ impl RoomSet {
             self.take(&address, steps);
         }
         self.noted.clear();
+        self.asked.clear();
         self.blocked.clear();
         self.service = None;
         self.me = None;
@@ -138,7 +147,7 @@ impl RoomSet {
     pub(super) fn handle_bookmarks(&mut self, bookmarks: Vec<Bookmark>, now: Instant) {
         let noted = bookmarks.iter().filter(|it| it.autojoin).map(|it| it.room.clone()).collect();
         let gone: Vec<BareJid> = self.noted.difference(&noted).cloned().collect();
-        gone.into_iter().for_each(|room| self.leave_elsewhere(&room));
+        gone.into_iter().for_each(|room| self.leave_elsewhere(&room, now));
         for bookmark in bookmarks.into_iter().filter(|it| it.autojoin) {
             self.follow(bookmark, Wanted::Bookmark, now);
         }
@@ -151,18 +160,20 @@ impl RoomSet {
                 self.follow(bookmark, Wanted::Elsewhere, now);
             }
             Change::Set(Bookmark { room, .. }) | Change::Removed(room) => {
-                self.leave_elsewhere(&room);
+                self.leave_elsewhere(&room, now);
             }
             Change::Cleared => {
                 let noted: Vec<BareJid> = self.noted.iter().cloned().collect();
-                noted.into_iter().for_each(|room| self.leave_elsewhere(&room));
+                noted.into_iter().for_each(|room| self.leave_elsewhere(&room, now));
             }
         }
     }
 
     fn follow(&mut self, bookmark: Bookmark, why: Wanted, now: Instant) {
-        // Whoever is in it has perhaps noted it just now; and who was put out does not come back by it.
-        if !self.noted.insert(bookmark.room.clone()) || self.rooms.contains_key(&bookmark.room) {
+        // Who was put out of a room does not come back since it is noted.
+        let is_known = !self.noted.insert(bookmark.room.clone());
+        let is_mine = self.asked.remove(&bookmark.room);
+        if is_known || is_mine || self.rooms.contains_key(&bookmark.room) {
             return;
         }
         let own = self.me.as_ref().and_then(|me| me.to_bare().local().map(str::to_owned));
@@ -173,8 +184,8 @@ impl RoomSet {
         }
     }
 
-    fn leave_elsewhere(&mut self, room: &BareJid) {
-        if self.noted.remove(room) && self.leave(room) {
+    fn leave_elsewhere(&mut self, room: &BareJid, now: Instant) {
+        if self.noted.remove(room) && self.leave(room, now) {
             let (by, reason) = (None, None);
             self.tell(room, RoomEvent::Left { how: Exit::Elsewhere, by, reason });
         }
@@ -195,7 +206,7 @@ impl RoomSet {
             return Err(NotEntered::NotLoggedIn);
         }
         let refused = |why| NotEntered::Refused { nick: nick.to_owned(), why };
-        if let Some(room) = self.rooms.get_mut(address).filter(|room| !room.is_entering()) {
+        if let Some(room) = self.rooms.get_mut(address).filter(|room| room.is_there()) {
             if room.nick() == nick {
                 self.actions.push_back(Action::Answer(address.clone(), Ok(Wanted::Asked)));
                 return Ok(());
@@ -206,6 +217,9 @@ impl RoomSet {
         }
         if self.rooms.len() >= MAX_ROOMS {
             return Err(NotEntered::TooMany);
+        }
+        if matches!(why, Wanted::Asked | Wanted::Made) && !self.noted.contains(address) {
+            self.asked.insert(address.clone());
         }
         let place = address.with_resource(nick);
         let place = place.map_err(|_| refused(StanzaError::new(Condition::JidMalformed)))?;
@@ -220,12 +234,14 @@ impl RoomSet {
     }
 
     /// Leaves a room. Returns whether I was in it, or about to be.
-    pub(super) fn leave(&mut self, address: &BareJid) -> bool {
-        let Some(mut room) = self.rooms.remove(address) else { return false };
+    pub(super) fn leave(&mut self, address: &BareJid, now: Instant) -> bool {
+        let room = self.rooms.get_mut(address).filter(|room| !room.is_leaving());
+        let Some(room) = room else { return false };
+        self.asked.remove(address);
         if room.is_entering() {
             self.actions.push_back(Action::Answer(address.clone(), Err(NotEntered::Left)));
         }
-        let steps = room.leave();
+        let steps = room.leave(now);
         self.take(address, steps);
         true
     }
@@ -250,7 +266,7 @@ impl RoomSet {
             others: room.others().cloned().collect(),
             topic: room.topic().to_owned(),
         };
-        self.rooms.iter().map(view).collect()
+        self.rooms.iter().filter(|(_, room)| !room.is_leaving()).map(view).collect()
     }
 
     /// Returns whether all that I have said was told.
@@ -288,7 +304,7 @@ impl RoomSet {
 
     /// Returns whether I am in a room.
     pub(super) fn is_there(&self, room: &BareJid) -> bool {
-        self.rooms.get(room).is_some_and(|room| !room.is_entering())
+        self.rooms.get(room).is_some_and(Room::is_there)
     }
 
     /// Returns when [`RoomSet::handle_time`] has something to do.
@@ -320,6 +336,7 @@ impl RoomSet {
                 }
                 Step::NotEntered(why, how) => {
                     self.rooms.remove(address);
+                    self.asked.remove(address);
                     // Whoever has asked is answered; what was to happen by itself is told.
                     if matches!(why, Wanted::Bookmark | Wanted::Elsewhere | Wanted::Again) {
                         self.tell(address, RoomEvent::NotEntered(how.clone()));

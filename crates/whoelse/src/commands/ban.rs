@@ -23,7 +23,7 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
     let to = (&whom, Affiliation::Outcast);
     govern::set_affiliation(seat.client, &room, to, reason).await.map_err(|why| {
         let (by, what) = ("admins", "ban others");
-        refused(&why, Deed { room: &name, by, what, whom: &shown })
+        refused(&why, Deed { room: &name, by, what, whom: &shown, by_nick: false })
     })?;
     Ok(Answer::Words(format!("{shown} is banned from {name}")))
 }

@@ -35,7 +35,7 @@ pub async fn set_members_only(
     let fields = [("muc#roomconfig_membersonly", yes)];
     govern::configure(seat.client, &room, &fields).await.map_err(|why| {
         let (by, what) = ("owners", "say who may enter it");
-        refused(&why, Deed { room: &name, by, what, whom: &name })
+        refused(&why, Deed { room: &name, by, what, whom: &name, by_nick: false })
     })?;
     Ok(name)
 }

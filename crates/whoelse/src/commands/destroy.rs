@@ -33,7 +33,7 @@ pub async fn destroy(seat: &Seat<'_>, room: &BareJid) -> Result<Answer, Fault> {
     let name = seat.room_name(room);
     govern::destroy(seat.client, room).await.map_err(|why| {
         let (by, what) = ("owners", "destroy it");
-        refused(&why, Deed { room: &name, by, what, whom: &name })
+        refused(&why, Deed { room: &name, by, what, whom: &name, by_nick: false })
     })?;
     // Whoever is in it takes it back by itself.
     let _ = bookmark::set_autojoin(seat.client, room, false, None).await;

@@ -9,8 +9,8 @@ use crate::say::text;
 
 pub const COMMAND: TypedCommand = TypedCommand {
     name: "grant",
-    usage: "grant USER ROOM none|member|moderator|admin|owner",
-    help: "Make USER this in ROOM; a moderator is one until they leave, the rest stays.",
+    usage: "grant USER ROOM WHAT",
+    help: "Make USER none, member, moderator, admin or owner in ROOM.",
     when: When::LoggedIn,
     run: |seat, args| Box::pin(run(seat, args)),
 };
@@ -25,7 +25,10 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
         "admin" => Affiliation::Admin,
         "owner" => Affiliation::Owner,
         "moderator" => return make_moderator(seat, &whom, &room).await,
-        _ => return Err(Fault::Usage),
+        _ => {
+            let words = "usage: grant USER ROOM none|member|moderator|admin|owner";
+            return Err(Fault::say("usage", words));
+        }
     };
     let room = seat.room(&room).await?;
     let (who, shown) = seat.person_in(&whom, &room).await?;
@@ -38,7 +41,7 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
                 }
                 _ => ("admins", "say who is a member"),
             };
-            refused(&why, Deed { room: &name, by, what, whom: &shown })
+            refused(&why, Deed { room: &name, by, what, whom: &shown, by_nick: false })
         },
     )?;
     Ok(Answer::Words(match affiliation {
@@ -60,7 +63,7 @@ async fn make_moderator(seat: &Seat<'_>, nick: &str, room: &str) -> Result<Answe
     let to = (occupant.nick.as_str(), Role::Moderator);
     govern::set_role(seat.client, &room, to, None).await.map_err(|why| {
         let (by, what) = ("admins", "say who is a moderator");
-        refused(&why, Deed { room: &name, by, what, whom: &shown })
+        refused(&why, Deed { room: &name, by, what, whom: &shown, by_nick: true })
     })?;
     Ok(Answer::Words(format!("{shown} is a moderator of {name} until they leave")))
 }

@@ -54,7 +54,7 @@ async fn of_room(seat: &Seat<'_>, room: &BareJid, count: u16) -> Result<Answer, 
     }
     let messages = archive::last(seat.client, room, count).await.map_err(|why| {
         let (by, what) = ("those who may enter", "read what was said");
-        refused(&why, Deed { room: &name, by, what, whom: &name })
+        refused(&why, Deed { room: &name, by, what, whom: &name, by_nick: false })
     })?;
     Ok(Answer::RoomMessages { room: seat.rooms.name(room), messages })
 }

@@ -26,7 +26,7 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
     let done = govern::set_role(seat.client, &room, (whom, Role::None), reason).await;
     done.map_err(|why| {
         let (by, what) = ("moderators", "put others out");
-        refused(&why, Deed { room: &name, by, what, whom: &shown })
+        refused(&why, Deed { room: &name, by, what, whom: &shown, by_nick: true })
     })?;
     // The room tells everybody, so there is nothing to say.
     Ok(Answer::Done)

@@ -22,7 +22,7 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
     let (shown, name) = (seat.name(&whom), seat.room_name(&room));
     let fault = |why| {
         let (by, what) = ("admins", "let others come back");
-        refused(&why, Deed { room: &name, by, what, whom: &shown })
+        refused(&why, Deed { room: &name, by, what, whom: &shown, by_nick: false })
     };
     // Whoever is something else there must not become nothing by this.
     let banned = govern::list(seat.client, &room, Affiliation::Outcast).await.map_err(fault)?;

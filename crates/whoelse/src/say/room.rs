@@ -49,16 +49,15 @@ fn sentence(what: &RoomEvent, room: &str, domain: &str) -> Option<String> {
         RoomEvent::Topic { by, text, at } => topic(by.as_deref(), text, at.is_some(), room),
         RoomEvent::Came(who) => format!("{} is in {room}", text::line(&who.nick)),
         RoomEvent::Went { nick, how, by, reason } => {
-            let nick = text::line(nick);
-            let how = match how {
-                Exit::Kicked => format!("{nick} was put out of {room}"),
-                Exit::Banned => format!("{nick} was put out of {room}, and may not come back"),
+            let (nick, why) = (text::line(nick), because(by.as_deref(), reason.as_deref()));
+            match how {
+                Exit::Kicked => format!("{nick} was put out of {room}{why}"),
+                Exit::Banned => format!("{nick} was put out of {room}{why}, and may not come back"),
                 Exit::NoMember | Exit::MembersOnly => {
-                    format!("{nick} has left {room}, which is for members alone")
+                    format!("{nick} had to leave {room}{why}, which is for members alone")
                 }
-                _ => format!("{nick} has left {room}"),
-            };
-            format!("{how}{}", because(by.as_deref(), reason.as_deref()))
+                _ => format!("{nick} has left {room}{why}"),
+            }
         }
         RoomEvent::Renamed { from, to, is_me } => {
             let (from, to) = (text::line(from), text::line(to));
@@ -262,20 +261,23 @@ pub struct Deed<'a> {
     pub what: &'a str,
     /// Whom it was about, as shown.
     pub whom: &'a str,
+    /// Whether that is a nickname, which nobody may have.
+    pub by_nick: bool,
 }
 
 /// Says why a request to a room failed, and what can be done.
 pub fn deed_refused(why: &RequestError, deed: Deed<'_>) -> String {
-    let Deed { room, by, what, whom } = deed;
+    let Deed { room, by, what, whom, by_nick } = deed;
     let RequestError::Refused(error) = why else { return words::request_error(why, None) };
     match (error.condition, &error.text) {
         (Condition::Forbidden | Condition::NotAuthorized, _) => {
             format!("only {by} of {room} may {what}; members {room} lists them")
         }
         (Condition::NotAllowed, _) => format!("{whom} is of a higher rank than you in {room}"),
-        (Condition::ItemNotFound, _) => {
+        (Condition::ItemNotFound, _) if by_nick => {
             format!("nobody is called {whom} in {room}; members {room} lists who is there")
         }
+        (Condition::ItemNotFound, _) => format!("there is no {room}; rooms lists those there are"),
         (_, Some(said)) => format!("{room} refused: {}", text::line(said)),
         _ => words::request_error(why, None),
     }
@@ -314,11 +316,11 @@ pub fn topic_not_set(why: &NotSaid, room: &str) -> String {
 pub fn made(room: &str, for_everyone: bool) -> String {
     let who = match for_everyone {
         true => {
-            "everybody here finds it, may enter it and read what was said, and all see whose \
+            "Everybody here finds it, may enter it and read what was said, and all see whose \
              nickname is whose"
         }
         false => {
-            "everybody here who knows its name may enter it and read what was said; nobody finds \
+            "Everybody here who knows its name may enter it and read what was said; nobody finds \
              it in a list, and only moderators see whose nickname is whose"
         }
     };

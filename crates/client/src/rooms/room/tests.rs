@@ -377,13 +377,31 @@ fn another_nickname_is_answered_and_one_that_is_taken_is_refused() {
 }
 
 #[test]
-fn whoever_leaves_says_so_and_what_was_not_told_is_named() {
+fn whoever_leaves_says_so_and_hears_what_was_told_before() {
+    let mut bench = Bench::entered();
+    let steps = bench.room.leave(bench.now);
+    assert!(sent(&steps)[0].contains("type='unavailable'"));
+    assert!(matches!(steps.last(), Some(Step::Gone)));
+
+    let mut bench = Bench::entered();
+    for id in ["m1", "m2"] {
+        bench.say(id);
+    }
+    let steps = bench.room.leave(bench.now);
+    assert!(sent(&steps).len() == 1 && told(&steps).is_empty());
+    assert!(matches!(bench.room.say("m3".into(), "x".into()), Err(NotSaid::NotThere)));
+    assert!(bench.says("bob", "<body>bye</body>").is_empty());
+    let steps = bench.says("alice", "<body>text of m1</body>");
+    assert_eq!(told(&steps), [RoomEvent::Acknowledged { id: "m1".to_owned() }]);
+    let steps = bench.gone("");
+    assert_eq!(told(&steps), [RoomEvent::Unconfirmed { id: "m2".to_owned() }]);
+    assert!(matches!(steps.last(), Some(Step::Gone)));
+
     let mut bench = Bench::entered();
     bench.say("m1");
-
-    let steps = bench.room.leave();
-
-    assert!(sent(&steps)[0].contains("type='unavailable'"));
+    bench.room.leave(bench.now);
+    let by = bench.room.next_deadline().unwrap();
+    let steps = bench.room.handle_time(by);
     assert_eq!(told(&steps), [RoomEvent::Unconfirmed { id: "m1".to_owned() }]);
 }
 

@@ -156,6 +156,23 @@ fn whoever_was_put_out_does_not_come_back_since_the_room_is_noted() {
 }
 
 #[test]
+fn whoever_was_put_out_before_the_own_bookmark_is_told_stays_out() {
+    let mut bench = Bench::new();
+    bench.enter();
+    bench.hear(
+        "<presence from='lunch@rooms.a.example/alice' type='unavailable'>\
+         <x xmlns='http://jabber.org/protocol/muc#user'><status code='110'/><status code='322'/>\
+         </x></presence>",
+    );
+
+    for change in noted(true) {
+        bench.set.handle_change(change, bench.now);
+    }
+
+    assert_eq!(bench.came(), Came::default());
+}
+
+#[test]
 fn a_room_that_is_destroyed_is_noted_no_more() {
     let mut bench = Bench::new();
     bench.enter();
@@ -190,9 +207,9 @@ fn in_a_new_session_every_room_is_entered_again_under_the_new_name_of_the_domain
 fn who_waits_for_a_room_is_answered_when_the_session_ends_or_the_room_is_left() {
     let mut bench = Bench::new();
     bench.set.enter(&lunch(), "alice", None, Wanted::Asked, bench.now).unwrap();
-    assert!(bench.set.leave(&lunch()));
+    assert!(bench.set.leave(&lunch(), bench.now));
     assert_eq!(bench.came().answers, [Err(NotEntered::Left)]);
-    assert!(!bench.set.leave(&lunch()));
+    assert!(!bench.set.leave(&lunch(), bench.now));
 
     bench.set.enter(&lunch(), "alice", None, Wanted::Asked, bench.now).unwrap();
     bench.set.handle_logged_out();

@@ -3,11 +3,16 @@
 
 use std::time::Duration;
 
+use whoelse_client::rooms::govern::Affiliated;
+use whoelse_client::rooms::{
+    Affiliation, Exit, NotEntered, Occupant, Role, RoomEvent, RoomName, RoomNews, Speech, Wanted,
+};
 use whoelse_client::{Ending, Refusal};
 use whoelse_p2p::Closing;
 use whoelse_xmpp::FullJid;
 
 use super::*;
+use crate::commands::rooms::Entry;
 use crate::commands::{Fault, Obeyed};
 
 const HERE: &str = "localhost";
@@ -34,6 +39,15 @@ fn event(event: Event) -> String {
 
 fn happened(happening: Happening) -> String {
     of(&Said::Private(&happening))
+}
+
+fn lunch() -> RoomName {
+    let address = BareJid::parse("lunch@conference.localhost").unwrap();
+    RoomName { address, is_local: true }
+}
+
+fn in_room(what: RoomEvent) -> String {
+    of(&Said::Room(&RoomNews { room: lunch(), what }))
 }
 
 fn obeyed(command: &'static str, outcome: Result<Answer, Fault>) -> String {
@@ -63,6 +77,20 @@ fn samples() -> Vec<String> {
         online: true,
     };
     let code = "12345 67890 12345 67890 12345 67890".to_owned();
+    let rob = Occupant {
+        nick: "rob".to_owned(),
+        who: Some(bob()),
+        affiliation: Affiliation::None,
+        role: Role::Participant,
+    };
+    let said = Speech {
+        nick: Some("rob".to_owned()),
+        who: Some(bob()),
+        text: "lunch?".to_owned(),
+        id: Some("r1".to_owned()),
+        at: Some(now()),
+        is_private: false,
+    };
     let device = "m4Rk0t".to_owned();
     let fingerprint = Fingerprint { device, code: code.clone(), changed: false };
     let phone = Device {
@@ -93,6 +121,45 @@ fn samples() -> Vec<String> {
         happened(Happening::Message { from: bob(), text: "between us".to_owned() }),
         happened(Happening::Closed { whom: bob(), why: Closing::ByThem }),
         happened(Happening::Declined(bob())),
+        in_room(RoomEvent::Entered {
+            nick: "alice".to_owned(),
+            others: vec![rob.clone()],
+            why: Wanted::Bookmark,
+            shows_addresses: true,
+        }),
+        in_room(RoomEvent::NotEntered(NotEntered::NoSuchRoom)),
+        in_room(RoomEvent::Said(said.clone())),
+        in_room(RoomEvent::Topic {
+            by: Some("rob".to_owned()),
+            text: "pizza".to_owned(),
+            at: None,
+        }),
+        in_room(RoomEvent::Came(rob.clone())),
+        in_room(RoomEvent::Went {
+            nick: "rob".to_owned(),
+            how: Exit::Kicked,
+            by: Some("alice".to_owned()),
+            reason: Some("too loud".to_owned()),
+        }),
+        in_room(RoomEvent::Renamed {
+            from: "rob".to_owned(),
+            to: "robert".to_owned(),
+            is_me: false,
+        }),
+        in_room(RoomEvent::Standing {
+            nick: "rob".to_owned(),
+            is_me: false,
+            affiliation: Affiliation::Admin,
+            role: Role::Moderator,
+        }),
+        in_room(RoomEvent::ShowsAddresses(true)),
+        in_room(RoomEvent::Invited { by: Some(bob()), reason: Some("food".to_owned()) }),
+        in_room(RoomEvent::Declined { by: bob(), reason: None }),
+        in_room(RoomEvent::Left {
+            how: Exit::Destroyed { venue: None },
+            by: None,
+            reason: Some("summer".to_owned()),
+        }),
         event(Event::Sent { id: id.clone(), to: to.clone() }),
         event(Event::Acknowledged { id: id.clone(), to: to.clone() }),
         event(Event::NotDelivered { id: id.clone(), to: to.clone(), why: Refusal::BlockedYou }),
@@ -103,6 +170,40 @@ fn samples() -> Vec<String> {
         ),
         obeyed("contacts", Ok(Answer::Contacts(vec![contact]))),
         obeyed("history", Ok(Answer::Messages { with: bob(), messages: vec![kept] })),
+        obeyed(
+            "join",
+            Ok(Answer::Joined {
+                room: lunch(),
+                nick: "alice".to_owned(),
+                made: false,
+                words: None,
+            }),
+        ),
+        obeyed(
+            "rooms",
+            Ok(Answer::Rooms(vec![Entry {
+                room: lunch(),
+                there: Some(("alice".to_owned(), 1)),
+                topic: "pizza".to_owned(),
+                is_noted: true,
+                is_listed: false,
+            }])),
+        ),
+        obeyed(
+            "members",
+            Ok(Answer::Members {
+                room: lunch(),
+                me: Occupant {
+                    nick: "alice".to_owned(),
+                    who: BareJid::parse("alice@localhost").ok(),
+                    affiliation: Affiliation::Owner,
+                    role: Role::Moderator,
+                },
+                others: vec![],
+                away: vec![Affiliated { who: bob(), affiliation: Affiliation::Member }],
+            }),
+        ),
+        obeyed("history", Ok(Answer::RoomMessages { room: lunch(), messages: vec![said] })),
         obeyed(
             "fingerprint",
             Ok(Answer::Fingerprints { of: bob(), fingerprints: vec![fingerprint] }),
