@@ -27,9 +27,7 @@ pub(super) struct Asked {
 impl Asked {
     /// Charges whoever asks for so many bytes more than they have sent: they say more when that is paid.
     pub fn pay(&self, bytes: u64) {
-        let asks = self.node.here(&self.who);
-        let session = asks.and_then(|account| account.session(self.from.resource()));
-        if let Some(payer) = session.and_then(|session| session.payer()) {
+        if let Some(payer) = self.session.payer() {
             let _ = self.node.pay_for_work(&payer, bytes);
         }
     }

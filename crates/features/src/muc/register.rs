@@ -131,11 +131,11 @@ pub(super) async fn change(asked: Asked) -> Answer {
     let most = asked.node.settings().of::<Limits>().affiliations;
     let wish = read(&asked.stanza, &asked.payload)?;
     asked.pay_for_telling();
-    let Asked { node, from, who, live, .. } = asked;
+    let Asked { node, session, from, who, live, .. } = asked;
     match wish {
         Wish::Cancel => {}
         Wish::Nickname(nick) => {
-            let account = node.here(&who).map(|account| account.id);
+            let account = session.account.as_ref().map(|account| account.id);
             let account = account.ok_or_else(|| StanzaError::new(Condition::NotAllowed))?;
             let by = Some((who.clone(), account));
             let judge = move |room: &Room| room.register(&from, &who, &nick, most);
