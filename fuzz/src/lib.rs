@@ -5,9 +5,11 @@
 //! parser against another), and [`house::House`] (a whole server to send requests to).
 
 pub mod alone;
+pub mod bookmarks;
 pub mod bosh;
 pub mod choices;
 pub mod configuration;
+pub mod edited;
 pub mod hashed_token;
 pub mod house;
 pub mod jid;
@@ -38,6 +40,7 @@ pub struct Target {
 pub const ALL: &[Target] = &[
     Target { name: "scanner", run: scanner::differential },
     Target { name: "alone", run: alone::inner_elements },
+    Target { name: "edited", run: edited::elements },
     Target { name: "jid", run: jid::address },
     Target { name: "payload", run: payload::typed },
     Target { name: "scram", run: scram::messages },
@@ -53,6 +56,7 @@ pub const ALL: &[Target] = &[
     Target { name: "forms", run: requests::forms::commands },
     Target { name: "requests", run: requests::any },
     Target { name: "multiplied", run: requests::multiplied::hostile },
+    Target { name: "bookmarks", run: bookmarks::changes },
     Target { name: "line", run: private::line },
     Target { name: "introduction", run: private::introduction },
     Target { name: "token", run: token::opened },
