@@ -21,24 +21,25 @@ fn kind(kind: FieldKind) -> &'static str {
     }
 }
 
-/// Writes the FORM_TYPE (XEP-0068), in a field of its own.
-fn form_type(form: Element, about: Option<&str>) -> Element {
-    match about {
-        Some(about) => {
-            let field = Element::new("field").attr("var", FORM_TYPE).attr("type", "hidden");
-            form.child(with_value(field, about))
-        }
-        None => form,
-    }
+/// Begins a form of this type, with its FORM_TYPE (XEP-0068), if it has one.
+pub(crate) fn begun(type_: &str, title: Option<&str>, about: Option<&str>) -> Element {
+    let form = Element::new("x").xmlns(ns::DATA).attr("type", type_);
+    let form = title.into_iter().fold(form, |form, title| form.text_child("title", title));
+    about.into_iter().fold(form, |form, about| {
+        let field = Element::new("field").attr("var", FORM_TYPE).attr("type", "hidden");
+        form.child(with_value(field, about))
+    })
+}
+
+/// Writes a field to fill in, with what a person reads beside it, and a value.
+pub(crate) fn field(var: &str, type_: &str, label: &str, value: &str) -> Element {
+    let field = Element::new("field").attr("var", var).attr("type", type_).attr("label", label);
+    with_value(field, value)
 }
 
 /// Writes a form to fill in. `about` is its FORM_TYPE, if it has one.
 pub(crate) fn to_fill_in(title: &str, about: Option<&str>, fields: &[Field]) -> Element {
-    let form = Element::new("x")
-        .xmlns(ns::DATA)
-        .attr("type", "form")
-        .child(Element::new("title").text(title));
-    let form = form_type(form, about);
+    let form = begun("form", Some(title), about);
     fields.iter().fold(form, |form, field| {
         let mut element = Element::new("field")
             .attr("var", field.var)
@@ -61,8 +62,7 @@ pub(crate) fn of_results(done: &CommandDone, about: Option<&str>) -> Option<Elem
     if done.fields.is_empty() && done.table.is_none() {
         return None;
     }
-    let form = Element::new("x").xmlns(ns::DATA).attr("type", "result");
-    let mut form = form_type(form, about);
+    let mut form = begun("result", None, about);
     for (var, type_, values) in &done.fields {
         let field = Element::new("field").attr("var", var).attr("type", kind(*type_));
         form = form.child(values.iter().fold(field, |field, value| with_value(field, value)));

@@ -8,6 +8,7 @@ use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Condition, Jid, StanzaError, ns};
 
 use super::reader::Reader;
+use crate::form::begun;
 
 /// The most messages in one page, however many are asked for: a page is a bounded piece of work.
 pub(super) const MOST: usize = 250;
@@ -160,10 +161,7 @@ pub(super) fn form() -> Element {
         .xmlns(ns::DATA_VALIDATE)
         .attr("datatype", "xs:string")
         .child(Element::new("open"));
-    let form = Element::new("x")
-        .xmlns(ns::DATA)
-        .attr("type", "form")
-        .child(field("FORM_TYPE", "hidden").child(Element::new("value").text(ns::MAM)))
+    let form = begun("form", None, Some(ns::MAM))
         .child(field("with", "jid-single"))
         .child(field("start", "text-single"))
         .child(field("end", "text-single"))

@@ -8,7 +8,7 @@ use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Condition, StanzaError, ns};
 
 use super::affiliation::Role;
-use crate::form::FORM_TYPE;
+use crate::form::{begun, field};
 use crate::words::words;
 
 words! {
@@ -163,12 +163,7 @@ impl Config {
 
     /// The form to fill in, with what is so now.
     pub fn form(&self, title: &str) -> Element {
-        let form_type = Element::new("field").attr("var", FORM_TYPE).attr("type", "hidden");
-        let form = Element::new("x")
-            .xmlns(ns::DATA)
-            .attr("type", "form")
-            .text_child("title", title)
-            .child(form_type.text_child("value", ns::MUC_CONFIG));
+        let form = begun("form", Some(title), Some(ns::MUC_CONFIG));
         FIELDS.iter().fold(form, |form, field| {
             let form = form.child(field.shown(self));
             match field.name {
@@ -186,11 +181,8 @@ pub(super) fn is_written(config: &[u8]) -> bool {
 }
 
 fn asks_for_password(config: &Config) -> Element {
-    Element::new("field")
-        .attr("var", "muc#roomconfig_passwordprotectedroom")
-        .attr("type", "boolean")
-        .attr("label", "A password is needed to enter")
-        .text_child("value", word(!config.password.is_empty()))
+    let var = "muc#roomconfig_passwordprotectedroom";
+    field(var, "boolean", "A password is needed to enter", word(!config.password.is_empty()))
 }
 
 fn unfit(var: &str) -> StanzaError {

@@ -15,7 +15,7 @@ use super::logged::is_logged;
 use super::photos::Photos;
 use super::room::Room;
 use super::{readable, rooms};
-use crate::form::FORM_TYPE;
+use crate::form::begun;
 
 /// The namespaces of the service, besides those of discovery.
 pub(super) fn features(_: &Node) -> Vec<&'static str> {
@@ -171,12 +171,8 @@ fn kinds(config: &Config) -> [&'static str; 6] {
 fn form(room: &Room, is_told: bool, is_shown: bool) -> Element {
     let field =
         |var: &str, value: &str| Element::new("field").attr("var", var).text_child("value", value);
-    let form_type = Element::new("field").attr("var", FORM_TYPE).attr("type", "hidden");
     let config = &room.config;
-    let mut form = Element::new("x")
-        .xmlns(ns::DATA)
-        .attr("type", "result")
-        .child(form_type.text_child("value", ns::MUC_INFO))
+    let mut form = begun("result", None, Some(ns::MUC_INFO))
         .child(field("muc#maxhistoryfetch", &config.history.to_string()))
         .child(field(
             "muc#roomconfig_changesubject",

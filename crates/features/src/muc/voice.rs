@@ -16,7 +16,7 @@ use super::message::not_here;
 use super::room::Room;
 use super::rooms::Live;
 use super::seat::Seat;
-use crate::form;
+use crate::form::{self, begun, field};
 
 /// Takes a form about a voice. `None`: it is none.
 pub(super) fn take(
@@ -83,19 +83,7 @@ impl Room {
         if occupant.standing.role > Role::Visitor {
             return Ok(None);
         }
-        let field = |var: &str, type_: &str, label: &str, value: &str| {
-            Element::new("field")
-                .attr("var", var)
-                .attr("type", type_)
-                .attr("label", label)
-                .text_child("value", value)
-        };
-        let form_type = Element::new("field").attr("var", form::FORM_TYPE).attr("type", "hidden");
-        let form = Element::new("x")
-            .xmlns(ns::DATA)
-            .attr("type", "form")
-            .text_child("title", "Somebody asks for a voice")
-            .child(form_type.text_child("value", ns::MUC_REQUEST))
+        let form = begun("form", Some("Somebody asks for a voice"), Some(ns::MUC_REQUEST))
             .child(field("muc#role", "list-single", "The role", Role::Participant.word()))
             .child(field("muc#jid", "jid-single", "Who asks", seat.as_str()))
             .child(field("muc#roomnick", "text-single", "By which nickname", &occupant.nick))

@@ -168,7 +168,7 @@ impl Nodes<'_> {
         let key = self.server.key_of(who.as_str());
         let number = (affiliation != Affiliation::None).then(|| affiliation.number());
         self.tx.set_pubsub_affiliation(found.row.id, &key, number).await?;
-        self.follow(found, who, affiliation).await
+        self.follow(found, &key, affiliation).await
     }
 
     /// 8.7.4: whoever becomes somebody at a node need not wait for a subscription any more, and an
@@ -176,11 +176,10 @@ impl Nodes<'_> {
     async fn follow(
         &mut self,
         found: &Found,
-        who: &BareJid,
+        key: &str,
         affiliation: Affiliation,
     ) -> Result<(), Stop> {
-        let key = self.server.key_of(who.as_str());
-        let rows = self.tx.pubsub_subscriptions_of(self.owner.id(), &key).await?;
+        let rows = self.tx.pubsub_subscriptions_of(self.owner.id(), key).await?;
         for (_, row) in rows.iter().filter(|(name, _)| *name == found.row.name) {
             let Ok(who) = Jid::parse(&self.server.address_of(&row.who, "")) else { continue };
             let state = match (affiliation, Subscription::of_number(row.state)) {

@@ -13,11 +13,10 @@ use whoelse_xmpp::{Class, Condition, Jid, Kind, Outgoing, Stanza, StanzaError, n
 
 use super::access::{Affiliation, Subscription};
 use super::change::{Nodes, Stop, change};
-use super::form::begun;
 use super::found::Found;
 use super::owner::{Owner, Visitor};
 use super::service;
-use crate::form;
+use crate::form::{self, begun, field};
 
 /// The fields of the form.
 const NODE: &str = "pubsub#node";
@@ -59,14 +58,7 @@ impl Nodes<'_> {
 
 /// The question, without `to`. It has a text, so it waits for whoever is not there.
 fn question(from: &str, node: &str, who: &Jid) -> Outgoing {
-    let field = |var: &str, type_: &str, label: &str, value: &str| {
-        Element::new("field")
-            .attr("var", var)
-            .attr("type", type_)
-            .attr("label", label)
-            .text_child("value", value)
-    };
-    let form = begun("form", ns::PUBSUB_AUTHORIZATION)
+    let form = begun("form", None, Some(ns::PUBSUB_AUTHORIZATION))
         .child(field(NODE, "text-single", "The node", node))
         .child(field(SUBSCRIBER, "jid-single", "Who", who.as_str()))
         .child(field(ALLOW, "boolean", "Let them subscribe?", "false"));

@@ -4,17 +4,17 @@ use whoelse_xmpp::ns;
 use whoelse_xmpp::write::Element;
 
 use super::config::{Config, FIELDS, Field, Kind, PREFIX};
-use crate::form::FORM_TYPE;
+use crate::form::begun;
 
 /// XEP-0060, 8.2.2: a configuration to fill in.
 pub(super) fn to_configure(config: &Config) -> Element {
-    let form = begun("form", ns::PUBSUB_NODE_CONFIG);
+    let form = begun("form", None, Some(ns::PUBSUB_NODE_CONFIG));
     FIELDS.iter().fold(form, |form, field| form.child(filled_in(field, config)))
 }
 
 /// XEP-0060, 8.2.5.3: a configuration that is told.
 pub(super) fn of_config(config: &Config) -> Element {
-    let form = begun("result", ns::PUBSUB_NODE_CONFIG);
+    let form = begun("result", None, Some(ns::PUBSUB_NODE_CONFIG));
     FIELDS.iter().fold(form, |form, field| form.child(values(field.name, &(field.get)(config))))
 }
 
@@ -24,22 +24,13 @@ const TOLD: [&str; 7] =
 
 /// XEP-0060, 5.4: what a node is, and who owns it.
 pub(super) fn of_node(config: &Config, owners: &[String]) -> Element {
-    let form = begun("result", ns::PUBSUB_META_DATA);
+    let form = begun("result", None, Some(ns::PUBSUB_META_DATA));
     let told = FIELDS.iter().filter(|field| TOLD.contains(&field.name));
     let form = told.fold(form, |form, field| {
         let said = (field.get)(config);
         if said.is_empty() { form } else { form.child(values(field.name, &said)) }
     });
     form.child(values("owner", owners))
-}
-
-/// Begins a form of this type and FORM_TYPE.
-pub(super) fn begun(type_: &str, about: &str) -> Element {
-    let form_type = Element::new("field").attr("var", FORM_TYPE).attr("type", "hidden");
-    Element::new("x")
-        .xmlns(ns::DATA)
-        .attr("type", type_)
-        .child(form_type.text_child("value", about))
 }
 
 fn filled_in(field: &Field, config: &Config) -> Element {
