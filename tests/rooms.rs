@@ -108,11 +108,13 @@ fn what_was_said_before_has_its_time_and_is_shown_once() {
 
     let line = carol.lines.wait_for("what was said", |line| line.contains("#lunch alice"));
     assert!(line.starts_with('[') && line.ends_with("] #lunch alice: hi"), "{line}");
+    // And it is in the room's archive.
     bob.meanwhile();
-    bob.says(
-        "history #lunch",
-        "#lunch keeps no history; what was said lately is shown to whoever enters it",
-    );
+    bob.say("history #lunch 5");
+    let line = bob.lines.next();
+    assert!(line.starts_with('[') && line.ends_with("] #lunch alice: hi"), "{line}");
+    bob.hears_nothing();
+    carol.says("history #nowhere", "there is no #nowhere");
 }
 
 #[test]
