@@ -132,7 +132,7 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
                         }
                     }
                     Err(why) => {
-                        let _ = reply.send(Err(why));
+                        let _ = reply.send(Err(*why));
                     }
                 }
             }

@@ -180,7 +180,7 @@ impl RoomSet {
         let Some(nick) = bookmark.nick.or(own) else { return };
         let entered = self.enter(&bookmark.room, &nick, bookmark.password, why, now);
         if let Err(how) = entered {
-            self.tell(&bookmark.room, RoomEvent::NotEntered(how));
+            self.tell(&bookmark.room, RoomEvent::NotEntered(*how));
         }
     }
 
@@ -201,11 +201,11 @@ impl RoomSet {
         password: Option<String>,
         why: Wanted,
         now: Instant,
-    ) -> Result<(), NotEntered> {
+    ) -> Result<(), Box<NotEntered>> {
         if self.me.is_none() {
-            return Err(NotEntered::NotLoggedIn);
+            return Err(Box::new(NotEntered::NotLoggedIn));
         }
-        let refused = |why| NotEntered::Refused { nick: nick.to_owned(), why };
+        let refused = |why| Box::new(NotEntered::Refused { nick: nick.to_owned(), why });
         if let Some(room) = self.rooms.get_mut(address).filter(|room| room.is_there()) {
             if room.nick() == nick {
                 self.actions.push_back(Action::Answer(address.clone(), Ok(Wanted::Asked)));
@@ -216,7 +216,7 @@ impl RoomSet {
             return Ok(());
         }
         if self.rooms.len() >= MAX_ROOMS {
-            return Err(NotEntered::TooMany);
+            return Err(Box::new(NotEntered::TooMany));
         }
         if matches!(why, Wanted::Asked | Wanted::Made) && !self.noted.contains(address) {
             self.asked.insert(address.clone());
