@@ -282,6 +282,7 @@ mod tests {
             "two for each node of an account: limits",
         ),
         ("DELETE FROM pubsub_nodes WHERE owner = $1", "likewise"),
+        ("UPDATE bodies SET stanza = $3 WHERE id =", "one: that of a row"),
         ("FROM archives a WHERE a.room = $1", "one: a room has one archive"),
         ("DELETE FROM archives WHERE room = $1", "likewise"),
         // Nobody is served meanwhile.

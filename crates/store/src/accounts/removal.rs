@@ -14,7 +14,7 @@ use crate::testing::{
 use crate::{Appended, DataKey, DataLimit, Location, Query, RosterRow, Store, schema, transfer};
 
 /// Tables whose rows belong to no account.
-const OF_NO_ACCOUNT: [&str; 11] = [
+const OF_NO_ACCOUNT: [&str; 12] = [
     // These hold numbers that are never given again, and times of the whole server.
     "numbers", // Secrets of the installation.
     "settings",
@@ -29,6 +29,7 @@ const OF_NO_ACCOUNT: [&str; 11] = [
     "rooms_gone",
     // They are nobody's: who is what in them is in a table of its own.
     "rooms",
+    "room_cards",
     // These are keyed hashes that name nobody; they expire by age.
     "repeats",
     // It is folded before anything is removed.

@@ -182,7 +182,7 @@ mod tests {
              waits for its first configuration: only its owner enters\n  \
                name: \\u{1b}[2J\n\
              USER  IS     NICKNAME KEPT  SINCE\n\
-             bob   owner  B\\u{1b}       2026-11-22 14:03 UTC\n\
+             bob   owner  B\\u{1b}        2026-11-22 14:03 UTC\n\
              nobody is in it"
         );
         shown.people.push(person(true, "bob@a.example/x", "moderator"));

@@ -81,7 +81,7 @@ fn what_is_missing_is_named() {
     for (line, sentence) in [
         (
             "whoelse",
-            "say what to do: server, client, send, announce, user, admin, sessions, domain, doctor, \
+            "say what to do: server, client, send, announce, user, room, admin, sessions, domain, doctor, \
              clock, reload, config, backup, restore, store, completions, manual",
         ),
         (
