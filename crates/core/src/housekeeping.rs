@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use whoelse_store::{ArchivesOf, Whose};
+use whoelse_store::{Quotas, Whose};
 
 use crate::clock::Time;
 use crate::devices::UNUSED_DEVICE;
@@ -106,8 +106,8 @@ async fn expire_all(node: &Arc<Node>, before: Time) -> Result<(), whoelse_store:
 enum Goes {
     /// What was kept before this even time.
     Old(Time),
-    /// What is above this many bytes, of these peers.
-    Excess(Whose, i64),
+    /// What is above these many bytes, of these peers.
+    Excess(Whose, Quotas),
 }
 
 /// Removes that, from after this number on: a look at some rows, a change if any of them goes, and
@@ -121,8 +121,8 @@ async fn remove(
     let look = |after| async move {
         match goes {
             Goes::Old(before) => node.store.find_old(archive, after, before.0, STEP).await,
-            Goes::Excess(whose, quota) => {
-                node.store.find_excess(archive, whose, after, quota, STEP).await
+            Goes::Excess(whose, quotas) => {
+                node.store.find_excess(archive, whose, after, quotas, STEP).await
             }
         }
     };
@@ -153,33 +153,22 @@ async fn remove(
 /// Removes what archives have above their quota. No age is asked for, so a clock in doubt does not
 /// matter.
 async fn keep_to_quota(node: &Arc<Node>) {
-    let limits = &node.settings().limits;
-    for (of, quota) in [
-        (ArchivesOf::Accounts, limits.archive_bytes),
-        (ArchivesOf::Entities, limits.room_archive_bytes),
-    ] {
-        let quota = i64::try_from(quota).unwrap_or(i64::MAX);
-        if let Err(error) = keep_all_to(node, of, quota).await {
-            node.store_failing("archives_not_kept_to_quota", None, &error);
-        }
+    let bytes = |limit: u64| i64::try_from(limit).unwrap_or(i64::MAX);
+    let quotas = {
+        let limits = &node.settings().limits;
+        Quotas { account: bytes(limits.archive_bytes), room: bytes(limits.room_archive_bytes) }
+    };
+    if let Err(error) = keep_all_to(node, quotas).await {
+        node.store_failing("archives_not_kept_to_quota", None, &error);
     }
 }
 
-async fn keep_all_to(
-    node: &Arc<Node>,
-    of: ArchivesOf,
-    quota: i64,
-) -> Result<(), whoelse_store::Error> {
+async fn keep_all_to(node: &Arc<Node>, quotas: Quotas) -> Result<(), whoelse_store::Error> {
     let mut last = Some(0);
     while let Some(after) = last {
-        let over = node.store.archives_over(of, after, quota, STEP).await?;
+        let over = node.store.archives_over(after, quotas, STEP).await?;
         for archive in over.archives {
-            match of {
-                ArchivesOf::Accounts => keep_one_to(node, archive, quota).await?,
-                ArchivesOf::Entities => {
-                    remove(node, archive, Goes::Excess(Whose::Everybody, quota), 0).await?;
-                }
-            }
+            keep_one_to(node, archive, quotas).await?;
         }
         last = over.more_after;
     }
@@ -191,18 +180,18 @@ async fn keep_all_to(
 async fn keep_one_to(
     node: &Arc<Node>,
     archive: i64,
-    quota: i64,
+    quotas: Quotas,
 ) -> Result<(), whoelse_store::Error> {
     let mut spared = 0;
     if !node.contacts.are_shared() {
         if let Some(first) = node.store.first_of_strangers(archive, STEP).await? {
-            let goes = Goes::Excess(Whose::Strangers, quota);
+            let goes = Goes::Excess(Whose::Strangers, quotas);
             remove(node, archive, goes, first.saturating_sub(1)).await?;
         }
         spared = node.store.waiting_of_strangers(archive).await?;
     }
-    let goes = Goes::Excess(Whose::Everybody, quota.saturating_add(spared));
-    remove(node, archive, goes, 0).await
+    let quotas = Quotas { account: quotas.account.saturating_add(spared), ..quotas };
+    remove(node, archive, Goes::Excess(Whose::Everybody, quotas), 0).await
 }
 
 #[cfg(test)]
@@ -322,6 +311,10 @@ mod tests {
         (store, node.unwrap(), bob)
     }
 
+    fn of_accounts(account: i64) -> Quotas {
+        Quotas { account, room: i64::MAX }
+    }
+
     async fn left(store: &Store, archive: i64) -> Vec<i64> {
         let all = whoelse_store::Query { limit: 10_000, ..Default::default() };
         store.query(archive, &all).await.unwrap().rows.iter().map(|row| row.seq).collect()
@@ -341,7 +334,7 @@ mod tests {
         ];
         for (quota, expected) in rosters {
             let (store, node, bob) = with_archive(Contacts::Roster, &senders, 5).await;
-            keep_all_to(&node, ArchivesOf::Accounts, quota).await.unwrap();
+            keep_all_to(&node, of_accounts(quota)).await.unwrap();
             assert_eq!(left(&store, bob).await, expected, "{quota}");
             node.stop().await;
         }
@@ -349,7 +342,7 @@ mod tests {
             [(60, &[2, 3, 4, 5, 6, 7]), (25, &[6, 7]), (0, &[6, 7])];
         for (quota, expected) in everybody {
             let (store, node, bob) = with_archive(Contacts::Everyone, &senders, 5).await;
-            keep_all_to(&node, ArchivesOf::Accounts, quota).await.unwrap();
+            keep_all_to(&node, of_accounts(quota)).await.unwrap();
             assert_eq!(left(&store, bob).await, expected, "{quota}");
             node.stop().await;
         }
@@ -368,9 +361,9 @@ mod tests {
         };
         write(&store, &[row.clone(), row.clone(), row]).await;
 
-        keep_all_to(&node, ArchivesOf::Entities, 25).await.unwrap();
+        keep_all_to(&node, Quotas { room: 25, ..of_accounts(i64::MAX) }).await.unwrap();
         assert_eq!((left(&store, room).await, left(&store, bob).await.len()), (vec![2, 3], 3));
-        keep_all_to(&node, ArchivesOf::Accounts, 0).await.unwrap();
+        keep_all_to(&node, of_accounts(0)).await.unwrap();
         assert_eq!((left(&store, room).await.len(), left(&store, bob).await.len()), (2, 0));
         node.stop().await;
     }
@@ -383,7 +376,7 @@ mod tests {
         let (store, node, bob) = with_archive(Contacts::Roster, &senders, many).await;
         let rounds = node.keeper.rounds();
 
-        keep_all_to(&node, ArchivesOf::Accounts, 10).await.unwrap();
+        keep_all_to(&node, of_accounts(10)).await.unwrap();
 
         // One for eve's, three for the rest.
         assert!(node.keeper.rounds() - rounds >= 4);

@@ -90,7 +90,7 @@ pub use pubsub::{
     SERVICE as PUBSUB_SERVICE,
 };
 pub use purpose::{READERS_OF_ARCHIVES, READERS_OF_MAILBOXES};
-pub use quota::{ArchivesOf, Whose};
+pub use quota::{Quotas, Whose};
 #[cfg(any(test, feature = "faults"))]
 pub use readers::HeldReaders;
 pub use removals::Removal;

@@ -37,11 +37,8 @@ macro_rules! is_of_stranger {
 const REMOVE_OLD_OF_STRANGERS: [&str; 3] =
     removal!(concat!(is_delivered!(), " AND ", is_of_stranger!("archive_rows")));
 
-const HELD_BY_ACCOUNTS: &str = "SELECT id, bytes FROM archives \
-    WHERE id > $1 AND account IS NOT NULL ORDER BY id LIMIT $2";
-const HELD_BY_ROOMS: &str = "SELECT id, bytes FROM archives \
-    WHERE id > $1 AND room IS NOT NULL ORDER BY id LIMIT $2";
-const HELD_BY: &str = "SELECT bytes, confirmed FROM archives WHERE id = $1";
+const HELD: &str = "SELECT id, bytes, account FROM archives WHERE id > $1 ORDER BY id LIMIT $2";
+const HELD_BY: &str = "SELECT bytes, confirmed, account FROM archives WHERE id = $1";
 /// Reads the first row of each peer that is a stranger.
 const STRANGERS: &str = concat!(
     "SELECT p.id, CASE WHEN ",
@@ -68,8 +65,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     REMOVE_OLD_OF_STRANGERS[0],
     REMOVE_OLD_OF_STRANGERS[1],
     REMOVE_OLD_OF_STRANGERS[2],
-    HELD_BY_ACCOUNTS,
-    HELD_BY_ROOMS,
+    HELD,
     HELD_BY,
     STRANGERS,
     WAITING_OF_STRANGERS,
@@ -86,23 +82,29 @@ pub enum Whose {
     Everybody,
 }
 
-/// Which archives have a quota in common.
+/// How many bytes the rows of an archive may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ArchivesOf {
-    /// Those of accounts.
-    Accounts,
-    /// Those of addresses at services of ours, which are rooms.
-    Entities,
+pub struct Quotas {
+    /// Those of an account's.
+    pub account: i64,
+    /// Those of a room's.
+    pub room: i64,
+}
+
+impl Quotas {
+    /// The quota of the archive of this account, or of a room.
+    fn of(self, account: Option<i64>) -> i64 {
+        if account.is_some() { self.account } else { self.room }
+    }
 }
 
 impl Store {
-    /// Looks at so many of these archives at most after this one, and returns those whose rows have more bytes
-    /// than this. Where a fold is refused, so is this, as it would be refused to remove any.
+    /// Looks at so many archives at most after this one, and returns those whose rows have more bytes
+    /// than they may. Where a fold is refused, so is this, as it would be refused to remove any.
     pub async fn archives_over(
         &self,
-        of: ArchivesOf,
         after_archive: i64,
-        quota: i64,
+        quotas: Quotas,
         limit: i64,
     ) -> Result<FoundArchives> {
         let limit = limit.max(1);
@@ -111,31 +113,29 @@ impl Store {
             0 => self.folded_reader(Asked::Everything).await?,
             _ => self.long_reader().await?,
         };
-        let text = match of {
-            ArchivesOf::Accounts => HELD_BY_ACCOUNTS,
-            ArchivesOf::Entities => HELD_BY_ROOMS,
-        };
-        let query = sqlx::query(text).bind(after_archive).bind(limit);
+        let query = sqlx::query(HELD).bind(after_archive).bind(limit);
         let rows = query.fetch_all(&mut *conn).await?;
-        FoundArchives::of(&rows, limit, |row| Ok(row.try_get::<i64, _>(1)? > quota))
+        FoundArchives::of(&rows, limit, |row| {
+            Ok(row.try_get::<i64, _>(1)? > quotas.of(row.try_get(2)?))
+        })
     }
 
     /// Looks at the first rows of an archive after this number, at most `limit`, for those that have
-    /// to go until the archive has no more bytes than this; returns nothing if it has not, or there
+    /// to go until the archive has no more bytes than it may; returns nothing if it has not, or there
     /// are no such rows. Only what need not be delivered goes, and of these peers alone.
     pub async fn find_excess(
         &self,
         archive: i64,
         whose: Whose,
         after_seq: i64,
-        quota: i64,
+        quotas: Quotas,
         limit: i64,
     ) -> Result<Option<FoundRows>> {
         let limit = limit.max(1);
         let mut conn = self.folded_reader(Asked::Of(archive)).await?;
         let row = sqlx::query(HELD_BY).bind(archive).fetch_optional(&mut *conn).await?;
         let Some(row) = row else { return Ok(None) };
-        let mut excess = row.try_get::<i64, _>(0)?.saturating_sub(quota);
+        let mut excess = row.try_get::<i64, _>(0)?.saturating_sub(quotas.of(row.try_get(2)?));
         let confirmed: i64 = row.try_get(1)?;
         if excess <= 0 {
             return Ok(None);

@@ -16,6 +16,11 @@ async fn seqs(store: &Store, archive: i64) -> Vec<i64> {
     store.query(archive, &all).await.unwrap().rows.iter().map(|row| row.seq).collect()
 }
 
+/// A quota of accounts, where rooms have none.
+fn of(account: i64) -> Quotas {
+    Quotas { account, room: i64::MAX }
+}
+
 /// A message with a stanza of ten bytes.
 fn ten_bytes(from: (&str, i64), to: (&str, i64)) -> NewMessage {
     NewMessage { stanza: "<message/>".into(), ..message(1, from, to) }
@@ -71,7 +76,7 @@ async fn nine() -> (crate::testing::Dir, Store, i64) {
 /// Removes what is above a quota, two rows at a time.
 async fn shrink(store: &Store, archive: i64, whose: Whose, quota: i64) {
     let mut after = 0;
-    while let Some(found) = store.find_excess(archive, whose, after, quota, 2).await.unwrap() {
+    while let Some(found) = store.find_excess(archive, whose, after, of(quota), 2).await.unwrap() {
         let mut tx = store.begin().await.unwrap();
         let gone = tx.remove_excess(archive, whose, after, found.up_to_seq).await.unwrap();
         tx.commit().await.unwrap();
@@ -110,7 +115,7 @@ async fn of_everybody_goes_the_oldest_that_is_delivered_and_nothing_else() {
 
     assert_eq!(seqs(&store, bob).await, [8, 9]);
     assert_eq!(store.undelivered(bob, 5, 10).await.unwrap().len(), 2);
-    assert_eq!(store.find_excess(999, Whose::Everybody, 0, 0, 2).await.unwrap(), None);
+    assert_eq!(store.find_excess(999, Whose::Everybody, 0, of(0), 2).await.unwrap(), None);
     assert_eq!(store.first_of_strangers(999, 2).await.unwrap(), None);
 }
 
@@ -126,18 +131,9 @@ async fn archives_above_a_quota_are_found_a_few_at_a_time_and_in_the_journal_too
     append(&store, &[ten_bytes(of_bob, of_mona), ten_bytes(of_mona, of_bob)]).await;
 
     let begun = |archives, more_after| FoundArchives { archives, more_after };
-    assert_eq!(
-        store.archives_over(ArchivesOf::Accounts, 0, 19, 2).await.unwrap(),
-        begun(vec![bob], Some(eve))
-    );
-    assert_eq!(
-        store.archives_over(ArchivesOf::Accounts, eve, 19, 2).await.unwrap(),
-        begun(vec![mona], None)
-    );
-    assert_eq!(
-        store.archives_over(ArchivesOf::Accounts, 0, 20, 9).await.unwrap(),
-        begun(vec![], None)
-    );
+    assert_eq!(store.archives_over(0, of(19), 2).await.unwrap(), begun(vec![bob], Some(eve)));
+    assert_eq!(store.archives_over(eve, of(19), 2).await.unwrap(), begun(vec![mona], None));
+    assert_eq!(store.archives_over(0, of(20), 9).await.unwrap(), begun(vec![], None));
 }
 
 /// A number below `below`, the next of a sequence.
