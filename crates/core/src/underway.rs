@@ -17,6 +17,11 @@ impl Underway {
         self.begun.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Whether anything was ever posted.
+    pub fn was_ever(&self) -> bool {
+        self.mark() != 0
+    }
+
     /// Returns how much is on its way.
     pub(crate) fn count(&self) -> u32 {
         // Whatever is finished was begun, so it is read first.
@@ -54,6 +59,7 @@ mod tests {
     #[test]
     fn what_was_posted_later_is_not_waited_for() {
         let underway = Underway::default();
+        assert!(!underway.was_ever());
         underway.begin();
         let mark = underway.mark();
         underway.begin();
@@ -63,7 +69,7 @@ mod tests {
 
         assert!(underway.is_open() && underway.is_past(mark));
         underway.finish();
-        assert!(!underway.is_open() && underway.is_past(underway.mark()));
+        assert!(!underway.is_open() && underway.is_past(underway.mark()) && underway.was_ever());
     }
 
     #[test]

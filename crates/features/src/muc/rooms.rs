@@ -402,8 +402,12 @@ impl State {
 impl Drop for Live {
     fn drop(&mut self) {
         if let Some(rooms) = self.rooms.upgrade() {
-            // Whoever has read what was said, and not put it into memory yet, may have read too little.
-            rooms.note_change();
+            // Whoever has read what was said here, and not put it into memory yet, may have read too
+            // little. A room that was only looked at has said nothing: if that counted, those who load
+            // rooms at the same time would make each other load them again, for ever.
+            if self.underway.was_ever() {
+                rooms.note_change();
+            }
             let mut by_address = rooms.by_address.lock();
             // Another one may have its place.
             if by_address.get(&self.address).is_some_and(|it| it.strong_count() == 0) {
@@ -487,4 +491,41 @@ pub(super) fn unstored(error: &whoelse_store::Error) -> StanzaError {
         true => Condition::ResourceConstraint,
         false => Condition::InternalServerError,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use whoelse_core::Clock;
+    use whoelse_core::settings::Settings;
+    use whoelse_store::{Location, Store};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_only_looks_at_a_room_makes_nobody_load_another_one_again() {
+        let store = Store::open(&Location::Memory).await.unwrap();
+        let clock = Clock::manual(Time(1_767_225_600_000_000));
+        let domain = Some("localhost");
+        let node = Node::start(Settings::default(), clock, store.clone(), crate::ALL, domain);
+        let node = node.await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        let lunch = tx.create_room(node.domain().id, "lunch", b"", b"secret").await.unwrap();
+        tx.commit().await.unwrap();
+        let (rooms, address) = (Rooms::of(&node), address_of(&node, "lunch").unwrap());
+        let changes = || rooms.changes.load(Ordering::Acquire);
+        let before = changes();
+
+        let live = rooms.find(&node, &address).await.unwrap().unwrap();
+        assert_eq!(live.id, lunch.unwrap().id);
+        drop(live);
+
+        assert_eq!(changes(), before);
+        // What was said there may be missing from what others have just read.
+        let live = rooms.find(&node, &address).await.unwrap().unwrap();
+        drop(live.begin_saying());
+        drop(live);
+        assert_ne!(changes(), before);
+        node.stop().await;
+    }
 }
