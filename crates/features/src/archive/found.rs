@@ -1,6 +1,8 @@
 //! Which messages of an archive match, for one page.
 
-use whoelse_store::{LoggedMessage, Page, Query};
+use std::collections::VecDeque;
+
+use whoelse_store::{LoggedMessage, Query};
 use whoelse_xmpp::{Condition, Jid, StanzaError};
 
 use super::Limits;
@@ -138,56 +140,110 @@ async fn in_steps(
             break;
         }
     }
-    let is_all = left.is_empty();
-    if rows.is_empty() && !is_all {
+    let mut complete = left.is_empty();
+    if rows.is_empty() && !complete {
         // Without a message there is no id from which the next page could go on.
         return Err(StanzaError::new(Condition::PolicyViolation).with_text(format!(
             "none of {looked_at} messages is with this device; ask for the bare address, or for a \
              time"
         )));
     }
-    let is_cut = cut(&mut rows, limit, backwards);
-    Ok(Found { rows, complete: is_all && !is_cut, count: None })
+    if rows.len() > limit {
+        complete = false;
+        match backwards {
+            true => drop(rows.drain(..rows.len() - limit)),
+            false => rows.truncate(limit),
+        }
+    }
+    Ok(Found { rows, complete, count: None })
 }
 
-/// Leaves of matching messages what is in the page; returns whether any is not.
-fn cut(rows: &mut Vec<LoggedMessage>, limit: usize, backwards: bool) -> bool {
-    if rows.len() <= limit {
-        return false;
-    }
-    match backwards {
-        true => drop(rows.drain(..rows.len() - limit)),
-        false => rows.truncate(limit),
-    }
-    true
-}
-
-/// 4.1.3: finds messages by their ids.
+/// 4.1.3: finds messages by their ids, of which the archive has all.
 async fn of_ids(
     reader: &Reader,
     (query, look): (&Query, &Look<'_>),
     ids: &[i64],
     wanted: &Wanted,
 ) -> Result<Found, StanzaError> {
-    let is_wanted = |seq: &&i64| {
-        wanted.after.is_none_or(|after| **seq > after)
-            && wanted.before.is_none_or(|before| **seq < before)
+    let is_wanted = |seq: &i64| {
+        wanted.after.is_none_or(|after| *seq > after)
+            && wanted.before.is_none_or(|before| *seq < before)
     };
-    let mut found = Found::default();
-    for seq in ids.iter().filter(is_wanted) {
+    let mut left: VecDeque<i64> = ids.iter().copied().filter(is_wanted).collect();
+    let (mut rows, mut bytes) = (VecDeque::new(), 0);
+    while rows.len() < wanted.limit && bytes < WEIGHT {
+        let next = if wanted.backwards { left.pop_back() } else { left.pop_front() };
+        let Some(seq) = next else { break };
         let one = Query {
             after_seq: Some(seq - 1),
             before_seq: Some(seq.saturating_add(1)),
             limit: 1,
             ..query.clone()
         };
-        let Page { rows, .. } =
-            reader.read(reader.node.store.query(reader.archive(), &one)).await?;
-        found.rows.extend(rows.into_iter().filter(|row| look.matches(row)));
-        if found.rows.len() > wanted.limit && !wanted.backwards {
-            break;
+        let found = reader.read(reader.node.store.query(reader.archive(), &one)).await?;
+        for row in found.rows.into_iter().filter(|row| look.matches(row)) {
+            bytes += row.stanza.len();
+            match wanted.backwards {
+                true => rows.push_front(row),
+                false => rows.push_back(row),
+            }
         }
     }
-    found.complete = !cut(&mut found.rows, wanted.limit, wanted.backwards);
-    Ok(found)
+    Ok(Found { rows: rows.into(), complete: left.is_empty(), count: None })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::Arc;
+
+    use whoelse_core::settings::Settings;
+    use whoelse_core::{Clock, Node, Time};
+    use whoelse_store::{Direction, Location, NewMessage, NewRow, Store};
+    use whoelse_xmpp::BareJid;
+
+    use super::super::shelf::OwnShelf;
+    use super::*;
+
+    /// A reader of an archive that has twelve messages of a quarter of a megabyte: 1 to 12.
+    async fn twelve() -> (Arc<Node>, Reader) {
+        let store = Store::open(&Location::Memory).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        let domain = tx.ensure_domain("localhost").await.unwrap();
+        let bob = tx.create_account(domain, "bob", &[], 1).await.unwrap().unwrap();
+        let row = NewMessage {
+            first: NewRow { archive: bob, peer: "eve@#1".into(), direction: Direction::Out },
+            stanza: vec![b'x'; WEIGHT / 8].into(),
+            ..NewMessage::default()
+        };
+        tx.append(&vec![row; 12]).await.unwrap();
+        tx.commit().await.unwrap();
+        let clock = Clock::manual(Time(1_767_225_600_000_000));
+        let node = Node::start(Settings::default(), clock, store, crate::ALL, Some("localhost"));
+        let node = node.await.unwrap();
+        let own = node.look_up(&BareJid::parse("bob@localhost").unwrap()).await.unwrap().unwrap();
+        assert_eq!(own.archive, bob);
+        let to = Jid::parse("bob@localhost/desk").unwrap();
+        let shelf = Arc::new(OwnShelf { node: node.clone(), own });
+        (node.clone(), Reader::new(node, shelf, to))
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_for_by_ids_ends_where_a_page_is_heavy_enough_and_goes_on_from_there() {
+        let (node, reader) = twelve().await;
+        for (backwards, after, expected, complete) in [
+            (false, None, 1..=8, false),
+            (false, Some(8), 9..=12, true),
+            (true, None, 5..=12, false),
+        ] {
+            let ids = Some((1..=12).collect());
+            let wanted = Wanted { ids, after, backwards, limit: 250, ..Wanted::default() };
+
+            let found = fetch(&reader, &wanted).await.unwrap();
+
+            let seqs: Vec<i64> = found.rows.iter().map(|row| row.seq).collect();
+            assert_eq!((seqs, found.complete), (expected.collect(), complete), "{wanted:?}");
+        }
+        node.stop().await;
+    }
 }
