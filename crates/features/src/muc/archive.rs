@@ -7,11 +7,10 @@ use whoelse_core::kit::{Answer, Reply};
 use whoelse_store::LoggedMessage;
 use whoelse_xmpp::payload::xmpp_parsers::mam;
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{BareJid, Condition, FullJid, Jid, Outgoing, StanzaError, ns};
+use whoelse_xmpp::{BareJid, FullJid, Jid, Outgoing, StanzaError, ns};
 
-use super::affiliation::Role;
 use super::asked::Asked;
-use super::logged::{is_logged, shown};
+use super::logged::{must_be_logged, shown};
 use super::presence::user;
 use super::room::Room;
 use super::rooms::Live;
@@ -41,9 +40,11 @@ impl Room {
     }
 
     /// Whether somebody sees who is behind a nickname now.
-    fn sees_addresses(&self, who: &BareJid, device: &FullJid) -> bool {
-        let role = self.standing(device).map_or(Role::None, |standing| standing.role);
-        self.config.is_non_anonymous() || role == Role::Moderator || self.affiliation(who).governs()
+    fn shows_addresses_to(&self, who: &BareJid, device: &FullJid) -> bool {
+        let occupant = self.occupant(device);
+        self.config.is_non_anonymous()
+            || self.affiliation(who).governs()
+            || occupant.is_some_and(|it| it.sees_addresses(&self.config))
     }
 }
 
@@ -51,14 +52,11 @@ impl Room {
 /// page of it.
 pub(super) async fn answer(asked: Asked) -> Answer {
     let Asked { node, live, .. } = &asked;
-    let (is_kept, sees) = live.look(|room| {
+    let sees = live.look(|room| {
         room.may_read_archive(&asked.who, &asked.from)?;
-        Ok((is_logged(node, &room.config), room.sees_addresses(&asked.who, &asked.from)))
+        must_be_logged(node, &room.config)?;
+        Ok(room.shows_addresses_to(&asked.who, &asked.from))
     })?;
-    if !is_kept {
-        return Err(StanzaError::new(Condition::ServiceUnavailable)
-            .with_text("what is said in this room is not kept"));
-    }
     if asked.stanza.type_() == Some("get") {
         if asked.payload.name() == "query" {
             return Ok(archive::queries());

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use whoelse_core::keeper::{After, Touches};
 use whoelse_core::route::{Addressed, Origin, Routed, Telling, keep_at_service};
 use whoelse_core::{Node, Time};
-use whoelse_store::{Appended, Direction, NewMessage, NewRow, RoomSubject};
-use whoelse_xmpp::{FullJid, StanzaError};
+use whoelse_store::{Appended, Direction, Error, NewMessage, NewRow, RoomSubject, Tx};
+use whoelse_xmpp::StanzaError;
 
 use super::message::Speech;
 use super::rooms::{Live, Saying, unstored};
@@ -15,7 +15,7 @@ use super::tombstone;
 
 /// What is kept of something that is said, without stamps.
 fn row(node: &Node, live: &Live, speech: &Speech) -> NewMessage {
-    let peer = node.key_of(speech.who.as_str());
+    let peer = node.key_of(speech.device.bare());
     NewMessage {
         resource: Some(speech.by.clone()),
         stanza: speech.content.bytes.clone(),
@@ -25,6 +25,20 @@ fn row(node: &Node, live: &Live, speech: &Speech) -> NewMessage {
     }
 }
 
+/// Appends a row in a change that keeps something else as well; returns its number.
+pub(super) async fn append(
+    node: &Node,
+    tx: &mut Tx,
+    row: NewMessage,
+    at: Time,
+) -> Result<Option<i64>, Error> {
+    let stamped = NewMessage { at: at.told().0, kept_at: node.even_time().0, ..row };
+    Ok(match tx.append(&[stamped]).await?.first() {
+        Some(Appended::Stored { first, .. }) => Some(*first),
+        _ => None,
+    })
+}
+
 /// Keeps something that is said, and then tells it.
 pub(super) fn in_archive(
     node: &Arc<Node>,
@@ -32,21 +46,15 @@ pub(super) fn in_archive(
     of: Addressed,
     (live, speech): (Arc<Live>, Speech),
 ) -> Routed {
-    let Some(jid) = of.from().to_full() else {
-        origin.done();
-        return Routed::Done;
-    };
     let (archive, saying) = (live.archive, live.begin_saying());
     let row = row(node, &live, &speech);
-    let kept = Kept { live, jid, speech, row, at: Time::default(), _saying: saying };
+    let kept = Kept { live, speech, row, at: Time::default(), _saying: saying };
     keep_at_service(node, origin, of, (archive, Box::new(kept)))
 }
 
 /// Something that is said, on its way into the archive.
 struct Kept {
     live: Arc<Live>,
-    /// Who says it.
-    jid: FullJid,
     speech: Speech,
     row: NewMessage,
     at: Time,
@@ -56,7 +64,7 @@ struct Kept {
 
 impl Telling for Kept {
     fn stored(&mut self, at: Time) -> Result<NewMessage, StanzaError> {
-        self.live.may_speak(&self.jid, false)?;
+        self.live.may_speak(&self.speech.device, false)?;
         self.at = at;
         Ok(std::mem::take(&mut self.row))
     }
@@ -79,23 +87,19 @@ pub(super) fn subject(
 ) -> Routed {
     let (node, saying) = (node.clone(), live.begin_saying());
     Routed::Waits(Box::pin(async move {
-        let Some(setter) = of.from().to_full() else { return origin.done() };
-        let (now, even) = (node.clock.now(), node.even_time());
-        let row = NewMessage { at: now.told().0, kept_at: even.0, ..row(&node, &live, &speech) };
+        let (now, own) = (node.clock.now(), node.clone());
+        let row = row(&node, &live, &speech);
         let stored =
             RoomSubject { stanza: speech.content.bytes.to_vec(), by: speech.by.clone(), at: now.0 };
         let kept = node.keeper.change(Touches::AtMost(4), move |tx| {
             Box::pin(async move {
-                if let Err(error) = live.may_speak(&setter, true) {
+                if let Err(error) = live.may_speak(&speech.device, true) {
                     return Ok((Err(error), After::new()));
                 }
-                let mut number = None;
-                if is_archived
-                    && let Some(Appended::Stored { first, .. }) =
-                        tx.append(&[row]).await?.into_iter().next()
-                {
-                    number = Some(first);
-                }
+                let number = match is_archived {
+                    true => append(&own, tx, row, now).await?,
+                    false => None,
+                };
                 tx.set_room_subject(live.id, &stored).await?;
                 let then: After = vec![Box::new(move |node| {
                     live.note_change();

@@ -6,7 +6,7 @@
 use whoelse_core::{Node, Time, delivery};
 use whoelse_store::{LoggedMessage, Query};
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{BareJid, Class, Kind, Outgoing, Stanza, StanzaError, ns};
+use whoelse_xmpp::{BareJid, Class, Condition, Kind, Outgoing, Stanza, StanzaError, ns};
 
 use super::config::{Config, MOST_HISTORY};
 use super::history::History;
@@ -16,6 +16,15 @@ use super::subject::Subject;
 /// Whether what is said in a room that is configured so is kept in its archive.
 pub(super) fn is_logged(node: &Node, config: &Config) -> bool {
     config.logging && node.settings().history.is_some()
+}
+
+/// Refuses what is asked of an archive that such a room does not have.
+pub(super) fn must_be_logged(node: &Node, config: &Config) -> Result<(), StanzaError> {
+    match is_logged(node, config) {
+        true => Ok(()),
+        false => Err(StanzaError::new(Condition::ServiceUnavailable)
+            .with_text("what is said in this room is not kept")),
+    }
 }
 
 /// XEP-0359: the id of a message in a room's archive.

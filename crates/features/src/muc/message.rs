@@ -4,9 +4,7 @@
 use std::sync::Arc;
 
 use whoelse_core::{Time, delivery};
-use whoelse_xmpp::{
-    BareJid, Child, Class, Condition, FullJid, Jid, Outgoing, Stanza, StanzaError, ns,
-};
+use whoelse_xmpp::{Child, Class, Condition, FullJid, Jid, Outgoing, Stanza, StanzaError, ns};
 
 use super::affiliation::Role;
 use super::config::PrivateMessages;
@@ -24,9 +22,9 @@ pub(super) struct Speech {
     pub content: Outgoing,
     /// The address of who says it.
     from: String,
-    /// The nickname of who says it, and the person.
+    /// The nickname of who says it, and the device.
     pub by: String,
-    pub who: BareJid,
+    pub device: FullJid,
     /// Whether it sets the subject.
     pub sets_subject: bool,
     /// XEP-0424: what it takes back.
@@ -62,7 +60,7 @@ impl Room {
             content: content.with_children(&occupant_id::element(&occupant.id).finish()),
             from: self.address_of(&occupant.nick),
             by: occupant.nick.clone(),
-            who: occupant.who.clone(),
+            device: jid.clone(),
             sets_subject,
             retraction: said.stanza.child("retract", ns::RETRACT).and_then(|retract| {
                 Some(Retraction {

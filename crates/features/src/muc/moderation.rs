@@ -4,17 +4,17 @@
 use whoelse_core::keeper::{After, Touches};
 use whoelse_core::kit::{Answer, Reply};
 use whoelse_core::{Node, Time};
-use whoelse_store::{Appended, Direction, NewMessage, NewRow};
+use whoelse_store::{Direction, NewMessage, NewRow};
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Child, Class, Condition, FullJid, Outgoing, Stanza, StanzaError, ns};
 
 use super::affiliation::Role;
 use super::asked::Asked;
 use super::invitation::reason;
-use super::logged::is_logged;
+use super::logged::must_be_logged;
 use super::room::{Room, Told};
 use super::rooms::unstored;
-use super::{logged, occupant_id, tombstone};
+use super::{keep, logged, occupant_id, tombstone};
 
 /// What a moderator wants.
 struct Wish {
@@ -66,11 +66,7 @@ pub(super) async fn moderate(asked: Asked) -> Answer {
     let Asked { node, from, live, .. } = asked;
     live.look(|room| {
         room.moderator(&from)?;
-        match is_logged(&node, &room.config) {
-            true => Ok(()),
-            false => Err(StanzaError::new(Condition::ServiceUnavailable)
-                .with_text("what is said in this room is not kept")),
-        }
+        must_be_logged(&node, &room.config)
     })?;
     let none = || {
         StanzaError::new(Condition::ItemNotFound).with_text("there is no such message in this room")
@@ -94,9 +90,7 @@ pub(super) async fn moderate(asked: Asked) -> Answer {
             let left = row.and_then(|row| tombstone::of(&row, word.tombstone));
             let Some(left) = left else { return refused(none()) };
             tx.replace_archived(live.archive, seq, &left).await?;
-            let told = NewMessage {
-                at: now.told().0,
-                kept_at: own.even_time().0,
+            let row = NewMessage {
                 stanza: word.told.bytes.clone(),
                 first: NewRow {
                     archive: live.archive,
@@ -105,10 +99,7 @@ pub(super) async fn moderate(asked: Asked) -> Answer {
                 },
                 ..NewMessage::default()
             };
-            let number = match tx.append(&[told]).await?.first() {
-                Some(Appended::Stored { first, .. }) => Some(*first),
-                _ => None,
-            };
+            let number = keep::append(&own, tx, row, now).await?;
             let then: After = vec![Box::new(move |node| {
                 let told = addressed(node, live.address(), &word.told, (live.archive, number));
                 let _ = live.act(node, |room| {

@@ -129,7 +129,7 @@ impl Occupant {
         &self.shown().seat
     }
 
-    fn sees_addresses(&self, config: &Config) -> bool {
+    pub fn sees_addresses(&self, config: &Config) -> bool {
         config.is_non_anonymous() || self.standing.role == Role::Moderator
     }
 }
@@ -264,8 +264,8 @@ impl Room {
         presence::from(content, &self.address_of(&occupant.nick), &occupant.id, Some(x))
     }
 
-    /// 7.1: all that a seat is told when it is taken: what the room shows, who is here, that it is here itself, what was
-    /// said, and what it is about.
+    /// 7.1: all that a seat is told when it is taken: what the room shows, who is here, that it is here
+    /// itself, what was said, and what it is about.
     fn tell_all(
         &self,
         number: u64,

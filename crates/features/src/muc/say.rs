@@ -13,6 +13,7 @@ use super::logged::is_logged;
 use super::message::not_here;
 use super::presence::Said;
 use super::rooms::{Live, Rooms};
+use super::subject::Subject;
 use super::{aside, keep};
 
 /// Takes a message to a room, or to an address in it.
@@ -60,24 +61,21 @@ fn to_all(
     session: &Arc<Session>,
     live: Arc<Live>,
 ) -> Routed {
-    let storage = of.storage_in_room(node);
-    let spoken = live.look(|room| {
-        let speech = room.speak(&session.jid, said(&of))?;
-        let is_kept = speech.sets_subject || storage == StoragePolicy::Archived;
-        Ok((speech, room.count(), is_kept && is_logged(node, &room.config)))
-    });
-    let (speech, occupants, is_logged) = match spoken {
+    let sets_subject = Subject::is_set_by(of.stanza());
+    let is_kept = of.storage_in_room(node) == StoragePolicy::Archived;
+    let is_logged = live.look(|room| is_logged(node, &room.config));
+    if !(sets_subject || is_kept && is_logged) {
+        return in_order(node, origin, of, (session.clone(), live, is_kept));
+    }
+    let spoken = live.look(|room| Ok((room.speak(&session.jid, said(&of))?, room.count())));
+    let (speech, occupants) = match spoken {
         Ok(spoken) => spoken,
         Err(error) => return of.refuse(node, &origin, &error),
     };
     let cost = pay(node, session, of.stanza().bytes().len(), occupants);
-    let told = match (speech.sets_subject, is_logged) {
-        (true, _) => keep::subject(node, origin, of, (live, speech, is_logged)),
-        (false, true) => keep::in_archive(node, origin, of, (live, speech)),
-        (false, false) => {
-            let is_kept = storage == StoragePolicy::Archived;
-            in_order(node, origin, of, (session.clone(), live, is_kept))
-        }
+    let told = match sets_subject {
+        true => keep::subject(node, origin, of, (live, speech, is_logged)),
+        false => keep::in_archive(node, origin, of, (live, speech)),
     };
     told.and(cost)
 }
@@ -95,7 +93,9 @@ fn in_order(
     let node = node.clone();
     Routed::Waits(Box::pin(async move {
         live.has_said(&node).await;
-        at_once(&node, origin, &of, (&session, &live, is_kept));
+        if let Routed::Waits(rest) = at_once(&node, origin, &of, (&session, &live, is_kept)) {
+            rest.await;
+        }
     }))
 }
 
@@ -107,13 +107,16 @@ fn at_once(
 ) -> Routed {
     let now = node.clock.now();
     let spoken = live.act(node, |room| match room.speak(&session.jid, said(of)) {
-        Ok(speech) => (Ok(()), vec![room.tell_speech(speech, now, None, is_kept)]),
+        Ok(speech) => {
+            let told = room.tell_speech(speech, now, None, is_kept);
+            (Ok(room.count()), vec![told])
+        }
         Err(error) => (Err(error), Vec::new()),
     });
     match spoken.unwrap_or_else(|_| Err(not_here())) {
-        Ok(()) => {
+        Ok(occupants) => {
             origin.done();
-            Routed::Done
+            pay(node, session, of.stanza().bytes().len(), occupants)
         }
         Err(error) => of.refuse(node, &origin, &error),
     }
