@@ -116,17 +116,19 @@ impl Room {
         if changes.is_empty() {
             return Ok(());
         }
-        let mut after: BTreeMap<&BareJid, Affiliation> =
-            self.lists.iter().map(|(who, listed)| (who, listed.affiliation)).collect();
-        for change in changes {
-            after.insert(&change.who, change.to);
-        }
-        after.retain(|_, affiliation| affiliation.is_listed());
-        if !after.values().any(|it| *it == Affiliation::Owner) {
+        let to: BTreeMap<&BareJid, Affiliation> =
+            changes.iter().map(|change| (&change.who, change.to)).collect();
+        let stays_owner = |(who, listed): (&BareJid, &Listed)| {
+            listed.affiliation == Affiliation::Owner && !to.contains_key(who)
+        };
+        if !to.values().any(|it| *it == Affiliation::Owner) && !self.lists.iter().any(stays_owner) {
             return Err(StanzaError::new(Condition::Conflict)
                 .with_text("a room has an owner: name another one first"));
         }
-        if after.len() > most && after.len() > self.lists.len() {
+        let gone = to.keys().filter(|who| self.lists.contains_key(**who)).count();
+        let come = to.values().filter(|it| it.is_listed()).count();
+        let (before, after) = (self.lists.len(), self.lists.len() - gone + come);
+        if after > most && after > before {
             return Err(StanzaError::new(Condition::ResourceConstraint)
                 .with_text("the lists of this room name as many as they may"));
         }
@@ -195,16 +197,8 @@ impl Room {
             Some(before) if before.affiliation == change.to => before.since,
             _ => now,
         };
-        match change.to.is_listed() {
-            true => {
-                let nick = change.nick.clone();
-                let listed = Listed { affiliation: change.to, nick, since };
-                self.lists.insert(change.who.clone(), listed);
-            }
-            false => {
-                self.lists.remove(&change.who);
-            }
-        }
+        let listed = Listed { affiliation: change.to, nick: change.nick.clone(), since };
+        self.set_listed(change.who.clone(), change.to.is_listed().then_some(listed));
         // A domain that is listed is so for all of its people who are not listed themselves.
         let concerns = |who: &BareJid| {
             *who == change.who

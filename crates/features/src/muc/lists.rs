@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use whoelse_core::Node;
 use whoelse_core::keeper::{After, Touches};
+use whoelse_core::{Node, Time};
 use whoelse_store::{Error, RoomAffiliation, Tx};
 use whoelse_xmpp::{BareJid, Condition, StanzaError};
 
@@ -42,7 +42,7 @@ pub(super) async fn change_by(
                 Ok(judged) => judged,
                 Err(error) => return Ok((Err(error), After::new())),
             };
-            store(tx, &own, &live, &judged.affiliations).await?;
+            store(tx, &own, &live, (&judged.affiliations, now)).await?;
             let then: After = vec![Box::new(move |node| {
                 live.note_change();
                 let _ = live.act(node, |room| ((), room.make(&judged, now)));
@@ -58,7 +58,7 @@ async fn store(
     tx: &mut Tx,
     node: &Node,
     live: &Live,
-    changes: &[NewStanding],
+    (changes, now): (&[NewStanding], Time),
 ) -> Result<(), Error> {
     for change in changes {
         let who = node.key_of(change.who.as_str());
@@ -66,8 +66,7 @@ async fn store(
             tx.remove_room_affiliation(live.id, &who).await?;
             continue;
         }
-        let since = live.look(|room| room.since(&change.who, change.to));
-        let since = since.unwrap_or_else(|| node.clock.now()).0;
+        let since = live.look(|room| room.since(&change.who, change.to)).unwrap_or(now).0;
         let (affiliation, nick) = (change.to.number(), change.nick.clone());
         tx.set_room_affiliation(live.id, &RoomAffiliation { who, affiliation, nick, since })
             .await?;

@@ -27,8 +27,11 @@ pub(crate) struct Room {
     pub address: BareJid,
     /// Its configuration.
     pub config: Config,
-    /// Who is what, whether they are here or not, by bare address or domain.
+    /// Who is what, whether they are here or not, by bare address or domain. Changed by
+    /// [`Room::set_listed`] alone.
     pub(super) lists: BTreeMap<BareJid, Listed>,
+    /// For whom of these a nickname is kept, in the form in which it is compared.
+    kept: HashMap<String, BareJid>,
     /// Whether it waits for its first configuration: only its owner enters.
     pub locked: bool,
     /// What it is about.
@@ -140,6 +143,7 @@ impl Room {
             address,
             config,
             lists: BTreeMap::new(),
+            kept: HashMap::new(),
             locked: false,
             subject: None,
             photos: Photos::default(),
@@ -153,6 +157,21 @@ impl Room {
     }
 
     // --- who is what ---
+
+    /// Notes what somebody is to the room from now on; nothing, without it.
+    pub(super) fn set_listed(&mut self, who: BareJid, listed: Option<Listed>) {
+        let key = |listed: &Listed| listed.nick.as_deref().and_then(nickname::comparable);
+        if let Some(before) = self.lists.remove(&who).as_ref().and_then(key)
+            && self.kept.get(&before) == Some(&who)
+        {
+            self.kept.remove(&before);
+        }
+        let Some(listed) = listed else { return };
+        if let Some(key) = key(&listed) {
+            self.kept.insert(key, who.clone());
+        }
+        self.lists.insert(who, listed);
+    }
 
     /// Returns what somebody is to the room: what they are themselves, or what their domain is.
     pub fn affiliation(&self, who: &BareJid) -> Affiliation {
@@ -430,8 +449,7 @@ impl Room {
 
     /// Whether a nickname is kept for somebody else.
     pub(super) fn is_kept(&self, key: &str, who: &BareJid) -> bool {
-        let is = |nick: &str| nickname::comparable(nick).as_deref() == Some(key);
-        self.lists.iter().any(|(of, it)| of != who && it.nick.as_deref().is_some_and(is))
+        self.kept.get(key).is_some_and(|of| of != who)
     }
 
     /// 7.2.1: a client that enters where it is has lost what it knew of the room.

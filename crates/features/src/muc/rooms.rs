@@ -237,7 +237,7 @@ impl Live {
         for RoomAffiliation { who, affiliation, nick, since } in lists {
             let who = BareJid::parse(&node.address_of(&who, ""));
             if let (Ok(who), Some(affiliation)) = (who, Affiliation::of_number(affiliation)) {
-                room.lists.insert(who, Listed { affiliation, nick, since: Time(since) });
+                room.set_listed(who, Some(Listed { affiliation, nick, since: Time(since) }));
             }
         }
         let since = node.clock.steady();

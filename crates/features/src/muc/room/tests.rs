@@ -28,7 +28,7 @@ fn room() -> Room {
 
 fn list(room: &mut Room, name: &str, affiliation: Affiliation) {
     let listed = Listed { affiliation, nick: None, since: NOW };
-    room.lists.insert(jid(name), listed);
+    room.set_listed(jid(name), Some(listed));
 }
 
 fn stanza(xml: &str) -> Stanza {
@@ -210,12 +210,10 @@ fn who_may_not_enter_is_told_why_and_nobody_else_is_told_anything() {
     let mut room = room();
     list(&mut room, "mal", Affiliation::Outcast);
     list(&mut room, "mem", Affiliation::Member);
-    room.lists.insert(
-        BareJid::parse("evil.example").unwrap(),
-        Listed { affiliation: Affiliation::Outcast, nick: None, since: NOW },
-    );
+    let evil = Listed { affiliation: Affiliation::Outcast, nick: None, since: NOW };
+    room.set_listed(BareJid::parse("evil.example").unwrap(), Some(evil));
     let kept = Listed { affiliation: Affiliation::Member, nick: Some("Boss".into()), since: NOW };
-    room.lists.insert(jid("kay"), kept);
+    room.set_listed(jid("kay"), Some(kept));
     enters(&mut room, "alice", "Ali");
     let enter = |room: &mut Room, who: &str, nick: &str, password| {
         tries_to_enter(room, who, nick, password).map(|told| told.len())
@@ -391,7 +389,7 @@ fn a_removed_account_is_in_no_list_and_the_eldest_admin_owns_its_room() {
     let mut room = room();
     for (name, since) in [("bob", 2), ("eve", 1)] {
         let listed = Listed { affiliation: Affiliation::Admin, nick: None, since: Time(since) };
-        room.lists.insert(jid(name), listed);
+        room.set_listed(jid(name), Some(listed));
     }
     enters(&mut room, "eve", "Eve");
 
