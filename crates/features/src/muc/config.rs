@@ -4,6 +4,7 @@
 //! written has the value of [`Config::BASE`], so that never changes.
 
 use whoelse_core::kit::command::Values;
+use whoelse_store::RoomConfig;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Condition, StanzaError, ns};
 
@@ -124,6 +125,12 @@ impl Config {
             }
         }
         text.into_bytes()
+    }
+
+    /// What the store has of a room that is configured so, of which `written` is all.
+    pub fn stored<'a>(&'a self, written: &'a [u8]) -> RoomConfig<'a> {
+        let (persistent, listed, title) = (self.persistent, self.public, self.name.as_str());
+        RoomConfig { persistent, listed, title, bytes: written }
     }
 
     /// Changes what a submitted form changes; what it does not name stays (XEP-0004, 3.2), and what

@@ -4,10 +4,9 @@
 use std::sync::Arc;
 
 use whoelse_core::account::Account;
-use whoelse_core::keeper::{After, Touches};
 use whoelse_core::turns::Turns;
 use whoelse_core::{Node, Time};
-use whoelse_store::{RoomAffiliation, RoomConfig, RoomSummary};
+use whoelse_store::RoomSummary;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Condition, Jid, StanzaError};
 
@@ -16,7 +15,7 @@ use super::change::{Judged, NewStanding};
 use super::config::Config;
 use super::limits::Limits;
 use super::room::Room;
-use super::rooms::{self, Live, Rooms, unstored};
+use super::rooms::{self, Live, Rooms};
 use super::{lists, readable};
 
 /// A room in a list.
@@ -37,7 +36,7 @@ pub(crate) struct Shown {
     pub config: Vec<(&'static str, String)>,
     /// Whether it waits for its first configuration.
     pub locked: bool,
-    /// Those who are something, and those who are there, by the words of [`Person::key`].
+    /// Those who are something, and then those who are there, each by their address.
     pub people: Vec<Person>,
 }
 
@@ -57,14 +56,13 @@ pub(crate) struct Person {
 impl Person {
     /// The word for what kind of row it is.
     pub fn kind(&self) -> &'static str {
-        if self.is_here { "occupant" } else { "affiliation" }
-    }
-
-    /// By what people are in order.
-    pub fn key(&self) -> String {
-        format!("{} {}", self.kind(), self.who)
+        if self.is_here { HERE } else { LISTED }
     }
 }
+
+/// The words for who is something in a room, and for who is in it, in the order in which they are shown.
+const LISTED: &str = "affiliation";
+const HERE: &str = "occupant";
 
 /// Returns the address of a room that is named by itself or by its whole address.
 pub(crate) fn address(node: &Node, text: &str) -> Result<BareJid, StanzaError> {
@@ -112,7 +110,8 @@ fn no_room(address: &BareJid) -> StanzaError {
     StanzaError::new(Condition::ItemNotFound).with_text(format!("there is no room {name}"))
 }
 
-/// Returns all that there is to know about a room, with at most so many people after this key.
+/// Returns all that there is to know about a room, with at most so many people after this one: the word
+/// for their kind, a blank, and the address.
 pub(crate) async fn show(
     node: &Node,
     address: &BareJid,
@@ -120,27 +119,35 @@ pub(crate) async fn show(
     most: usize,
 ) -> Result<Shown, StanzaError> {
     let live = find(node, address).await?;
+    // The lists are in order already, so no more of them is written than is asked for.
+    let after = after.split_once(' ').unwrap_or((after, ""));
     Ok(live.look(|room| {
-        let listed = room.lists.iter().map(|(who, it)| Person {
-            is_here: false,
-            who: who.to_string(),
-            what: it.affiliation.word(),
-            nick: it.nick.clone(),
-            since: Some(it.since),
-        });
-        let here = room.occupants.values().flat_map(|occupant| {
-            occupant.seats.iter().map(|sitting| Person {
+        let listed = room.lists.iter().filter(|(who, _)| (LISTED, who.as_str()) > after);
+        let mut people: Vec<Person> = listed
+            .take(most)
+            .map(|(who, it)| Person {
+                is_here: false,
+                who: who.to_string(),
+                what: it.affiliation.word(),
+                nick: it.nick.clone(),
+                since: Some(it.since),
+            })
+            .collect();
+        if people.len() < most {
+            let seats = room.occupants.values().flat_map(|occupant| {
+                occupant.seats.iter().map(move |sitting| (sitting.seat.jid.as_str(), occupant))
+            });
+            let mut here: Vec<_> = seats.filter(|(jid, _)| (HERE, *jid) > after).collect();
+            here.sort_unstable_by_key(|(jid, _)| *jid);
+            here.truncate(most - people.len());
+            people.extend(here.into_iter().map(|(jid, occupant)| Person {
                 is_here: true,
-                who: sitting.seat.jid.to_string(),
+                who: jid.to_owned(),
                 what: occupant.standing.role.word(),
                 nick: Some(occupant.nick.clone()),
                 since: None,
-            })
-        });
-        let mut people: Vec<Person> =
-            listed.chain(here).filter(|person| person.key().as_str() > after).collect();
-        people.sort_by_cached_key(Person::key);
-        people.truncate(most);
+            }));
+        }
         let (config, locked) = (room.config.shown(), room.locked);
         Shown { address: address.clone(), config, locked, people }
     }))
@@ -152,37 +159,22 @@ pub(crate) async fn add(
     address: &BareJid,
     owner: &Account,
 ) -> Result<(), StanzaError> {
-    let most = node.settings().of::<Limits>().owned;
-    let name = address.local().unwrap_or_default().to_owned();
-    let (domain, who) = (node.domain().id, node.key_of(owner.jid().as_str()));
-    let (since, all) = (node.clock.now().0, Rooms::of(node));
-    let secret = rooms::secret();
-    let taken =
-        StanzaError::new(Condition::Conflict).with_text(format!("there is a room {name} already"));
-    let too_many = StanzaError::new(Condition::ResourceConstraint).with_text(format!(
-        "{} owns {most} rooms, which are as many as one may (`rooms.owned`)",
-        owner.name()
-    ));
-    let made = node.keeper.change(Touches::AtMost(4), move |tx| {
-        Box::pin(async move {
-            let owns = Affiliation::Owner.number();
-            if tx.count_room_affiliations(&who, owns).await? >= most {
-                return Ok((Err(too_many), After::new()));
-            }
-            let Some(row) = tx.create_room(domain, &name, b"", &secret).await? else {
-                return Ok((Err(taken), After::new()));
-            };
-            let config = Config { persistent: true, ..Config::BASE };
-            let bytes = config.written();
-            let stored = RoomConfig { persistent: true, listed: false, title: "", bytes: &bytes };
-            tx.configure_room(row.id, stored).await?;
-            let owner = RoomAffiliation { who, affiliation: owns, nick: None, since };
-            tx.set_room_affiliation(row.id, &owner).await?;
-            let then: After = vec![Box::new(move |_| all.note_change())];
-            Ok((Ok(()), then))
-        })
-    });
-    made.await.map_err(|error| unstored(&error))?
+    let name = owner.name().to_owned();
+    let too_many = move |most| {
+        StanzaError::new(Condition::ResourceConstraint).with_text(format!(
+            "{name} owns {most} rooms, which are as many as one may (`rooms.owned`)"
+        ))
+    };
+    let config = Config { persistent: true, ..Config::BASE };
+    let whose = (owner.jid().clone(), owner.id);
+    match Rooms::of(node).make(node, address, whose, (Some(config), too_many)).await? {
+        true => Ok(()),
+        false => {
+            let name = address.local().unwrap_or_default();
+            Err(StanzaError::new(Condition::Conflict)
+                .with_text(format!("there is a room {name} already")))
+        }
+    }
 }
 
 /// Makes somebody something in a room, unless nobody would own it then.

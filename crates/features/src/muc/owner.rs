@@ -2,7 +2,6 @@
 
 use whoelse_core::keeper::{After, Touches};
 use whoelse_core::kit::{Answer, Reply};
-use whoelse_store::RoomConfig;
 use whoelse_xmpp::payload::xmpp_parsers::data_forms::{DataForm, DataFormType};
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Child, Condition, Jid, Stanza, StanzaError, ns};
@@ -83,13 +82,7 @@ async fn configure(asked: Asked, form: DataForm) -> Answer {
                 Err(error) => return Ok((Err(error), After::new())),
             };
             let bytes = config.written();
-            let stored = RoomConfig {
-                persistent: config.persistent,
-                listed: config.public,
-                title: &config.name,
-                bytes: &bytes,
-            };
-            tx.configure_room(live.id, stored).await?;
+            tx.configure_room(live.id, config.stored(&bytes)).await?;
             let then: After = vec![Box::new(move |node| {
                 live.note_change();
                 let keeps = node.settings().history.is_some();

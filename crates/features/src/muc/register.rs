@@ -150,7 +150,6 @@ pub(super) async fn change(asked: Asked) -> Answer {
 }
 
 fn read(stanza: &Stanza, query: &Child) -> Result<Wish, StanzaError> {
-    let bad = |text: &str| StanzaError::new(Condition::BadRequest).with_text(text);
     let inside = stanza.grandchildren(query);
     match &inside[..] {
         [one] if one.is("remove", ns::REGISTER) => return Ok(Wish::Remove),
@@ -167,5 +166,5 @@ fn read(stanza: &Stanza, query: &Child) -> Result<Wish, StanzaError> {
         }
         _ => {}
     }
-    Err(bad("fill in the form of this room"))
+    Err(StanzaError::new(Condition::BadRequest).with_text("fill in the form of this room"))
 }

@@ -165,17 +165,31 @@ impl Rooms {
             Makers::Everyone => true,
             Makers::Administrators => is_administrator,
         };
-        let name = address.local().unwrap_or_default().to_owned();
         if !may {
+            let name = address.local().unwrap_or_default();
             return Err(StanzaError::new(Condition::NotAllowed).with_text(format!(
                 "there is no room {name}, and only administrators make rooms"
             )));
         }
+        self.make(node, address, (owner.who(), owner.account), (None, too_many)).await?;
+        Ok(())
+    }
+
+    /// Makes a room that this account, of this number, owns; without a configuration it waits for one.
+    /// Returns whether there was none of its name. `too_many` makes the error for who owns so many that
+    /// it is as many as one may.
+    pub(super) async fn make(
+        self: &Arc<Rooms>,
+        node: &Arc<Node>,
+        address: &BareJid,
+        (who, account): (BareJid, i64),
+        (config, too_many): (Option<Config>, impl FnOnce(u64) -> StanzaError + Send + 'static),
+    ) -> Result<bool, StanzaError> {
         let most = node.settings().of::<Limits>().owned;
-        let (who, account) = (owner.who(), owner.account);
+        let name = address.local().unwrap_or_default().to_owned();
         let (domain, key) = (node.domain().id, node.key_of(who.as_str()));
         let (now, rooms, own) = (node.clock.now().0, self.clone(), node.clone());
-        let secret = secret();
+        let secret = whoelse_stream::token::random::<SECRET>();
         let made = node.keeper.change(Touches::AtMost(4), move |tx| {
             Box::pin(async move {
                 let owns = Affiliation::Owner.number();
@@ -186,13 +200,16 @@ impl Rooms {
                 if tx.count_room_affiliations(&key, owns).await? >= most {
                     return Ok((Err(too_many(most)), After::new()));
                 }
-                if let Some(row) = tx.create_room(domain, &name, b"", &secret).await? {
-                    let owner =
-                        RoomAffiliation { who: key, affiliation: owns, nick: None, since: now };
-                    tx.set_room_affiliation(row.id, &owner).await?;
+                let Some(row) = tx.create_room(domain, &name, b"", &secret).await? else {
+                    return Ok((Ok(false), After::new()));
+                };
+                if let Some(config) = config {
+                    tx.configure_room(row.id, config.stored(&config.written())).await?;
                 }
+                let owner = RoomAffiliation { who: key, affiliation: owns, nick: None, since: now };
+                tx.set_room_affiliation(row.id, &owner).await?;
                 let then: After = vec![Box::new(move |_| rooms.note_change())];
-                Ok((Ok(()), then))
+                Ok((Ok(true), then))
             })
         });
         made.await.map_err(|error| unstored(&error))?
@@ -473,11 +490,6 @@ pub(super) async fn remove_passing(node: &Node) {
 pub(super) fn address_of(node: &Node, name: &str) -> Option<BareJid> {
     let service = node.service_address(KEY)?;
     BareJid::new(Some(name), service.domain()).ok()
-}
-
-/// The secret of a new room.
-pub(super) fn secret() -> Vec<u8> {
-    whoelse_stream::token::random::<SECRET>().to_vec()
 }
 
 fn too_many(most: u64) -> StanzaError {
