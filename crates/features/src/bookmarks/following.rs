@@ -142,7 +142,12 @@ async fn all(nodes: &mut Nodes<'_>, rooms: &Found, list: List) -> Result<Option<
             return Ok(None);
         }
     }
-    let list = list.with_all(&found).unwrap_or(list);
+    let list = match list.with_all(&found) {
+        Some(list) => list,
+        None if list.has_all(found.iter().map(|(room, _)| room)) => list,
+        // What cannot be a list must not be taken for one that lacks them.
+        None => return Ok(None),
+    };
     Ok(fits(nodes.server, &list).is_ok().then_some(list))
 }
 

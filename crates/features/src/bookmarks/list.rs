@@ -65,6 +65,12 @@ impl List {
         self.bookmarks.len() as u64
     }
 
+    /// Whether these rooms are all in it.
+    pub fn has_all<'a>(&self, mut rooms: impl Iterator<Item = &'a Jid>) -> bool {
+        let here: HashSet<&Jid> = self.bookmarks.iter().map(|bookmark| &bookmark.room).collect();
+        rooms.all(|room| here.contains(room))
+    }
+
     /// The rooms in it, each once with what the last of its bookmarks says.
     pub fn all(&self) -> Vec<(&Jid, Words)> {
         let mut all: Vec<(&Jid, Words)> = Vec::new();
