@@ -6,7 +6,6 @@
 //! and publishes it.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -54,15 +53,11 @@ impl Displayed {
     /// publish it: nobody else does.
     fn put(&self, chat: &str, payload: Vec<u8>) -> Result<bool, StanzaError> {
         let waiting = &mut *self.0.lock();
-        let is_full = waiting.items.len() >= WAITING;
-        match waiting.items.entry(chat.to_owned()) {
-            Entry::Occupied(mut entry) => drop(entry.insert(payload)),
-            Entry::Vacant(_) if is_full => {
-                return Err(StanzaError::new(Condition::ResourceConstraint)
-                    .with_text("too many chats were displayed at once; try again"));
-            }
-            Entry::Vacant(entry) => drop(entry.insert(payload)),
+        if waiting.items.len() >= WAITING && !waiting.items.contains_key(chat) {
+            return Err(StanzaError::new(Condition::ResourceConstraint)
+                .with_text("too many chats were displayed at once; try again"));
         }
+        waiting.items.insert(chat.to_owned(), payload);
         Ok(!std::mem::replace(&mut waiting.is_published, true))
     }
 

@@ -109,7 +109,9 @@ impl Visitor {
     pub async fn of(cx: &Cx, stanza: &Stanza, name: Option<&str>) -> Result<Visitor, StanzaError> {
         match cx.target {
             // Where everybody is a contact, a stranger is who speaks by an address in a room.
-            Target::Hidden if !cx.node.contacts.hide_who_exists() && !is_in_a_room(cx) => {
+            Target::Hidden
+                if !cx.node.contacts.hide_who_exists() && !is_in_a_room(&cx.node, &cx.from) =>
+            {
                 Err(cx.hidden())
             }
             Target::Hidden => match name {
@@ -140,7 +142,7 @@ impl Visitor {
 
     /// Whether they may learn addresses of people: who knows an account by a nickname in a room must not.
     pub fn learns_addresses(&self, server: &Node) -> bool {
-        !matches!(server.host_of(&self.from), Host::Service(_))
+        !is_in_a_room(server, &self.from)
     }
 
     /// Whether it is the owner's own account.
@@ -179,8 +181,8 @@ impl Visitor {
     }
 }
 
-fn is_in_a_room(cx: &Cx) -> bool {
-    matches!(cx.node.host_of(&cx.from), Host::Service(_))
+fn is_in_a_room(server: &Node, who: &Jid) -> bool {
+    matches!(server.host_of(who), Host::Service(_))
 }
 
 /// Somebody who does not see the owner, if there is any. They may see a node that is open, or where

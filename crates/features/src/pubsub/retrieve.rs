@@ -24,7 +24,10 @@ const STEP: u64 = 50;
 
 /// Answers a request to read items.
 pub(super) async fn items(cx: Cx, visitor: Visitor, name: String, which: Which) -> Answer {
-    let found = found(&cx, &visitor, &name).await?;
+    let mut found = found(&cx, &visitor, &name).await?;
+    if !visitor.learns_addresses(&cx.node) {
+        found.config.item_reply = ItemReply::Owner;
+    }
     let asker = Standing::of(&cx.node, &visitor).await?.at(&found);
     asker.reads(found.config.access_model).map_err(|refusal| visitor.refused(refusal))?;
     if !found.config.persist_items {
@@ -182,12 +185,9 @@ impl Reader {
     fn answer(&self, name: &str, page: Page) -> Reply {
         let set = page.place.map(|place| set(&page.rows, place));
         let items = Element::new("items").attr("node", name);
-        let mut config = self.found.config.clone();
-        if !self.visitor.learns_addresses(&self.cx.node) {
-            config.item_reply = ItemReply::Owner;
-        }
+        let config = &self.found.config;
         let items = page.rows.into_iter().fold(items, |items, row| {
-            items.child(Item::of(&self.cx.node, row).encode(&config, true))
+            items.child(Item::of(&self.cx.node, row).encode(config, true))
         });
         let answer = Element::new("pubsub").xmlns(ns::PUBSUB).child(items);
         Reply::encoded(match set {
