@@ -352,6 +352,7 @@ fn a_password_file_that_others_may_read_is_warned_about() {
 #[test]
 fn a_program_whose_output_nobody_reads_any_more_obeys_to_the_end_of_its_input() {
     let server = Server::of(&["alice", "bob"]);
+    let mut bob = server.online("bob");
     let port = server.port().to_string();
     let state = server.home.state();
     let mut command = server.home.command(&["client", &port, "--json", "--user", "alice"]);
@@ -360,13 +361,7 @@ fn a_program_whose_output_nobody_reads_any_more_obeys_to_the_end_of_its_input() 
     command.env("WHOELSE_PASSWORD", password("alice")).stdin(Stdio::piped()).stdout(output);
     let mut child = command.spawn().unwrap();
     let mut keys = child.stdin.take().unwrap();
-    let mut bob = server.online("bob");
-    common::eventually("alice is online", || {
-        bob.meanwhile().iter().any(|line| line == "* alice logged in").then_some(()).or_else(|| {
-            bob.say("whoelse");
-            bob.meanwhile().iter().any(|line| line == "alice").then_some(())
-        })
-    });
+    bob.expect("* alice logged in");
 
     reader.shutdown(std::net::Shutdown::Both).unwrap();
     bob.say("message alice hello?");
