@@ -599,9 +599,10 @@ fn ctrl_z_gives_the_terminal_back_to_the_shell_and_fg_goes_on_where_it_was() {
     let mut bob = server.online("bob");
     let (port, state) = (server.port(), server.home.state());
     let mut alice = Terminal::run_other(&server.home, "sh", &["-i"]);
-    // Who types before the shell has asked for it may be read by the program that is just leaving.
+    // What is typed before the shell asks for it may be read by the program that is just leaving.
+    let shell_asks = |it: &Terminal| it.until("shell:", |row| row.typed().0.ends_with("shell:"));
     alice.enter("PS1='shell: '");
-    alice.types("shell: ");
+    shell_asks(&alice);
     alice.enter(&format!("{} client {port} --state-dir {}", common::BINARY, state.display()));
     alice.log_in("alice");
     alice.press("message bob ha");
@@ -609,7 +610,7 @@ fn ctrl_z_gives_the_terminal_back_to_the_shell_and_fg_goes_on_where_it_was() {
 
     alice.press("\u{1a}");
     alice.is_as_before();
-    alice.types("shell: ");
+    shell_asks(&alice);
     bob.say("message alice are you there?");
     bob.meanwhile();
     alice.enter("echo back in the $((1 + 1))nd shell");
@@ -624,7 +625,7 @@ fn ctrl_z_gives_the_terminal_back_to_the_shell_and_fg_goes_on_where_it_was() {
     bob.wait("alice: half");
     alice.enter("quit");
     alice.is_as_before();
-    alice.types("shell: ");
+    shell_asks(&alice);
     alice.enter("exit");
     common::ended(&mut alice.child);
 }
