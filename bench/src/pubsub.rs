@@ -34,8 +34,9 @@ pub struct Options {
     /// How many contacts hear what is published.
     #[arg(long, default_value_t = 100)]
     contacts: usize,
-    /// How often something is published.
-    #[arg(long, default_value_t = 500)]
+    /// How often something is published. More than an account may at once (docs/design/ledger.md) is
+    /// slowed down.
+    #[arg(long, default_value_t = 50)]
     publishes: u64,
 }
 

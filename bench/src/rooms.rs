@@ -1,25 +1,23 @@
-//! Rooms (XEP-0045): what very many cost a start, and what one with many occupants costs for each who
-//! hears, comes or goes, beside other servers in the same run (docs/performance.md).
+//! Rooms (XEP-0045): what one with many occupants costs for each who hears, comes or goes, beside other
+//! servers in the same run, and what very many rooms and a long archive cost (docs/performance.md).
 
-use std::path::{Path, PathBuf};
+mod many;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use memchr::memmem;
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
-use whoelse_store::{Location, RoomAffiliation, RoomConfig, Store};
 
 use crate::Failed;
 use crate::compare;
-use crate::crowd;
-use crate::load::client::{Client, Entrance, name};
+use crate::load::client::{Client, Entrance};
 use crate::load::log_in;
 use crate::measure::register;
-use crate::server;
 use crate::servers::{self, Running, Server, Setting, Setup};
 
 /// How much there is of it.
@@ -31,12 +29,18 @@ pub struct Options {
     /// How many rooms a start has beside it; 0: no start is measured.
     #[arg(long, default_value_t = 100_000)]
     rooms: usize,
+    /// How long the archive is of which pages are read; 0: none is.
+    #[arg(long, default_value_t = 1_000_000)]
+    archived: u64,
     /// With how many occupants.
     #[arg(long, value_delimiter = ',', default_values_t = [100, 1_000])]
     occupants: Vec<usize>,
     /// How often something is said.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 320)]
     messages: u64,
+    /// How many of these are under way at once: what one hears together is written together.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16])]
+    in_flight: Vec<u64>,
     /// How often somebody comes and goes.
     #[arg(long, default_value_t = 20)]
     visits: u64,
@@ -46,10 +50,6 @@ pub struct Options {
     only: Vec<Server>,
 }
 
-const SETTINGS: &str = "listen = \"127.0.0.1\"\ncontacts = \"roster\"\n\
-                        registration = \"closed\"\nhistory = \"off\"\n";
-/// Rooms made in one transaction.
-const TOGETHER: usize = 1_000;
 /// What stands once in each thing that is said.
 const SAID: &str = "as was said by the first of all";
 /// The nickname of whoever comes and goes, which stands once in each presence of theirs.
@@ -65,7 +65,10 @@ pub fn run(options: &Options) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         if options.rooms > 0 {
-            starts(&options.program, options.rooms).await?;
+            many::starts(&options.program, options.rooms).await?;
+        }
+        if options.archived > 0 {
+            many::pages(&options.program, options.archived).await?;
         }
         for server in &options.only {
             for history in [false, true] {
@@ -75,59 +78,6 @@ pub fn run(options: &Options) -> Result<(), Failed> {
         Ok(())
     })
 }
-
-// --- a start beside many rooms ---
-
-async fn starts(program: &Path, rooms: usize) -> Result<(), Failed> {
-    let directory = tempfile::tempdir()?;
-    crowd::fill(&directory, 2).await?;
-    // The first start makes what a server needs.
-    let server = server::Server::start_in(program, directory, SETTINGS).await?;
-    let directory = start(program, server.stop().await?, "without rooms").await?;
-    fill(&directory, rooms).await?;
-    start(program, directory, &format!("with {rooms} rooms")).await?;
-    Ok(())
-}
-
-/// Starts a server, says what that took, and stops it.
-async fn start(program: &Path, directory: TempDir, what: &str) -> Result<TempDir, Failed> {
-    let begun = Instant::now();
-    let server = server::Server::start_in(program, directory, SETTINGS).await?;
-    let took = begun.elapsed();
-    println!(
-        "a start {what}: {:.0} ms, {:.0} ms of processor time, {} KiB of memory, {} MiB on the disk",
-        took.as_secs_f64() * 1e3,
-        server.cpu()?.as_secs_f64() * 1e3,
-        server.memory()?,
-        server.database() >> 20
-    );
-    server.stop().await
-}
-
-/// Makes rooms that stay, in the database itself.
-async fn fill(directory: &TempDir, rooms: usize) -> Result<(), Failed> {
-    let file = directory.path().join("whoelse-data").join("whoelse.db");
-    let store = Store::open(&Location::Sqlite(file)).await?;
-    for first in (0..rooms).step_by(TOGETHER) {
-        let mut tx = store.begin().await?;
-        let domain = tx.ensure_domain("localhost").await?;
-        for room in first..rooms.min(first + TOGETHER) {
-            let made = tx.create_room(domain, &format!("room{room:06}"), b"", b"a secret").await?;
-            let id = made.ok_or("the room exists")?.id;
-            let bytes = b"configured=1\npersistent=1\n";
-            let config = RoomConfig { persistent: true, listed: false, title: "", bytes };
-            tx.configure_room(id, config).await?;
-            let who = format!("{}@#{domain}", name(0));
-            // An owner, as the feature writes it.
-            let owner = RoomAffiliation { who, affiliation: 4, nick: None, since: 1 };
-            tx.set_room_affiliation(id, &owner).await?;
-        }
-        tx.commit().await?;
-    }
-    Ok(store.close().await?)
-}
-
-// --- a room with many occupants ---
 
 /// What has been heard in a room, by all who are in it.
 #[derive(Default)]
@@ -166,11 +116,7 @@ struct Room<'a> {
 
 impl Room<'_> {
     fn enters(&self, nick: &str) -> String {
-        format!(
-            "<presence to='room{}@conference.localhost/{nick}'>\
-             <x xmlns='http://jabber.org/protocol/muc'><history maxstanzas='0'/></x></presence>",
-            self.session
-        )
+        enters(&format!("room{}@conference.localhost", self.session), nick)
     }
 
     async fn measure(&self, running: &Running, entrance: &Arc<Entrance>) -> Result<String, Failed> {
@@ -179,12 +125,7 @@ impl Room<'_> {
         let mut all = log_in(entrance, 0..self.occupants, sessions).await?;
         let mut first = all.remove(0);
         first.ask(&self.enters("first"), "<subject").await?;
-        let configure = format!(
-            "<iq type='set' id='configured' to='{room}'>\
-             <query xmlns='http://jabber.org/protocol/muc#owner'>\
-             <x xmlns='jabber:x:data' type='submit'/></query></iq>"
-        );
-        first.ask(&configure, "configured").await?;
+        first.ask(&opens(&room), "configured").await?;
         let (cpu, begun) = (running.process.cpu(), Instant::now());
         let heard = Arc::new(Heard::default());
         let mut listeners = JoinSet::new();
@@ -200,15 +141,26 @@ impl Room<'_> {
         listeners.spawn(async move { count(&mut reads, &own).await });
         let memory = running.process.memory();
 
-        let said =
-            format!("<message type='groupchat' to='{room}' id='m'><body>{SAID}</body></message>");
-        let (cpu, begun) = (running.process.cpu(), Instant::now());
-        for number in 1..=self.options.messages {
-            writes.write_all(said.as_bytes()).await?;
-            writes.flush().await?;
-            reaches(&heard.said, number * self.occupants as u64).await?;
+        let mut told = String::new();
+        let mut before = 0;
+        for in_flight in &self.options.in_flight {
+            let said = said(&room).repeat(*in_flight as usize);
+            let rounds = self.options.messages.div_ceil(*in_flight);
+            let (cpu, begun) = (running.process.cpu(), Instant::now());
+            for _ in 0..rounds {
+                writes.write_all(said.as_bytes()).await?;
+                writes.flush().await?;
+                before += in_flight * self.occupants as u64;
+                reaches(&heard.said, before).await?;
+            }
+            let took = (running.process.cpu() - cpu, begun.elapsed());
+            let (delivery, _) = each(took, rounds * in_flight * self.occupants as u64);
+            let (_, until) = each(took, rounds);
+            told += &format!(
+                "{delivery:.2} µs of processor time a delivery with {in_flight} in flight, \
+                 {until:.1} ms until all have them; "
+            );
         }
-        let told = (running.process.cpu() - cpu, begun.elapsed());
 
         let mut visitor = Client::log_in(entrance, self.visitor(), self.session).await?;
         let leaves = format!("<presence type='unavailable' to='room{}@{VISITOR}'/>", self.session);
@@ -222,18 +174,10 @@ impl Room<'_> {
         let visited = (running.process.cpu() - cpu, begun.elapsed());
         listeners.abort_all();
 
-        let each = |(cpu, wall): (Duration, Duration), of: u64| {
-            let of = of.max(1) as f64;
-            (cpu.as_secs_f64() * 1e6 / of, wall.as_secs_f64() * 1e3 / of)
-        };
-        let deliveries = self.options.messages * self.occupants as u64;
-        let (delivery, _) = each(told, deliveries);
-        let (message, until) = each(told, self.options.messages);
         let (visit, came) = each(visited, self.options.visits);
         Ok(format!(
-            "{delivery:.2} µs of processor time a delivery, {message:.0} µs a message, {until:.1} ms \
-             until all have it; {visit:.0} µs to come and go, {came:.1} ms until all know; \
-             {:.0} ms of processor time to fill it, {} KiB of memory",
+            "{told}{visit:.0} µs to come and go, {came:.1} ms until all know; {:.0} ms of processor \
+             time to fill it, {} KiB of memory",
             filled.0.as_secs_f64() * 1e3,
             memory
         ))
@@ -243,6 +187,34 @@ impl Room<'_> {
     fn visitor(&self) -> usize {
         self.options.occupants.iter().copied().max().unwrap_or(0)
     }
+}
+
+/// The presence of whoever enters a room, and wants to hear nothing of what was said.
+fn enters(room: &str, nick: &str) -> String {
+    format!(
+        "<presence to='{room}/{nick}'>\
+         <x xmlns='http://jabber.org/protocol/muc'><history maxstanzas='0'/></x></presence>"
+    )
+}
+
+/// What opens a new room as it is.
+fn opens(room: &str) -> String {
+    format!(
+        "<iq type='set' id='configured' to='{room}'>\
+         <query xmlns='http://jabber.org/protocol/muc#owner'>\
+         <x xmlns='jabber:x:data' type='submit'/></query></iq>"
+    )
+}
+
+/// Something that is said in a room.
+fn said(room: &str) -> String {
+    format!("<message type='groupchat' to='{room}' id='m'><body>{SAID}</body></message>")
+}
+
+/// Microseconds of processor time, and milliseconds on the wall, of each of so many.
+fn each((cpu, wall): (Duration, Duration), of: u64) -> (f64, f64) {
+    let of = of.max(1) as f64;
+    (cpu.as_secs_f64() * 1e6 / of, wall.as_secs_f64() * 1e3 / of)
 }
 
 /// Waits until so much has been heard.

@@ -18,8 +18,8 @@ use crate::Failed;
 
 /// Of every account.
 pub const PASSWORD: &str = "a password";
-/// More than any server says before it is asked again.
-const TOO_MUCH: usize = 64 << 10;
+/// More than any server says before it is asked again, to who enters a room of a thousand as well.
+const TOO_MUCH: usize = 1 << 20;
 
 /// The name of an account.
 pub fn name(account: usize) -> String {
@@ -194,12 +194,11 @@ impl Client {
         Dialogue::over(&mut self.socket, self.framing).say(element).await
     }
 
-    /// Sends one element and waits until a text has come.
-    pub async fn ask(&mut self, element: &str, until: &str) -> Result<(), Failed> {
+    /// Sends one element and waits until a text has come. Returns what has come up to its end.
+    pub async fn ask(&mut self, element: &str, until: &str) -> Result<String, Failed> {
         let mut dialogue = Dialogue::over(&mut self.socket, self.framing);
         dialogue.say(element).await?;
-        dialogue.hear(until).await?;
-        Ok(())
+        dialogue.hear(until).await
     }
 }
 
