@@ -54,6 +54,7 @@ async fn the_time_that_was_told_is_found_however_it_was_stored() {
         stanza: b"<message type='chat'><body>old</body></message>".as_slice().into(),
         first: NewRow { archive: account.archive, peer: key, direction: Direction::In },
         second: None,
+        second_body: None,
     };
     let mut tx = node.store.begin().await.unwrap();
     tx.append(&[old]).await.unwrap();
@@ -113,6 +114,7 @@ async fn fill(world: &World, messages: i64) {
             .into(),
         first: NewRow { archive, peer: bob.clone(), direction: Direction::Out },
         second: None,
+        second_body: None,
     };
     let all: Vec<NewMessage> = (1..=messages).map(message).collect();
     for group in all.chunks(2_000) {

@@ -149,6 +149,7 @@ fn message(options: &Options, key: &RepeatKey, n: u64) -> NewMessage {
         stanza: Bytes::from(vec![b'x'; STANZA]),
         first,
         second: Some(second),
+        second_body: None,
     }
 }
 

@@ -12,14 +12,14 @@ use sqlx::{AnyConnection, Row};
 use crate::archives::{self, Numbering};
 use crate::log::{logged, logged_message};
 use crate::log_reader::{Asked, by_peer};
-use crate::{LoggedMessage, Result, Store, Tx, pieces};
+use crate::{Direction, LoggedMessage, Result, Store, Tx, pieces};
 
 const FORWARD: &str = logged!(
-    "AND r.direction < 2 AND r.seq > $2 AND r.seq < $3 AND r.at >= $4 AND r.at <= $5 \
+    "AND r.direction <> 2 AND r.seq > $2 AND r.seq < $3 AND r.at >= $4 AND r.at <= $5 \
     ORDER BY r.seq LIMIT $6"
 );
 const BACKWARD: &str = logged!(
-    "AND r.direction < 2 AND r.seq > $2 AND r.seq < $3 AND r.at >= $4 AND r.at <= $5 \
+    "AND r.direction <> 2 AND r.seq > $2 AND r.seq < $3 AND r.at >= $4 AND r.at <= $5 \
     ORDER BY r.seq DESC LIMIT $6"
 );
 /// Reads one conversation: of the index by peer, and then by its numbers. The cross join says so to
@@ -31,7 +31,7 @@ macro_rules! logged_with {
             concat!(
                 "AND k.archive = $1 AND k.seq > $2 AND k.seq < $3 AND k.peer = \
                 (SELECT w.id FROM peers w WHERE w.archive = $1 AND w.address = $7) \
-                AND r.seq = k.seq AND r.direction < 2 AND r.at >= $4 AND r.at <= $5 ORDER BY ",
+                AND r.seq = k.seq AND r.direction <> 2 AND r.at >= $4 AND r.at <= $5 ORDER BY ",
                 $rest
             )
         )
@@ -45,7 +45,7 @@ const BACKWARD_WITH: &str = logged_with!("k.seq DESC LIMIT $6");
 macro_rules! counted {
     ($($rows:expr),*) => {
         concat!(
-            "SELECT COUNT(*), CAST(COALESCE(SUM(CASE WHEN c.direction < 2 AND c.at >= $2 \
+            "SELECT COUNT(*), CAST(COALESCE(SUM(CASE WHEN c.direction <> 2 AND c.at >= $2 \
             AND c.at <= $3 THEN 1 ELSE 0 END), 0) AS BIGINT) FROM (SELECT r.direction, r.at FROM ",
             $($rows,)*
             " LIMIT $4) c"
@@ -60,12 +60,12 @@ const COUNT_WITH: &str = counted!(
     (SELECT w.id FROM peers w WHERE w.archive = $1 AND w.address = $5) \
     AND r.archive = $1 AND r.seq = k.seq"
 );
-const HAS: &str = "SELECT 1 FROM archive_rows WHERE archive = $1 AND direction < 2 AND seq = $2";
+const HAS: &str = "SELECT 1 FROM archive_rows WHERE archive = $1 AND direction <> 2 AND seq = $2";
 
 const OLDEST: &str = "SELECT seq, at FROM archive_rows \
-    WHERE archive = $1 AND direction < 2 ORDER BY seq LIMIT 1";
+    WHERE archive = $1 AND direction <> 2 ORDER BY seq LIMIT 1";
 const NEWEST: &str = "SELECT seq, at FROM archive_rows \
-    WHERE archive = $1 AND direction < 2 ORDER BY seq DESC LIMIT 1";
+    WHERE archive = $1 AND direction <> 2 ORDER BY seq DESC LIMIT 1";
 const FIRST: &str = "SELECT seq FROM archive_rows \
     WHERE archive = $1 AND seq > $2 AND seq < $3 ORDER BY seq LIMIT 1";
 const LAST: &str = "SELECT seq FROM archive_rows \
@@ -79,7 +79,7 @@ const LAST_WITH: &str = "SELECT seq FROM archive_rows \
     AND peer = (SELECT w.id FROM peers w WHERE w.archive = $1 AND w.address = $4) \
     ORDER BY seq DESC LIMIT 1";
 
-const ONE: &str = logged!("AND r.direction < 2 AND r.seq = $2");
+const ONE: &str = logged!("AND r.direction <> 2 AND r.seq = $2");
 /// The rows keep their bytes, which are counted with the archives.
 const REPLACE: &str = "UPDATE bodies SET stanza = $3 WHERE id = \
     (SELECT r.body FROM archive_rows r WHERE r.archive = $1 AND r.seq = $2)";
@@ -122,10 +122,10 @@ const REMOVE_PASSING: [&str; 3] = removal!(
     "archive = $1 AND seq IN (SELECT p.seq FROM archive_rows p \
     WHERE p.direction = 2 AND p.archive = $1 AND p.seq <= $2)"
 );
-/// Matches what need not be delivered: the owner sent it, or has confirmed it.
+/// Matches what need not be delivered: the owner sent or heard it, or has confirmed it.
 macro_rules! is_delivered {
     () => {
-        "archive = $1 AND seq > $2 AND seq <= $3 AND (direction = 1 OR seq <= \
+        "archive = $1 AND seq > $2 AND seq <= $3 AND (direction IN (1, 3) OR seq <= \
         (SELECT a.confirmed FROM archives a WHERE a.id = $1))"
     };
 }
@@ -393,7 +393,7 @@ impl Store {
             }
             count += 1;
             up_to_seq = row.try_get(0)?;
-            any_goes |= row.try_get::<i64, _>(2)? == 1 || up_to_seq <= confirmed;
+            any_goes |= !Direction::waits(row.try_get(2)?) || up_to_seq <= confirmed;
         }
         Ok((count > 0).then_some(FoundRows { up_to_seq, any_goes, more: count >= limit }))
     }

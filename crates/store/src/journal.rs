@@ -19,7 +19,7 @@ use sqlx::AnyConnection;
 
 use crate::dialect::Dialect;
 use crate::rows::ManyRows;
-use crate::{NewMessage, NewRow, Result};
+use crate::{NewBody, NewMessage, NewRow, Result};
 
 /// The most messages in the journal, or one group if that has more. Whoever appends one more folds
 /// it, and everybody waits for that. With more of them a fold costs less a message and takes longer.
@@ -91,25 +91,41 @@ pub(crate) fn fold(dialect: Dialect) -> &'static [&'static str; 3] {
     }
 }
 
-/// A message with the numbers that it has got.
+/// A body of a message, and the rows that have it, with the numbers that they have got.
 pub(crate) struct Entry<'a> {
     pub message: &'a NewMessage,
-    /// The number of its body.
+    /// The number of the body.
     pub body: i64,
-    /// The number of the first row in its archive.
-    pub first: i64,
-    /// The number of the second row, if there is one.
-    pub second: Option<i64>,
+    /// What is in it: the resource, and the stanza.
+    pub resource: Option<&'a str>,
+    pub stanza: &'a [u8],
+    /// The first row, and its number in its archive.
+    pub first: (&'a NewRow, i64),
+    /// The second one, if there is one.
+    pub second: Option<(&'a NewRow, i64)>,
 }
 
-impl Entry<'_> {
-    /// The rows that it has.
-    pub fn rows(&self) -> impl Iterator<Item = &NewRow> + Clone {
-        std::iter::once(&self.message.first).chain(self.second_row())
+impl<'a> Entry<'a> {
+    /// The body of a message for its first row alone, which has this number.
+    pub fn of(message: &'a NewMessage, body: i64, number: i64) -> Self {
+        let (resource, stanza) = (message.resource.as_deref(), &message.stanza[..]);
+        Self { message, body, resource, stanza, first: (&message.first, number), second: None }
     }
 
-    fn second_row(&self) -> Option<&NewRow> {
-        self.message.second.as_ref().filter(|_| self.second.is_some())
+    /// The body that the second row of a message has for itself, with its number.
+    pub fn with(
+        message: &'a NewMessage,
+        own: &'a NewBody,
+        body: i64,
+        row: (&'a NewRow, i64),
+    ) -> Self {
+        let (resource, stanza) = (own.resource.as_deref(), &own.stanza[..]);
+        Self { message, body, resource, stanza, first: row, second: None }
+    }
+
+    /// The rows that have it.
+    pub fn rows(&self) -> impl Iterator<Item = &'a NewRow> + Clone + use<'a> {
+        std::iter::once(self.first.0).chain(self.second.map(|(row, _)| row))
     }
 }
 
@@ -122,22 +138,20 @@ pub(crate) async fn insert(
     let mut peers = peers.iter().copied();
     for (text, piece) in INSERT.pieces(Dialect::of(conn), entries) {
         let mut query = sqlx::query(text);
-        for entry in piece {
-            let Entry { message, body, first, second } = entry;
+        for Entry { message, body, stanza, first: (row, number), second, .. } in piece {
             query = query
                 .bind(*body)
                 .bind(message.at)
-                .bind(message.stanza.len() as i64)
-                .bind(message.first.archive)
-                .bind(*first)
+                .bind(stanza.len() as i64)
+                .bind(row.archive)
+                .bind(*number)
                 .bind(peers.next())
-                .bind(message.first.direction.number());
-            let row = entry.second_row();
+                .bind(row.direction.number());
             query = query
-                .bind(row.map(|row| row.archive))
-                .bind(*second)
-                .bind(row.and_then(|_| peers.next()))
-                .bind(row.map(|row| row.direction.number()));
+                .bind(second.map(|(row, _)| row.archive))
+                .bind(second.map(|(_, number)| number))
+                .bind(second.and_then(|_| peers.next()))
+                .bind(second.map(|(row, _)| row.direction.number()));
         }
         query.execute(&mut *conn).await?;
     }

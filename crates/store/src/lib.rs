@@ -82,7 +82,7 @@ pub use inspect::{Inspection, find_faults, inspect};
 pub use known_networks::NetworkLogin;
 pub use last_available::LastAvailable;
 pub use location::{Location, PlaceError, PostgresUrl};
-pub use log::{Appended, Direction, LoggedMessage, NewMessage, NewRow, Undelivered};
+pub use log::{Appended, Direction, LoggedMessage, NewBody, NewMessage, NewRow, Undelivered};
 pub use look::Found;
 pub use open::Store;
 pub use pubsub::{
@@ -251,7 +251,7 @@ mod tests {
         ("p.direction = 2 AND p.archive = $1 AND p.seq <= $2", "likewise"),
         ("archive = $1 AND seq > $2 AND seq <= $3 AND direction = 0", "likewise, `PIECE`"),
         (
-            "archive = $1 AND seq > $2 AND seq <= $3 AND (direction = 1",
+            "archive = $1 AND seq > $2 AND seq <= $3 AND (direction IN (1, 3)",
             "likewise, `AGES` or `SIZES`",
         ),
         ("archive = $1 AND seq > $2 AND seq <= $3", "likewise, `PIECE`"),

@@ -1,13 +1,13 @@
 //! The log: messages that are kept, numbered in the archives that keep them.
 //!
-//! A message is stored once, as a *body*, with a small row in each archive that has it. The rows of
-//! one message are stored together or not at all. The second row is stored only if the first is
-//! new: not for a repeat, and not when the first archive is gone. An archive gives its own numbers
-//! (`seq`) in the order of the commits. A row has the time at which the message was accepted, for
-//! people; the body has the same time in even time ([`heartbeat`](crate::heartbeat)), from which
-//! its age is counted. The offline messages, which the owner of an archive has not confirmed, are
-//! those received after its cursor. See [`Query`](crate::Query) for what an archive shows: it is a
-//! view of the same rows.
+//! A message is stored once, as a *body*, with a small row in each archive that has it; where the two
+//! sides are shown something else of it, each has a body. The rows of one message are stored together
+//! or not at all. The second row is stored only if the first is new: not for a repeat, and not when
+//! the first archive is gone. An archive gives its own numbers (`seq`) in the order of the commits. A
+//! row has the time at which the message was accepted, for people; the body has the same time in even
+//! time ([`heartbeat`](crate::heartbeat)), from which its age is counted. The offline messages, which
+//! the owner of an archive has not confirmed, are those received after its cursor. See
+//! [`Query`](crate::Query) for what an archive shows: it is a view of the same rows.
 
 use std::sync::LazyLock;
 
@@ -38,9 +38,10 @@ macro_rules! logged {
 pub(crate) use logged;
 
 const LAST_BODY: &str = "SELECT CAST(COALESCE(MAX(id), 0) AS BIGINT) FROM bodies";
-const UNDELIVERED: &str = logged!("AND r.direction <> 1 AND r.seq > $2 ORDER BY r.seq LIMIT $3");
+const UNDELIVERED: &str =
+    logged!("AND r.direction IN (0, 2) AND r.seq > $2 ORDER BY r.seq LIMIT $3");
 const UNDELIVERED_BUT_SHOWN: &str = logged!(
-    "AND r.direction <> 1 AND r.seq > $2 AND (r.direction = 2 OR r.seq > $4) \
+    "AND r.direction IN (0, 2) AND r.seq > $2 AND (r.direction = 2 OR r.seq > $4) \
     ORDER BY r.seq LIMIT $3"
 );
 const FIRST_RECEIVED: &str = "SELECT seq FROM archive_rows \
@@ -50,7 +51,7 @@ const LAST_RECEIVED: &str = "SELECT seq FROM archive_rows \
 const COUNT_UNDELIVERED: &str = "SELECT \
     (SELECT p.address FROM peers p WHERE p.archive = $1 AND p.id = w.peer), w.messages, w.bytes \
     FROM (SELECT r.peer, COUNT(*) AS messages, CAST(COALESCE(SUM(r.bytes), 0) AS BIGINT) AS bytes \
-    FROM archive_rows r WHERE r.archive = $1 AND r.direction <> 1 AND r.seq > $2 \
+    FROM archive_rows r WHERE r.archive = $1 AND r.direction IN (0, 2) AND r.seq > $2 \
     GROUP BY r.peer) AS w";
 
 pub(crate) const STATEMENTS: &[&str] = &[LAST_BODY];
@@ -83,6 +84,18 @@ pub struct NewMessage {
     pub first: NewRow,
     /// A row that is stored only with the first. It is left out if its archive is gone.
     pub second: Option<NewRow>,
+    /// What the second row shows in place of the resource and the stanza above. It is a body of its
+    /// own then.
+    pub second_body: Option<NewBody>,
+}
+
+/// What a row shows of a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewBody {
+    /// The sender's resource.
+    pub resource: Option<String>,
+    /// The stanza, as it is to be kept.
+    pub stanza: Bytes,
 }
 
 /// A row for an archive.
@@ -123,6 +136,9 @@ pub enum Direction {
     Out,
     /// The owner receives it, and it is deleted after that; no archive shows it.
     Passing,
+    /// The owner heard it where one of their devices was: in a room, say. It is shown like what they
+    /// received, and waits for no other device, like what they sent.
+    Heard,
 }
 
 impl Direction {
@@ -132,6 +148,7 @@ impl Direction {
             Direction::In => 0,
             Direction::Out => 1,
             Direction::Passing => 2,
+            Direction::Heard => 3,
         }
     }
 
@@ -139,7 +156,16 @@ impl Direction {
         match number {
             0 => Direction::In,
             2 => Direction::Passing,
+            3 => Direction::Heard,
             _ => Direction::Out,
+        }
+    }
+
+    /// Whether a row of this number waits until its owner has confirmed it.
+    pub(crate) fn waits(number: i64) -> bool {
+        match Direction::of(number) {
+            Direction::In | Direction::Passing => true,
+            Direction::Out | Direction::Heard => false,
         }
     }
 }
@@ -158,7 +184,7 @@ pub struct LoggedMessage {
     pub kept_at: i64,
     /// Its direction.
     pub direction: Direction,
-    /// The key of the other side's bare address: the sender's, for a received message.
+    /// The key of the other side's bare address: the sender's, for a received or heard message.
     pub peer: String,
     /// The sender's resource, whichever side sent it.
     pub resource: Option<String>,
@@ -240,7 +266,8 @@ impl Tx {
     /// result for each. Each archive numbers its rows in the order of the list.
     pub async fn append(&mut self, messages: &[NewMessage]) -> Result<Vec<Appended>> {
         let archives = messages.iter().flat_map(NewMessage::archives);
-        let unread = self.make_room(messages.len(), archives).await?;
+        let bodies = messages.iter().map(NewMessage::bodies).sum();
+        let unread = self.make_room(bodies, archives).await?;
         let (conn, numbering, known) = self.conn_and_known()?;
         numbering.read(conn, unread).await?;
         let mut last_body = match numbering.last_body {
@@ -250,7 +277,8 @@ impl Tx {
         let repeats = known.find(conn, messages).await?;
 
         let mut outcomes = Vec::with_capacity(messages.len());
-        let mut entries = Vec::with_capacity(messages.len());
+        let mut entries = Vec::with_capacity(bodies);
+        let mut stored = Vec::with_capacity(messages.len());
         for (place, message) in messages.iter().enumerate() {
             if !numbering.is_known(message.first.archive) {
                 outcomes.push(Appended::Gone);
@@ -263,20 +291,30 @@ impl Tx {
             last_body = sequences::number_after(last_body, 1)?;
             let first = numbering.next(message.first.archive)?;
             let second = match &message.second {
-                Some(row) if numbering.is_known(row.archive) => Some(numbering.next(row.archive)?),
+                Some(row) if numbering.is_known(row.archive) => {
+                    Some((row, numbering.next(row.archive)?))
+                }
                 _ => None,
             };
-            entries.push(Entry { message, body: last_body, first, second });
-            outcomes.push(Appended::Stored { first, second });
+            let entry = Entry::of(message, last_body, first);
+            match (second, &message.second_body) {
+                (Some(row), Some(own)) => {
+                    last_body = sequences::number_after(last_body, 1)?;
+                    entries.extend([entry, Entry::with(message, own, last_body, row)]);
+                }
+                (second, _) => entries.push(Entry { second, ..entry }),
+            }
+            stored.push(message);
+            outcomes.push(Appended::Stored { first, second: second.map(|(_, number)| number) });
         }
         numbering.last_body = Some(last_body);
         let rows = entries.iter().flat_map(Entry::rows);
         let peers = numbering.peers.numbers(conn, rows).await?;
         insert_bodies(conn, &entries).await?;
         journal::insert(conn, &entries, &peers).await?;
-        known.note(conn, entries.iter().map(|entry| entry.message)).await?;
-        if let Some(last) = entries.last() {
-            sequences::write(conn, sequences::STAMP, last.message.at).await?;
+        known.note(conn, stored.iter().copied()).await?;
+        if let Some(last) = stored.last() {
+            sequences::write(conn, sequences::STAMP, last.at).await?;
         }
         self.note_in_journal(&entries);
         Ok(outcomes)
@@ -287,18 +325,23 @@ impl NewMessage {
     fn archives(&self) -> impl Iterator<Item = i64> {
         std::iter::once(&self.first).chain(&self.second).map(|row| row.archive)
     }
+
+    /// How many bodies it has, if all of it is stored.
+    fn bodies(&self) -> usize {
+        1 + usize::from(self.second.is_some() && self.second_body.is_some())
+    }
 }
 
 async fn insert_bodies(conn: &mut AnyConnection, entries: &[Entry<'_>]) -> Result<()> {
     for (text, piece) in INSERT_BODIES.pieces(Dialect::of(conn), entries) {
         let mut query = sqlx::query(text);
-        for Entry { message, body, second, .. } in piece {
+        for Entry { message, body, resource, stanza, second, .. } in piece {
             query = query
                 .bind(*body)
                 .bind(1 + i64::from(second.is_some()))
                 .bind(message.kept_at)
-                .bind(message.resource.as_deref())
-                .bind(&message.stanza[..]);
+                .bind(*resource)
+                .bind(*stanza);
         }
         query.execute(&mut *conn).await?;
     }

@@ -7,7 +7,7 @@ use sqlx::Row;
 
 use crate::history::{REMOVE_OLD, is_delivered, removal};
 use crate::log_reader::Asked;
-use crate::{FoundArchives, FoundRows, Result, Store, Tx};
+use crate::{Direction, FoundArchives, FoundRows, Result, Store, Tx};
 
 /// Matches a peer `p` whom the owner does not know: who is not in the owner's roster, is not the
 /// owner and not the server.
@@ -48,7 +48,7 @@ const STRANGERS: &str = concat!(
 );
 const WAITING_OF_STRANGERS: &str = concat!(
     "SELECT CAST(COALESCE(SUM(r.bytes), 0) AS BIGINT) FROM archive_rows r \
-    WHERE r.archive = $1 AND r.direction <> 1 AND r.seq > \
+    WHERE r.archive = $1 AND r.direction IN (0, 2) AND r.seq > \
     (SELECT a.confirmed FROM archives a WHERE a.id = $1) AND ",
     is_of_stranger!("r")
 );
@@ -149,7 +149,7 @@ impl Store {
         let mut found = None;
         for row in &rows {
             let up_to_seq = row.try_get(0)?;
-            let goes = (row.try_get::<i64, _>(2)? == 1 || up_to_seq <= confirmed)
+            let goes = (!Direction::waits(row.try_get(2)?) || up_to_seq <= confirmed)
                 && row.try_get::<i64, _>(3)? == 1;
             let found = found.get_or_insert(FoundRows { up_to_seq, any_goes: false, more: false });
             found.up_to_seq = up_to_seq;

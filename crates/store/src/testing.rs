@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use crate::log_reader::Asked;
 use crate::scratch::Scratch;
 use crate::{
-    Direction, Location, NewMessage, NewPubsubItem, NewRow, RepeatKey, RoomAffiliation, Slot,
-    Store, StoredToken, StoredVerifier, Tx, UserAgent,
+    Direction, Location, NewBody, NewMessage, NewPubsubItem, NewRow, RepeatKey, RoomAffiliation,
+    Slot, Store, StoredToken, StoredVerifier, Tx, UserAgent,
 };
 
 /// Where the store of a test is: a folder, or with `WHOELSE_TEST_ON=postgres` a schema.
@@ -157,7 +157,17 @@ pub(crate) fn message(
         stanza: format!("<message id='{n}'/>").into(),
         first: row(recipient, from, Direction::In),
         second: (sender != recipient).then(|| row(sender, to, Direction::Out)),
+        second_body: None,
     }
+}
+
+/// Returns the same message as one that its recipient heard where a device of theirs was, and that
+/// its sender's row shows otherwise.
+pub(crate) fn heard(mut message: NewMessage) -> NewMessage {
+    message.first.direction = Direction::Heard;
+    let own = NewBody { resource: Some("phone".into()), stanza: "<message/>".into() };
+    message.second_body = Some(own);
+    message
 }
 
 /// Returns the same message with the recipient's row alone.

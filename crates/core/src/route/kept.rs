@@ -132,6 +132,7 @@ impl Append {
                 direction: if passing { Direction::Passing } else { Direction::In },
             },
             second: flight.copy.take(),
+            second_body: None,
         };
         Append { message, origin, flight, recipient, passing, reserved, stanza }
     }

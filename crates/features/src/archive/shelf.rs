@@ -46,7 +46,9 @@ impl OwnShelf {
         let resource = row.resource.as_deref().unwrap_or_default();
         match row.direction {
             Direction::Out => delivery::full(self.own.jid().as_str(), resource),
-            Direction::In | Direction::Passing => self.node.address_of(&row.peer, resource),
+            Direction::In | Direction::Passing | Direction::Heard => {
+                self.node.address_of(&row.peer, resource)
+            }
         }
     }
 }

@@ -4,7 +4,9 @@
 use std::time::Instant;
 
 use super::*;
-use crate::testing::{account, for_recipient_alone, fresh, message, until_delivered, with_origin};
+use crate::testing::{
+    account, for_recipient_alone, fresh, heard, message, until_delivered, with_origin,
+};
 
 fn seqs(rows: &[LoggedMessage]) -> Vec<i64> {
     rows.iter().map(|row| row.seq).collect()
@@ -96,6 +98,77 @@ async fn a_second_row_is_stored_only_with_the_first() {
     assert_eq!(store.count_rows("archive_rows").await, 2);
     assert_eq!(store.count_rows("bodies").await, 1);
     assert_eq!(store.count_rows("repeats").await, 1);
+}
+
+#[tokio::test]
+async fn each_side_of_a_message_can_be_shown_something_else_of_it() {
+    let (_dir, store) = fresh().await;
+    let mut tx = store.begin().await.unwrap();
+    let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
+    let sent = with_origin(heard(message(7, ("eve", eve), ("bob", bob))), eve, "a");
+    let from_nobody = heard(message(8, ("nobody", 999), ("bob", bob)));
+    let after = message(9, ("eve", eve), ("bob", bob));
+
+    let outcomes = tx.append(&[sent.clone(), sent.clone(), from_nobody, after]).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let alone = Appended::Stored { first: 2, second: None };
+    assert_eq!(outcomes, [stored(1, 1), Appended::Repeat, alone, stored(3, 2)]);
+    assert_eq!((store.count_rows("bodies").await, store.count_rows("repeats").await), (4, 1));
+    store.assert_bytes_are_right().await;
+    let all = crate::Query { limit: 10, ..Default::default() };
+    let heard = &store.query(bob, &all).await.unwrap().rows[0];
+    let told = &store.query(eve, &all).await.unwrap().rows[0];
+    assert_eq!((heard.direction, told.direction), (Direction::Heard, Direction::Out));
+    assert_eq!((heard.at, told.at, told.kept_at), (7_000, 7_000, 7_000));
+    assert_eq!((heard.peer.as_str(), told.peer.as_str()), ("eve@#1", "bob@#1"));
+    assert_eq!((heard.resource.as_deref(), &heard.stanza), (Some("desk"), &sent.stanza));
+    assert_eq!((told.resource.as_deref(), &told.stanza[..]), (Some("phone"), &b"<message/>"[..]));
+
+    // Each goes by itself.
+    let mut tx = store.begin().await.unwrap();
+    assert_eq!(tx.expire(eve, 0, 1).await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    assert_eq!(seqs(&store.query(bob, &all).await.unwrap().rows), [1, 2, 3]);
+    assert_eq!(store.count_rows("bodies").await, 3);
+    store.assert_bytes_are_right().await;
+}
+
+#[tokio::test]
+async fn what_was_heard_is_shown_and_waits_for_no_other_device() {
+    let (_dir, store) = fresh().await;
+    let mut tx = store.begin().await.unwrap();
+    let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
+    tx.append(&[heard(message(1, ("eve", eve), ("bob", bob)))]).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let all = crate::Query { limit: 10, ..Default::default() };
+    let with = crate::Query { with: Some("eve@#1".into()), ..all.clone() };
+    for asked in [&all, &with] {
+        assert_eq!(seqs(&store.query(bob, asked).await.unwrap().rows), [1]);
+        assert_eq!(store.count(bob, asked, 10).await.unwrap(), Some(1));
+    }
+    assert!(store.archive_has(bob, 1).await.unwrap());
+    let (oldest, newest) = store.archive_ends(bob).await.unwrap().unwrap();
+    assert_eq!((oldest.seq, newest.seq), (1, 1));
+
+    assert!(store.undelivered(bob, 0, 10).await.unwrap().is_empty());
+    assert!(store.count_undelivered(bob, 0).await.unwrap().is_empty());
+    let nothing = Undelivered { rows: Vec::new(), shown: None };
+    assert_eq!(store.undelivered_but_shown(bob, 0, 10, 10).await.unwrap(), nothing);
+    assert_eq!(store.waiting_of_strangers(bob).await.unwrap(), 0);
+
+    // Nobody has to confirm it before it goes by its age, or for its size.
+    let quotas = crate::Quotas { account: 0, room: 0 };
+    let excess = store.find_excess(bob, crate::Whose::Everybody, 0, quotas, 10).await.unwrap();
+    let old = store.find_old(bob, 0, 2_000, 10).await.unwrap();
+    assert!(excess.unwrap().any_goes && old.unwrap().any_goes);
+    let mut tx = store.begin().await.unwrap();
+    assert_eq!(tx.drop_confirmed(bob, 0, 1, 99).await.unwrap().rows, 0);
+    assert_eq!(tx.expire(bob, 0, 1).await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    assert!(store.archive_ends(bob).await.unwrap().is_none());
+    assert_eq!(seqs(&store.query(eve, &all).await.unwrap().rows), [1]);
 }
 
 #[tokio::test]

@@ -7,7 +7,8 @@ use super::*;
 use crate::Location;
 use crate::scratch::{Scratch, old_backup, old_file};
 use crate::testing::{
-    Dir, account, in_room, message, new_item, place, token, user_agent, verifier, with_origin,
+    Dir, account, heard, in_room, message, new_item, place, token, user_agent, verifier,
+    with_origin,
 };
 
 /// Puts something into every table.
@@ -57,7 +58,7 @@ async fn populate(store: &Store) {
             let one = message(seq, ("bob", bob), ("eve", eve));
             let mut one = with_origin(one, bob, &format!("o{seq}"));
             one.resource = (seq % 2 == 0).then(|| "desk".to_owned());
-            one
+            if seq % 50 == 0 { heard(one) } else { one }
         })
         .collect();
     let (last, batch) = batch.split_last().unwrap();
