@@ -1,8 +1,9 @@
 //! The two moments at which a feature makes copies of a message, one for each side's other devices.
 //!
 //! Received messages are copied when delivery has chosen its targets, sent messages when the
-//! recipient's half has answered. Both run on the same task and so in the same order; a copy is
-//! never copied. Where nobody wants copies, each costs one look-up.
+//! recipient's half has answered, or a service has told what was said to somebody there. They run on
+//! the same task and so in the same order; a copy is never copied. Where nobody wants copies, each
+//! costs one look-up.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use crate::account::Account;
 use crate::node::Node;
 use crate::rewriting;
 use crate::route::{InFlight, Taken};
-use crate::session::{Due, Queued, Sender, Session};
+use crate::session::{Due, Queued, Session};
 
 /// A message that a session has sent and that was not refused.
 pub struct Sent<'a> {
@@ -25,8 +26,25 @@ pub struct Sent<'a> {
     by: u64,
     /// Whom it was for.
     pub to: &'a Jid,
-    flight: &'a InFlight,
-    taken: &'a Taken,
+    stanza: &'a Stanza,
+    /// The message without a number, made when it is needed.
+    message: &'a dyn Fn() -> Outgoing,
+    /// Its number in the sender's archive, if it is there.
+    number: Option<i64>,
+    /// Whether another device of the sender, by its resource, needs no copy.
+    knows: &'a dyn Fn(&str) -> bool,
+}
+
+/// What a session has said to somebody at a service.
+pub struct SaidThere<'a> {
+    /// The address there.
+    pub to: &'a Jid,
+    /// The message as it was sent.
+    pub stanza: &'a Stanza,
+    /// The message as the sender's archive has it, without a number.
+    pub message: &'a Outgoing,
+    /// Its number there, if it is kept.
+    pub number: Option<i64>,
 }
 
 /// A message that an account has just been given, whether or not a device was there to take it.
@@ -58,25 +76,25 @@ pub(crate) struct Number {
 impl Sent<'_> {
     /// The message as it was sent.
     pub fn stanza(&self) -> &Stanza {
-        &self.flight.stanza
+        self.stanza
     }
 
-    /// Whether this session of the sender sent it or got it, and so needs no copy.
+    /// Whether this session of the sender sent it or got it, or is not where it was said, and so needs
+    /// no copy.
     pub fn is_known_to(&self, session: &Session) -> bool {
-        session.id == self.by || self.taken.by.iter().any(|one| one == session.resource())
+        session.id == self.by || (self.knows)(session.resource())
     }
 
     /// The message as the sender's archive shows it: with its number there (XEP-0359), if it has
     /// one.
     pub fn message(&self) -> Outgoing {
-        let message = self.flight.outgoing(Class::Message);
-        numbered(self.node, self.account, message, self.taken.number)
+        numbered(self.node, self.account, (self.message)(), self.number)
     }
 
     /// Hands a copy to another session of the sender.
     pub fn copy(&self, session: &Session, copy: &Outgoing) {
         // Copies of what one says oneself have a share like a sender's.
-        let oneself = Sender { account: self.account.id, is_stranger: false };
+        let oneself = session.sender(false);
         session.push_copy(addressed_to(session, copy, Due::Passing(oneself)), None);
     }
 }
@@ -119,8 +137,38 @@ impl Received<'_> {
 /// Runs after the recipient's half has answered: makes copies of what this session has sent.
 pub(crate) fn of_sent(node: &Node, session: &Session, flight: &InFlight, taken: &Taken) {
     if let Some(account) = session.account.as_deref().filter(|it| node.wiring.wants_copies(it)) {
-        let by = session.id;
-        node.wiring.run_sent(&Sent { node, account, by, to: &flight.to, flight, taken });
+        node.wiring.run_sent(&Sent {
+            node,
+            account,
+            by: session.id,
+            to: &flight.to,
+            stanza: &flight.stanza,
+            message: &|| flight.outgoing(Class::Message),
+            number: taken.number,
+            knows: &|device| taken.by.iter().any(|one| one == device),
+        });
+    }
+}
+
+/// Runs after a service has told what this session has said to somebody there: makes copies for those
+/// of its account's other devices, by their resources, that are there too.
+pub fn of_said_there(
+    node: &Node,
+    session: &Session,
+    said: &SaidThere<'_>,
+    is_there: &dyn Fn(&str) -> bool,
+) {
+    if let Some(account) = session.account.as_deref().filter(|it| node.wiring.wants_copies(it)) {
+        node.wiring.run_sent(&Sent {
+            node,
+            account,
+            by: session.id,
+            to: said.to,
+            stanza: said.stanza,
+            message: &|| said.message.clone(),
+            number: said.number,
+            knows: &|device| !is_there(device),
+        });
     }
 }
 
@@ -149,7 +197,7 @@ pub(crate) fn of_received(
 }
 
 /// XEP-0359: the number in somebody's archive, in its public form.
-pub(crate) fn stanza_id(node: &Node, owner: &Account, seq: i64) -> Bytes {
+pub fn stanza_id(node: &Node, owner: &Account, seq: i64) -> Bytes {
     Element::new("stanza-id")
         .xmlns(ns::STANZA_ID)
         .attr("id", &node.archive_id(owner.archive, seq))

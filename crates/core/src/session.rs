@@ -11,6 +11,7 @@
 //! one lock.
 
 mod counting;
+mod held_room;
 mod late;
 mod left_to_archive;
 mod life;
@@ -22,6 +23,7 @@ mod room;
 mod send_queue;
 mod seq_ranges;
 
+pub use held_room::HeldRoom;
 pub(crate) use late::Anew;
 pub use late::Whose;
 pub use life::ResumeRefused;
@@ -295,6 +297,12 @@ impl Session {
     /// Who pays for what it does; nobody, if it is the server's or came over the admin socket.
     pub fn payer(&self) -> Option<Payer> {
         self.lock().payer.clone()
+    }
+
+    /// As whom it says what passes, to somebody who knows its owner or does not.
+    pub fn sender(&self, is_stranger: bool) -> Sender {
+        let account = self.account.as_ref().map_or(0, |account| account.id);
+        Sender { account, is_stranger }
     }
 
     /// The network of its present or last connection.

@@ -18,8 +18,9 @@ pub trait Telling: Send {
     /// stamp.
     fn stored(&mut self, at: Time) -> Result<NewMessage, StanzaError>;
 
-    /// It is stored, under this number in its archive: tells it.
-    fn tell(self: Box<Self>, node: &Arc<Node>, seq: i64);
+    /// It is stored, under this number in its archive, and perhaps under another in a second one:
+    /// tells it.
+    fn tell(self: Box<Self>, node: &Arc<Node>, seq: i64, second: Option<i64>);
 }
 
 /// Keeps what is said at an address of a service in this archive, and then tells it. What is there
@@ -63,9 +64,9 @@ impl Post for Kept {
     fn finish(self: Box<Self>, node: &Arc<Node>, outcome: Result<Appended, Unstored>) {
         let Kept { origin, stanza, bytes, refused, what, .. } = *self;
         let refused = match outcome {
-            Ok(Appended::Stored { first, .. }) => {
+            Ok(Appended::Stored { first, second }) => {
                 node.counters.messages.kept.inc();
-                what.tell(node, first);
+                what.tell(node, first, second);
                 None
             }
             Ok(Appended::Repeat) => {

@@ -49,6 +49,11 @@ impl Addressed {
         self.0.is_request()
     }
 
+    /// How it is kept, if it is said to one person.
+    pub fn storage(&self, node: &Node) -> StoragePolicy {
+        node.wiring.storage_policy(&self.0.stanza)
+    }
+
     /// How it is kept, if it is said to a room.
     pub fn storage_in_room(&self, node: &Node) -> StoragePolicy {
         node.wiring.storage_policy_in_room(&self.0.stanza)

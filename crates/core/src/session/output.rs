@@ -347,7 +347,7 @@ impl Session {
     }
 
     /// Appends to the queue, and wakes the connection if there is something to write.
-    fn append(&self, mut state: MutexGuard<'_, State>, item: Queued) {
+    pub(super) fn append(&self, mut state: MutexGuard<'_, State>, item: Queued) {
         let wakes = state.enqueue(item);
         drop(state);
         if wakes {

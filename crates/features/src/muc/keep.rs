@@ -69,7 +69,7 @@ impl Telling for Kept {
         Ok(std::mem::take(&mut self.row))
     }
 
-    fn tell(self: Box<Self>, node: &Arc<Node>, seq: i64) {
+    fn tell(self: Box<Self>, node: &Arc<Node>, seq: i64, _: Option<i64>) {
         let retraction = self.speech.retraction.clone();
         self.live.tell_speech(node, self.speech, (self.at, Some(seq)));
         if let Some(retraction) = retraction {

@@ -181,6 +181,26 @@ fn a_sender_of_a_stanza_larger_than_a_share_has_one_while_nothing_passes() {
 }
 
 #[test]
+fn what_room_is_held_for_is_queued_whatever_comes_meanwhile_and_counts_as_its_senders() {
+    let session = Arc::new(session());
+    let last = said("last");
+    let held = session.hold_room(last.bytes.len(), STRANGER).unwrap();
+    assert_eq!(session.held_bytes(), last.bytes.len());
+
+    assert!(fill(&session, Due::Passing(STRANGER), 9_999) > 0);
+    assert!(fill(&session, Due::Passing(KNOWN), 9_999) > 0);
+    assert_eq!(session.hold_room(990, STRANGER).unwrap_err(), PushRefused::NoRoom);
+    let before = session.held_bytes();
+    held.push(&last, &Bytes::new());
+
+    assert_eq!(session.held_bytes(), before);
+    let written = written(&session, 1);
+    assert!(written.ends_with(std::str::from_utf8(&last.bytes).unwrap()));
+    drop(session.hold_room(990, STRANGER).unwrap());
+    assert_eq!(session.held_bytes(), 0, "it is given back");
+}
+
+#[test]
 fn what_is_written_has_its_room_until_it_is_acknowledged() {
     let mut reader = Reader::new();
     let taken = fill(&reader.session, Due::Passing(KNOWN), 9_999);
