@@ -1,5 +1,6 @@
 //! Rooms and the lane (docs/design/rooms.md): a room or an account with very much goes in pieces, between
-//! which others write, and an account that is removed is in no list, whatever is written down meanwhile.
+//! which others write, and an account that is removed is in no list, whatever is written down meanwhile; and
+//! what is said to one alone is looked at again when it is kept.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
@@ -303,4 +304,94 @@ async fn an_account_that_is_removed_is_in_no_list_whatever_it_has_under_way() {
     say(&node, &anew, asks).await;
     let answer = heard(&node, &anew);
     assert!(answer.contains("roomnick") && !answer.contains("registered"), "{answer}");
+}
+
+const PSST: &str = "<message id='m' to='lunch@conference.localhost/Bob' type='chat'>\
+    <body>psst</body></message>";
+
+/// Alice, bob and carol in a room that carol owns.
+async fn lunch(node: &Arc<Node>) -> [Hold; 3] {
+    make_room(node, "lunch", &[("carol@localhost".to_owned(), OWNER)]).await;
+    let all = [
+        (online(node, "alice").await, "Ali"),
+        (online(node, "bob").await, "Bob"),
+        (online(node, "carol").await, "Carol"),
+    ];
+    for (hold, nick) in &all {
+        let enters = format!(
+            "<presence to='lunch@conference.localhost/{nick}'>\
+             <x xmlns='http://jabber.org/protocol/muc'/></presence>"
+        );
+        say(node, hold, &enters).await;
+    }
+    for (hold, _) in &all {
+        heard(node, hold);
+    }
+    all.map(|(hold, _)| hold)
+}
+
+/// Whether anything is in somebody's archive.
+async fn has_anything(node: &Node, name: &str) -> bool {
+    let archive = node.account(&jid(name)).await.unwrap().unwrap().archive;
+    node.store.archive_ends(archive).await.unwrap().is_some()
+}
+
+#[tokio::test]
+async fn what_is_said_to_one_alone_after_a_block_or_a_ban_comes_back_and_is_kept_nowhere() {
+    let block = "<iq type='set' id='c'><block xmlns='urn:xmpp:blocking'>\
+        <item jid='alice@localhost'/></block></iq>";
+    let ban = |whom: &str| {
+        format!(
+            "<iq type='set' id='c' to='lunch@conference.localhost'>\
+             <query xmlns='http://jabber.org/protocol/muc#admin'>\
+             <item affiliation='outcast' jid='{whom}@localhost'/></query></iq>"
+        )
+    };
+    for (by, change, answer) in [
+        (1, block.to_owned(), "service-unavailable"),
+        (2, ban("bob"), "item-not-found"),
+        (2, ban("alice"), "not-acceptable"),
+    ] {
+        let node = server().await;
+        let all = lunch(&node).await;
+        // Both are under way, the change before: when it was let in, nothing had changed.
+        let go = hold_up(&node).await;
+        let changing = tokio::spawn(finish(begin(&node, &all[by], &change)));
+        settle().await;
+        let saying = tokio::spawn(finish(begin(&node, &all[0], PSST)));
+        settle().await;
+        go.send(()).unwrap();
+        changing.await.unwrap();
+        saying.await.unwrap();
+        node.keeper.caught_up().await;
+
+        let (told, reached) = (heard(&node, &all[0]), heard(&node, &all[1]));
+        assert!(told.contains(answer) && told.contains("id='m'"), "{change}: {told}");
+        assert!(!reached.contains("psst"), "{change}: {reached}");
+        assert!(!has_anything(&node, "alice").await && !has_anything(&node, "bob").await);
+        node.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn whoever_says_something_to_one_alone_and_leaves_is_heard_before_they_are_gone() {
+    let node = server().await;
+    let [alice, bob, carol] = lunch(&node).await;
+    let go = hold_up(&node).await;
+    say(&node, &alice, PSST).await;
+    let leaves = "<presence to='lunch@conference.localhost/Ali' type='unavailable'/>";
+    let leaving = tokio::spawn(finish(begin(&node, &alice, leaves)));
+    settle().await;
+    assert_eq!(heard(&node, &bob), "", "it is not on the disk yet");
+
+    go.send(()).unwrap();
+    leaving.await.unwrap();
+
+    let reached = heard(&node, &bob);
+    let (said, gone) = (reached.find("psst"), reached.find("unavailable"));
+    assert!(said.is_some() && said < gone, "{reached}");
+    let seen = heard(&node, &carol);
+    assert!(seen.contains("unavailable") && !seen.contains("psst"), "{seen}");
+    assert!(has_anything(&node, "alice").await && has_anything(&node, "bob").await);
+    node.stop().await;
 }

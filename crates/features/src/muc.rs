@@ -25,6 +25,7 @@ pub(crate) mod operate;
 mod owner;
 mod photos;
 mod presence;
+mod private;
 mod register;
 mod room;
 mod rooms;

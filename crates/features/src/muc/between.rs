@@ -195,7 +195,7 @@ fn tell(
         let _ = node.pay_for_work(&payer, COST_OF_ANSWERS * answer.bytes().len() as u64);
     }
     let told = answer_to(request, &answer).ok_or(StanzaError::new(Condition::BadRequest))?;
-    let to = super::seat::to(&session.jid);
+    let to = super::seat::to(session.jid.as_str());
     session.push_from(&told, &to, answerer).map_err(|_| waits("the answer found no room"))
 }
 

@@ -38,35 +38,17 @@ fn session(origin: &Origin) -> Option<Arc<Session>> {
     }
 }
 
-fn said(of: &Addressed) -> Said<'_> {
-    Said { stanza: of.stanza(), strip: of.strip(), lang: of.lang() }
-}
-
 /// 7.14: leaves a room, after what is on its way into the archive. Who is not there leaves nothing.
 fn leave(node: &Arc<Node>, origin: Origin, of: Addressed, jid: FullJid) -> Routed {
     let Some(live) = Rooms::of(node).here(&of.to().to_bare()) else {
         origin.done();
         return Routed::Done;
     };
-    if !live.is_saying() {
-        return leave_now(node, &origin, &of, (&live, &jid));
-    }
-    let node = node.clone();
-    Routed::Waits(Box::pin(async move {
-        live.has_said(&node).await;
-        leave_now(&node, &origin, &of, (&live, &jid));
-    }))
-}
-
-fn leave_now(
-    node: &Arc<Node>,
-    origin: &Origin,
-    of: &Addressed,
-    (live, jid): (&Arc<Live>, &FullJid),
-) -> Routed {
-    let _ = live.act(node, |room| ((), room.leave(jid, Some(said(of)))));
-    origin.done();
-    Routed::Done
+    live.clone().in_turn(node, move |node| {
+        let _ = live.act(node, |room| ((), room.leave(&jid, Some(Said::of(&of)))));
+        origin.done();
+        Routed::Done
+    })
 }
 
 /// Takes the presence of somebody who wants to be in a room, or is.
@@ -121,7 +103,7 @@ fn try_here(
                 let entry = Entry {
                     seat,
                     nick,
-                    said: said(of),
+                    said: Said::of(of),
                     password: password.as_deref(),
                     history: Wish::read(of.stanza(), x),
                     keeps,
@@ -129,7 +111,7 @@ fn try_here(
                 };
                 room.enter(entry, now)
             }
-            None => match room.change_presence(&jid, nick, said(of)) {
+            None => match room.change_presence(&jid, nick, Said::of(of)) {
                 Some(told) => told,
                 None => {
                     not_here(session, &address, nick);

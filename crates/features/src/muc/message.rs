@@ -1,18 +1,13 @@
-//! XEP-0045, 7.4 and 7.5, 8.1: what an occupant says to all, what it is about, and what one occupant
-//! says to another.
-
-use std::sync::Arc;
+//! XEP-0045, 7.4 and 8.1: what an occupant says to all, and what it is about.
 
 use whoelse_core::{Time, delivery};
 use whoelse_xmpp::{Child, Class, Condition, FullJid, Jid, Outgoing, Stanza, StanzaError, ns};
 
 use super::affiliation::Role;
-use super::config::PrivateMessages;
 use super::logged::stanza_id;
 use super::occupant_id;
-use super::presence::{self, Said};
+use super::presence::Said;
 use super::room::{Occupant, Room, Told};
-use super::seat::Seat;
 use super::subject::Subject;
 
 /// Something that is said to all.
@@ -40,14 +35,6 @@ pub(super) struct Retraction {
     pub id: Option<String>,
     /// The occupant id of who retracts.
     pub by: String,
-}
-
-/// Something that is said to one occupant.
-pub(super) struct Whisper {
-    /// As each seat is told it, but for their addresses.
-    pub message: Outgoing,
-    /// The seats.
-    pub seats: Vec<Arc<Seat>>,
 }
 
 impl Room {
@@ -94,13 +81,13 @@ impl Room {
     }
 
     /// Whoever has this seat, or what one hears who is not here.
-    fn speaker(&self, jid: &FullJid) -> Result<&Occupant, StanzaError> {
+    pub(super) fn speaker(&self, jid: &FullJid) -> Result<&Occupant, StanzaError> {
         self.occupant(jid).ok_or_else(not_here)
     }
 
     /// Whether only the room may say this in a message: who an occupant is, when something was said, and
     /// under which number it is kept.
-    fn is_ours(&self, stanza: &Stanza, child: &Child) -> bool {
+    pub(super) fn is_ours(&self, stanza: &Stanza, child: &Child) -> bool {
         let is_ours = |attribute: &str| {
             let by = stanza.child_attr(child, attribute).unwrap_or_default();
             Jid::parse(&by).is_ok_and(|by| {
@@ -132,42 +119,6 @@ impl Room {
             self.history.note(at, message.clone(), number.map(str::to_owned));
         }
         Told::All(message)
-    }
-
-    /// Whether an occupant may write to one alone.
-    pub(super) fn may_whisper(&self, occupant: &Occupant) -> bool {
-        let role = occupant.standing.role;
-        match self.config.private_messages {
-            PrivateMessages::Anyone => true,
-            PrivateMessages::Participants => role >= Role::Participant,
-            PrivateMessages::Moderators => role >= Role::Moderator,
-            PrivateMessages::Nobody => false,
-        }
-    }
-
-    /// Judges a message to one occupant, and returns how it is told.
-    pub(super) fn whisper(
-        &self,
-        jid: &FullJid,
-        nick: &str,
-        said: Said<'_>,
-    ) -> Result<Whisper, StanzaError> {
-        let occupant = self.speaker(jid)?;
-        if !self.may_whisper(occupant) {
-            return Err(StanzaError::new(Condition::Forbidden)
-                .with_text("you may not write to one alone in this room"));
-        }
-        let (_, other) = self.named(nick).ok_or_else(|| {
-            StanzaError::new(Condition::ItemNotFound).with_text("nobody is called this here")
-        })?;
-        let class = Class::Message;
-        let content = said.content(class, |child| self.is_ours(said.stanza, child));
-        let from = self.address_of(&occupant.nick);
-        // 7.5: by this it is known as what one occupant says to another.
-        let x = presence::user(None, &[]);
-        let message = presence::from(&content, &from, &occupant.id, Some(x));
-        let seats = other.seats.iter().map(|sitting| sitting.seat.clone()).collect();
-        Ok(Whisper { message, seats })
     }
 }
 

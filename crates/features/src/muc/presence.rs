@@ -2,6 +2,7 @@
 //! says about them.
 
 use whoelse_core::delivery;
+use whoelse_core::route::Addressed;
 use whoelse_xmpp::write::{Element, Rewrite, rewrite};
 use whoelse_xmpp::{BareJid, Child, Class, Outgoing, Stanza, ns};
 
@@ -19,7 +20,12 @@ pub(super) struct Said<'a> {
     pub lang: Option<&'a str>,
 }
 
-impl Said<'_> {
+impl<'a> Said<'a> {
+    /// What was sent to a room, or an address in it.
+    pub fn of(of: &'a Addressed) -> Said<'a> {
+        Said { stanza: of.stanza(), strip: of.strip(), lang: of.lang() }
+    }
+
     /// Returns what others get of it, without addresses: without what only the room says.
     pub fn content(&self, class: Class, is_rooms: impl Fn(&Child) -> bool) -> Outgoing {
         let children = self.stanza.children().iter().enumerate();

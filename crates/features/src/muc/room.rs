@@ -203,6 +203,17 @@ impl Room {
         Some((number, self.occupants.get(&number)?))
     }
 
+    /// The occupant of this nickname, or what one hears who names nobody.
+    pub(super) fn occupant_named(&self, nick: &str) -> Result<(u64, &Occupant), StanzaError> {
+        self.named(nick).ok_or_else(nobody)
+    }
+
+    /// The devices of the occupant who has this seat.
+    pub(super) fn devices_of(&self, seat: &FullJid) -> Vec<FullJid> {
+        let seats = self.occupant(seat).map(|occupant| occupant.seats.iter());
+        seats.into_iter().flatten().map(|sitting| sitting.seat.jid.clone()).collect()
+    }
+
     /// What the occupant who has this seat is.
     pub(super) fn standing(&self, seat: &FullJid) -> Option<Standing> {
         self.occupant(seat).map(|occupant| occupant.standing)
@@ -643,6 +654,11 @@ impl Room {
     pub fn count(&self) -> usize {
         self.occupants.len()
     }
+}
+
+/// What one hears who names somebody who is not here.
+pub(super) fn nobody() -> StanzaError {
+    StanzaError::new(Condition::ItemNotFound).with_text("nobody is called this here")
 }
 
 /// The element that goes back with a presence that is refused (7.2).

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use whoelse_core::keeper::{After, Touches};
+use whoelse_core::route::Routed;
 use whoelse_core::session::PushRefused;
 use whoelse_core::underway::Underway;
 use whoelse_core::{Node, Steady, Time};
@@ -296,13 +297,40 @@ impl Live {
         node.keeper.settled(&self.underway).await;
     }
 
-    /// Whether somebody may still speak, when it is about to be stored.
-    pub(super) fn may_speak(&self, jid: &FullJid, sets_subject: bool) -> Result<(), StanzaError> {
+    /// Does something after everything that is on its way into an archive now is told: at once, if
+    /// nothing is.
+    pub(super) fn in_turn(
+        self: &Arc<Live>,
+        node: &Arc<Node>,
+        then: impl FnOnce(&Arc<Node>) -> Routed + Send + 'static,
+    ) -> Routed {
+        if !self.is_saying() {
+            return then(node);
+        }
+        let (node, live) = (node.clone(), self.clone());
+        Routed::Waits(Box::pin(async move {
+            live.has_said(&node).await;
+            if let Routed::Waits(rest) = then(&node) {
+                rest.await;
+            }
+        }))
+    }
+
+    /// Whether something may still be said, when it is about to be stored.
+    pub(super) fn still(
+        &self,
+        may: impl FnOnce(&Room) -> Result<(), StanzaError>,
+    ) -> Result<(), StanzaError> {
         let state = self.state.lock();
         match state.going {
             true => Err(not_here()),
-            false => state.room.may_speak(jid, sets_subject).map(drop),
+            false => may(&state.room),
         }
+    }
+
+    /// Whether somebody may still speak to all, likewise.
+    pub(super) fn may_speak(&self, jid: &FullJid, sets_subject: bool) -> Result<(), StanzaError> {
+        self.still(|room| room.may_speak(jid, sets_subject).map(drop))
     }
 
     /// Tells everybody something that is stored: when, and under which number of the archive.

@@ -1,12 +1,11 @@
-//! XEP-0045, 7.4, 7.5, 7.8 and 8.1: messages to a room, and to one of its occupants.
+//! XEP-0045, 7.4, 7.5, 7.8 and 8.1: messages to a room, and to an address in it.
 
 use std::sync::Arc;
 
-use whoelse_core::account::Account;
+use whoelse_core::Node;
 use whoelse_core::route::{Addressed, Origin, Routed};
-use whoelse_core::session::{Sender, Session};
+use whoelse_core::session::Session;
 use whoelse_core::storage_policy::StoragePolicy;
-use whoelse_core::{Node, audience};
 use whoelse_xmpp::{Condition, StanzaError};
 
 use super::logged::is_logged;
@@ -14,7 +13,7 @@ use super::message::not_here;
 use super::presence::Said;
 use super::rooms::{Live, Rooms};
 use super::subject::Subject;
-use super::{aside, keep};
+use super::{aside, keep, private};
 
 /// Takes a message to a room, or to an address in it.
 pub(super) fn message(node: &Arc<Node>, origin: Origin, of: Addressed) -> Routed {
@@ -42,15 +41,11 @@ pub(super) fn message(node: &Arc<Node>, origin: Origin, of: Addressed) -> Routed
             of.refuse(node, &origin, &error)
         }
         (_, None) => aside::take(node, origin, of, (&session, here)),
-        (_, Some(nick)) => match here {
-            Some(live) => to_one(node, origin, of, (&session, &nick), &live),
+        (_, Some(_)) => match here {
+            Some(live) => private::to_one(node, origin, of, (session, live)),
             None => of.refuse(node, &origin, &not_here()),
         },
     }
-}
-
-fn said(of: &Addressed) -> Said<'_> {
-    Said { stanza: of.stanza(), strip: of.strip(), lang: of.lang() }
 }
 
 /// 7.4: tells everybody. What the archive is to have is committed before it is told.
@@ -65,9 +60,13 @@ fn to_all(
     let is_kept = of.storage_in_room(node) == StoragePolicy::Archived;
     let is_logged = live.look(|room| is_logged(node, &room.config));
     if !(sets_subject || is_kept && is_logged) {
-        return in_order(node, origin, of, (session.clone(), live, is_kept));
+        let session = session.clone();
+        // After what is on its way there.
+        return live
+            .clone()
+            .in_turn(node, move |node| at_once(node, origin, &of, (&session, &live, is_kept)));
     }
-    let spoken = live.look(|room| Ok((room.speak(&session.jid, said(&of))?, room.count())));
+    let spoken = live.look(|room| Ok((room.speak(&session.jid, Said::of(&of))?, room.count())));
     let (speech, occupants) = match spoken {
         Ok(spoken) => spoken,
         Err(error) => return of.refuse(node, &origin, &error),
@@ -80,25 +79,7 @@ fn to_all(
     told.and(cost)
 }
 
-/// Tells everybody what no archive is to have, after what is on its way there.
-fn in_order(
-    node: &Arc<Node>,
-    origin: Origin,
-    of: Addressed,
-    (session, live, is_kept): (Arc<Session>, Arc<Live>, bool),
-) -> Routed {
-    if !live.is_saying() {
-        return at_once(node, origin, &of, (&session, &live, is_kept));
-    }
-    let node = node.clone();
-    Routed::Waits(Box::pin(async move {
-        live.has_said(&node).await;
-        if let Routed::Waits(rest) = at_once(&node, origin, &of, (&session, &live, is_kept)) {
-            rest.await;
-        }
-    }))
-}
-
+/// Tells everybody what no archive is to have.
 fn at_once(
     node: &Arc<Node>,
     origin: Origin,
@@ -106,7 +87,7 @@ fn at_once(
     (session, live, is_kept): (&Arc<Session>, &Arc<Live>, bool),
 ) -> Routed {
     let now = node.clock.now();
-    let spoken = live.act(node, |room| match room.speak(&session.jid, said(of)) {
+    let spoken = live.act(node, |room| match room.speak(&session.jid, Said::of(of)) {
         Ok(speech) => {
             let told = room.tell_speech(speech, now, None, is_kept);
             (Ok(room.count()), vec![told])
@@ -138,43 +119,6 @@ fn pay(node: &Arc<Node>, session: &Session, bytes: usize, occupants: usize) -> R
             Routed::Waits(Box::pin(async move { node.clock.sleep_until(until).await }))
         }
     }
-}
-
-/// 7.5: tells one occupant.
-fn to_one(
-    node: &Arc<Node>,
-    origin: Origin,
-    of: Addressed,
-    (session, nick): (&Arc<Session>, &str),
-    live: &Arc<Live>,
-) -> Routed {
-    let whisper = live.look(|room| room.whisper(&session.jid, nick, said(&of)));
-    let whisper = match whisper {
-        Ok(whisper) => whisper,
-        Err(error) => return of.refuse(node, &origin, &error),
-    };
-    // A block holds against the account behind a nickname.
-    let recipient = whisper.seats.first().and_then(|seat| node.here(&seat.who()));
-    let hears = |it: &Arc<Account>| audience::hears(node, it, &session.jid);
-    let Some(recipient) = recipient.filter(hears) else {
-        let error = StanzaError::new(Condition::ServiceUnavailable);
-        return of.refuse(node, &origin, &error);
-    };
-    let sender = Sender {
-        account: session.account.as_ref().map_or(0, |account| account.id),
-        is_stranger: !audience::knows(node, &recipient, &session.jid),
-    };
-    let mut taken = false;
-    for seat in &whisper.seats {
-        taken |= seat.tell_for(&whisper.message, sender);
-    }
-    if !taken {
-        let error = StanzaError::new(Condition::ResourceConstraint)
-            .with_text("too much waits there, try again later");
-        return of.refuse(node, &origin, &error);
-    }
-    origin.done();
-    Routed::Done
 }
 
 #[cfg(test)]

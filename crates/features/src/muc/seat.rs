@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use whoelse_core::session::{PushRefused, Sender, Session};
+use whoelse_core::account::Account;
+use whoelse_core::session::{HeldRoom, PushRefused, Sender, Session};
+use whoelse_core::{Node, audience};
 use whoelse_xmpp::write::escape;
-use whoelse_xmpp::{BareJid, FullJid, Outgoing};
+use whoelse_xmpp::{BareJid, Condition, FullJid, Outgoing, StanzaError};
 
 /// One device in a room.
 pub(crate) struct Seat {
@@ -24,14 +26,14 @@ impl Seat {
     pub fn of(session: &Arc<Session>) -> Option<Seat> {
         let account = session.account.as_ref()?.id;
         let jid = session.jid.clone();
-        Some(Seat { to: to(&jid), jid, account, session: Some(session.clone()) })
+        Some(Seat { to: to(jid.as_str()), jid, account, session: Some(session.clone()) })
     }
 
     #[cfg(test)]
     #[allow(clippy::unwrap_used)]
     pub fn named(jid: &str, account: i64) -> Seat {
         let jid = whoelse_xmpp::Jid::parse(jid).unwrap().to_full().unwrap();
-        Seat { to: to(&jid), jid, account, session: None }
+        Seat { to: to(jid.as_str()), jid, account, session: None }
     }
 
     /// Whose it is.
@@ -68,12 +70,31 @@ impl Seat {
             None => true,
         }
     }
+
+    /// Holds room for so many bytes that one occupant says to another, until they are told. `None`:
+    /// there is none.
+    pub fn hold_room(&self, bytes: usize, sender: Sender) -> Option<HeldRoom> {
+        self.session.as_ref()?.hold_room(bytes + self.to.len(), sender).ok()
+    }
+
+    /// Queues something where room is held for it.
+    pub fn tell_held(&self, stanza: &Outgoing, held: HeldRoom) {
+        held.push(stanza, &self.to);
+    }
+
+    /// The account behind the seat, if it hears from this session: a block holds against whoever is
+    /// behind a nickname. Else it is as if nobody were there.
+    pub fn listener(&self, node: &Node, from: &Session) -> Result<Arc<Account>, StanzaError> {
+        let account = node.here(&self.who()).filter(|it| it.id == self.account);
+        let account = account.filter(|it| audience::hears(node, it, &from.jid));
+        account.ok_or_else(|| StanzaError::new(Condition::ServiceUnavailable))
+    }
 }
 
-/// ` to='bob@host/desk'`, as it is put into what is queued.
-pub(super) fn to(jid: &FullJid) -> Bytes {
+/// ` to='bob@host/desk'`, as it is put into what is queued or kept.
+pub(super) fn to(address: &str) -> Bytes {
     let mut to = b" to='".to_vec();
-    escape(&mut to, jid.as_str());
+    escape(&mut to, address);
     to.push(b'\'');
     to.into()
 }
