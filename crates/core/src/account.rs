@@ -18,6 +18,7 @@ use crate::session::{Due, PushRefused, Queued, Session, Shares};
 use crate::session_list::SessionList;
 use crate::settings::Limits;
 use crate::slots::{Slot, Slots};
+use crate::turns::OwnTurn;
 use crate::underway::Underway;
 
 /// A user account, while in memory.
@@ -183,6 +184,12 @@ impl Account {
     pub fn put<T: Send + Sync + 'static>(&self, value: Arc<T>) {
         self.slots.put(value);
         self.swaps.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Runs a request of the account when those before it that read much are answered
+    /// ([`OwnTurn`]).
+    pub async fn one_by_one<T>(&self, request: impl Future<Output = T>) -> T {
+        self.get_or_default::<OwnTurn>().one_by_one(request).await
     }
 
     /// How often a slot was replaced. Whoever decides by a slot what a session hears asks before the

@@ -299,6 +299,15 @@ impl Session {
         self.lock().payer.clone()
     }
 
+    /// Runs a request of the session when those of its account before it are answered
+    /// ([`Account::one_by_one`]). The server itself does not wait for its own.
+    pub async fn one_by_one<T>(&self, request: impl Future<Output = T>) -> T {
+        match &self.account {
+            Some(account) => account.one_by_one(request).await,
+            None => request.await,
+        }
+    }
+
     /// As whom it says what passes, to somebody who knows its owner or does not.
     pub fn sender(&self, is_stranger: bool) -> Sender {
         let account = self.account.as_ref().map_or(0, |account| account.id);

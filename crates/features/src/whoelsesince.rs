@@ -14,7 +14,7 @@ use whoelse_core::clock::Time;
 use whoelse_core::keeper::Touches;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
 use whoelse_core::kit::{BoxFuture, Feature, SessionCx};
-use whoelse_core::turns::{OwnTurn, Turns};
+use whoelse_core::turns::Turns;
 use whoelse_core::{Node, audience};
 use whoelse_xmpp::{BareJid, Condition, StanzaError};
 
@@ -109,10 +109,7 @@ async fn gone_since(cx: &SessionCx, from: Time) -> Result<Gone, StanzaError> {
     // All who were there in the last months can be many.
     let turns = node.slots.get_or_default::<Turns>();
     let rows = turns.piece(async {}, node.store.gone_between(domain.id, from.0, to.0));
-    let rows = match &cx.session.account {
-        Some(own) => own.get_or_default::<OwnTurn>().one_by_one(rows).await,
-        None => rows.await,
-    };
+    let rows = cx.session.one_by_one(rows).await;
     let rows = readable(node, "intervals_unreadable", None, rows)?;
     let rows = rows.into_iter().filter_map(|row| {
         let jid = BareJid::new(Some(&row.localpart), &domain.name).ok()?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use whoelse_core::Node;
 use whoelse_core::session::Session;
-use whoelse_core::turns::{OwnTurn, Turns};
+use whoelse_core::turns::Turns;
 use whoelse_xmpp::{Condition, Jid, StanzaError};
 
 use super::shelf::Shelf;
@@ -39,7 +39,6 @@ impl Reader {
         session: &Session,
         reading: impl Future<Output = Result<T, StanzaError>>,
     ) -> Result<T, StanzaError> {
-        let own = session.account.as_ref().map(|own| own.get_or_default::<OwnTurn>());
         let payer = session.payer();
         let site = payer.as_ref().and_then(|it| it.reading_turn(self.node.clock.steady()));
         let reading = async {
@@ -48,10 +47,7 @@ impl Reader {
                 None => reading.await,
             }
         };
-        match own {
-            Some(own) => own.one_by_one(reading).await,
-            None => reading.await,
-        }
+        session.one_by_one(reading).await
     }
 
     /// Reads one piece of the store, when it is its turn.

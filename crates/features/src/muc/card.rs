@@ -4,7 +4,7 @@
 
 use whoelse_core::keeper::{After, Touches};
 use whoelse_core::kit::{Answer, Reply};
-use whoelse_core::turns::{OwnTurn, Turns};
+use whoelse_core::turns::Turns;
 use whoelse_xmpp::{Condition, Stanza, StanzaError};
 
 use super::asked::Asked;
@@ -44,10 +44,7 @@ pub(super) async fn get(asked: Asked) -> Answer {
         let turns = node.slots.get_or_default::<Turns>();
         turns.piece(async {}, node.store.room_card(asked.live.id)).await
     };
-    let card = match node.here(&asked.who) {
-        Some(asker) => asker.get_or_default::<OwnTurn>().one_by_one(read).await,
-        None => read.await,
-    };
+    let card = asked.session.one_by_one(read).await;
     let card = readable(node, &asked.live.look(|room| room.address.clone()), card)?;
     let card = card.ok_or_else(|| {
         StanzaError::new(Condition::ItemNotFound).with_text("this room shows no vCard")

@@ -2,7 +2,7 @@
 //! (XEP-0059), the newest first.
 
 use whoelse_core::kit::{Answer, Cx, Reply};
-use whoelse_core::turns::{OwnTurn, Turns};
+use whoelse_core::turns::Turns;
 use whoelse_store::{PubsubItem, PubsubPage};
 use whoelse_xmpp::payload::xmpp_parsers::rsm::SetQuery;
 use whoelse_xmpp::write::Element;
@@ -67,8 +67,8 @@ impl Reader {
     /// Reads when what the same account asked for before is read.
     async fn one_by_one(&self, which: Which) -> Result<Page, StanzaError> {
         let asks = self.cx.node.here(&self.visitor.from.to_bare());
-        match asks.map(|asks| asks.get_or_default::<OwnTurn>()) {
-            Some(own) => own.one_by_one(self.read(which)).await,
+        match asks {
+            Some(asks) => asks.one_by_one(self.read(which)).await,
             None => self.read(which).await,
         }
     }
