@@ -41,11 +41,7 @@ async fn answer(node: Arc<Node>, session: Arc<Session>, to: &Jid, stanza: Stanza
     let unavailable = || StanzaError::new(Condition::ServiceUnavailable);
     // A request has one payload (RFC 6120, 8.2.3).
     let payload = stanza.children().first().cloned().ok_or_else(unavailable)?;
-    let live = Rooms::of(&node).find(&node, &to.to_bare()).await?;
-    let live = live.ok_or_else(|| {
-        let name = to.local().unwrap_or_default();
-        StanzaError::new(Condition::ItemNotFound).with_text(format!("there is no room {name}"))
-    })?;
+    let live = Rooms::of(&node).need(&node, &to.to_bare()).await?;
     let (from, who) = (session.jid.clone(), session.jid.to_bare());
     let asked = Asked { node, session, from, who, live, stanza, payload };
     if to.resource().is_some() {

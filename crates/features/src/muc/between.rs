@@ -6,14 +6,13 @@
 //! it than who knows nothing, and nobody's address.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use whoelse_core::account::Account;
 use whoelse_core::kit::Reply;
 use whoelse_core::question::{PassedOn, Unanswered, answer_to};
 use whoelse_core::route::{Addressed, Origin, Routed};
 use whoelse_core::session::{Sender, Session};
-use whoelse_core::turns::OwnTurn;
 use whoelse_core::{Node, audience};
 use whoelse_xmpp::{Condition, ErrorType, FullJid, Jid, Stanza, StanzaError, ns};
 
@@ -26,26 +25,19 @@ use super::seat::Seat;
 /// who has not chosen to.
 const COST_OF_ANSWERS: u64 = 4;
 
-/// What a session has asked others and waits for.
-#[derive(Default)]
-struct Asking(AtomicUsize);
+/// How much more a session may ask others before it has its answers.
+struct Asking(Arc<Semaphore>);
 
-/// One of them.
-struct Open(Arc<Asking>);
-
-impl Asking {
-    /// Counts one more. `None`: there are as many as may be.
-    fn begin(session: &Session) -> Option<Open> {
-        let asking = session.slots.get_or_default::<Asking>();
-        let more = |count: usize| (count < MOST_ASKED).then_some(count + 1);
-        asking.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
-        Some(Open(asking))
+impl Default for Asking {
+    fn default() -> Asking {
+        Asking(Arc::new(Semaphore::new(MOST_ASKED)))
     }
 }
 
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::AcqRel);
+impl Asking {
+    /// Counts one more, until what this returns is dropped. `None`: there are as many as may be.
+    fn begin(session: &Session) -> Option<OwnedSemaphorePermit> {
+        session.slots.get_or_default::<Asking>().0.clone().try_acquire_owned().ok()
     }
 }
 
@@ -63,9 +55,7 @@ impl Room {
     /// Judges a request of an occupant to the one of this nickname.
     fn ask(&self, jid: &FullJid, nick: &str, asked: &Stanza) -> Result<Whom, StanzaError> {
         let asker = self.occupant(jid).ok_or_else(super::message::not_here)?;
-        let (_, other) = self.named(nick).ok_or_else(|| {
-            StanzaError::new(Condition::ItemNotFound).with_text("nobody is called this here")
-        })?;
+        let (_, other) = self.occupant_named(nick)?;
         let is_oneself = asker.nick == other.nick;
         // Whoever may not write to one alone has nothing done by them either; what somebody is, every
         // occupant may ask.
@@ -95,12 +85,9 @@ pub(super) fn pass(node: &Arc<Node>, origin: Origin, of: Addressed, live: &Arc<L
         // XEP-0410: the room says it, and not another device of theirs.
         return of.answer(node, origin, Box::pin(async { Ok(Reply::empty()) }));
     }
-    // A block holds against the account behind a nickname.
-    let owner = node.here(&whom.seat.who());
-    let hears = |it: &Arc<Account>| audience::hears(node, it, &session.jid);
-    let Some(owner) = owner.filter(hears) else {
-        let error = StanzaError::new(Condition::ServiceUnavailable);
-        return of.refuse(node, &origin, &error);
+    let owner = match whom.seat.listener(node, &session) {
+        Ok(owner) => owner,
+        Err(error) => return of.refuse(node, &origin, &error),
     };
     match asks("vCard", ns::VCARD) || asks("pubsub", ns::PUBSUB) {
         true => on_behalf(node, origin, of, (&session, &whom, &owner)),
@@ -125,11 +112,7 @@ fn on_behalf(
         node,
         origin,
         Box::pin(async move {
-            let turn = session.account.as_ref().map(|account| account.get_or_default::<OwnTurn>());
-            let answer = match turn {
-                Some(turn) => turn.one_by_one(work).await,
-                None => work.await,
-            };
+            let answer = session.one_by_one(work).await;
             if let (Ok(Reply::Result(payload)), Some(payer)) = (&answer, session.payer()) {
                 let _ = own.pay_for_work(&payer, payload.len() as u64);
             }
@@ -153,14 +136,12 @@ fn to_device(
         let error = StanzaError::new(Condition::ServiceUnavailable);
         return of.refuse(node, &origin, &error);
     };
-    let account = session.account.as_ref().map_or(0, |account| account.id);
-    let is_stranger = !audience::knows(node, owner, &session.jid);
     let request = PassedOn {
         stanza: of.stanza(),
         lang: of.lang(),
         strip: of.strip(),
         from: &whom.by,
-        sender: Sender { account, is_stranger },
+        sender: session.sender(!audience::knows(node, owner, &session.jid)),
     };
     let answer = node.pass_on(device, &request);
     let (node, session, stanza) = (node.clone(), session.clone(), of.stanza().clone());

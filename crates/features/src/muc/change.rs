@@ -75,10 +75,7 @@ impl Room {
         for wish in wishes {
             match wish {
                 Wish::Role { nick, role, reason } => {
-                    let found = self.named(nick).ok_or_else(|| {
-                        StanzaError::new(Condition::ItemNotFound)
-                            .with_text("nobody is called this here")
-                    });
+                    let found = self.occupant_named(nick);
                     // Who may change nothing learns nothing of who is here.
                     if is.role != Role::Moderator {
                         return Err(StanzaError::new(Condition::Forbidden));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use whoelse_core::hosts::Host;
 use whoelse_core::keeper::{After, Touches};
 use whoelse_core::route::{self, Addressed, Entity, Origin, Routed};
-use whoelse_core::session::{Sender, Session};
+use whoelse_core::session::Session;
 use whoelse_core::storage_policy::StoragePolicy;
 use whoelse_core::{Node, audience};
 use whoelse_store::RoomAffiliation;
@@ -258,11 +258,7 @@ pub(super) fn decline(
         meant.map(|it| it.seats.iter().map(|it| it.seat.clone()).collect::<Vec<_>>())
     });
     let Some(seats) = seats else { return };
-    let hears = seats
-        .first()
-        .and_then(|seat| node.here(&seat.who()))
-        .is_some_and(|account| audience::hears(node, &account, &session.jid));
-    if !hears {
+    if seats.first().is_none_or(|seat| seat.listener(node, session).is_err()) {
         return;
     }
     let word = Element::new("decline").attr("from", session.jid.bare());
@@ -273,8 +269,7 @@ pub(super) fn decline(
         .attr("from", of.to().as_str())
         .child(presence::user(Some(word), &[]))
         .outgoing(Class::Message);
-    let account = session.account.as_ref().map_or(0, |account| account.id);
     for seat in seats {
-        seat.tell_for(&message, Sender { account, is_stranger: true });
+        seat.tell_for(&message, session.sender(true));
     }
 }

@@ -15,7 +15,7 @@ use super::change::{Judged, NewStanding};
 use super::config::Config;
 use super::limits::Limits;
 use super::room::Room;
-use super::rooms::{self, Live, Rooms};
+use super::rooms::{self, Rooms};
 use super::{lists, readable};
 
 /// A room in a list.
@@ -99,17 +99,6 @@ pub(crate) async fn list(node: &Node, after: &str, most: u32) -> Result<Vec<List
     Ok(rows.collect())
 }
 
-/// Finds a room.
-async fn find(node: &Node, address: &BareJid) -> Result<Arc<Live>, StanzaError> {
-    let live = Rooms::of(node).find(node, address).await?;
-    live.ok_or_else(|| no_room(address))
-}
-
-fn no_room(address: &BareJid) -> StanzaError {
-    let name = address.local().unwrap_or_default();
-    StanzaError::new(Condition::ItemNotFound).with_text(format!("there is no room {name}"))
-}
-
 /// Returns all that there is to know about a room, with at most so many people after this one: the word
 /// for their kind, a blank, and the address.
 pub(crate) async fn show(
@@ -118,7 +107,7 @@ pub(crate) async fn show(
     after: &str,
     most: usize,
 ) -> Result<Shown, StanzaError> {
-    let live = find(node, address).await?;
+    let live = Rooms::of(node).need(node, address).await?;
     // The lists are in order already, so no more of them is written than is asked for.
     let after = after.split_once(' ').unwrap_or((after, ""));
     Ok(live.look(|room| {
@@ -190,7 +179,7 @@ pub(crate) async fn grant(
             .with_text(format!("somebody is made one of these: {}", words.join(", ")))
     })?;
     let most = node.settings().of::<Limits>().affiliations;
-    let live = find(node, address).await?;
+    let live = Rooms::of(node).need(node, address).await?;
     let who = who.clone();
     lists::change(node, live, 1, move |room| {
         let nick = room.kept_for(&who, to, None, &Judged::default())?;
@@ -220,8 +209,9 @@ pub(crate) async fn destroy(
     }
     let word = Element::new("destroy").attr_opt("jid", venue.as_ref().map(Jid::as_str));
     let word = reason.iter().fold(word, |word, why| word.text_child("reason", why));
-    match find(node, address).await?.destroy(node, word, |_| true).await? {
+    let live = Rooms::of(node).need(node, address).await?;
+    match live.destroy(node, word, |_| true).await? {
         true => Ok(()),
-        false => Err(no_room(address)),
+        false => Err(rooms::no_room(address)),
     }
 }

@@ -135,6 +135,15 @@ impl Rooms {
         }
     }
 
+    /// Returns a room, as [`Rooms::find`] does, or what one hears who names none.
+    pub async fn need(
+        self: &Arc<Rooms>,
+        node: &Node,
+        address: &BareJid,
+    ) -> Result<Arc<Live>, StanzaError> {
+        self.find(node, address).await?.ok_or_else(|| no_room(address))
+    }
+
     async fn load(
         self: &Arc<Rooms>,
         node: &Node,
@@ -518,6 +527,12 @@ pub(super) async fn remove_passing(node: &Node) {
 pub(super) fn address_of(node: &Node, name: &str) -> Option<BareJid> {
     let service = node.service_address(KEY)?;
     BareJid::new(Some(name), service.domain()).ok()
+}
+
+/// What one hears who names a room that is not there.
+pub(super) fn no_room(address: &BareJid) -> StanzaError {
+    let name = address.local().unwrap_or_default();
+    StanzaError::new(Condition::ItemNotFound).with_text(format!("there is no room {name}"))
 }
 
 fn too_many(most: u64) -> StanzaError {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use whoelse_core::Node;
 use whoelse_core::kit::command::Values;
 use whoelse_core::route::Addressed;
-use whoelse_core::session::{Sender, Session};
+use whoelse_core::session::Session;
 use whoelse_xmpp::payload::xmpp_parsers::data_forms::DataForm;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Class, FullJid, Outgoing, StanzaError, ns};
@@ -43,9 +43,8 @@ pub(super) fn take(
 fn ask(session: &Arc<Session>, live: &Arc<Live>) -> Result<(), StanzaError> {
     let asked = live.look(|room| room.ask_for_voice(&session.jid))?;
     let Some(Question { message, moderators }) = asked else { return Ok(()) };
-    let account = session.account.as_ref().map_or(0, |account| account.id);
     for seat in moderators {
-        seat.tell_for(&message, Sender { account, is_stranger: true });
+        seat.tell_for(&message, session.sender(true));
     }
     Ok(())
 }
