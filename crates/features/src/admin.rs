@@ -85,6 +85,11 @@ pub const FEATURE: Feature = Feature {
 const ACCOUNT: Field =
     Field { var: "accountjid", label: "The account", kind: FieldKind::JidSingle, required: true };
 
+/// The field of a list that says where it goes on: after the last one of the page before.
+const fn after(label: &'static str) -> Field {
+    Field { var: "after", label, kind: FieldKind::TextSingle, required: false }
+}
+
 /// Returns the account of a field that contains an address of this server, or a name alone.
 fn address(cx: &AdminCx, values: &Values, var: &str) -> Result<BareJid, StanzaError> {
     let text = values.need(var)?;
@@ -131,4 +136,9 @@ fn stamp(time: Time) -> String {
         Time::NEVER => "for ever".to_owned(),
         time => time.stamp(),
     }
+}
+
+/// The word for a column of a table.
+fn yes_or_no(is_so: bool) -> String {
+    if is_so { "yes" } else { "no" }.to_owned()
 }

@@ -10,7 +10,7 @@ use whoelse_core::session::Session;
 use whoelse_core::{Node, Time};
 use whoelse_xmpp::{BareJid, Condition, StanzaError};
 
-use super::{ACCOUNT, account, address, password, stamp};
+use super::{ACCOUNT, account, address, after, password, stamp};
 use crate::readable;
 
 const NEW_PASSWORD: Field =
@@ -143,12 +143,7 @@ pub(super) const LIST: Command = Command {
     node: "urn:whoelse:commands:0#list-users",
     name: "List the accounts",
     right: Right::Look,
-    fields: &[Field {
-        var: "after",
-        label: "Only names after this one",
-        kind: FieldKind::TextSingle,
-        required: false,
-    }],
+    fields: &[after("Only names after this one")],
     run: |cx, values| Box::pin(list(cx, values)),
 };
 

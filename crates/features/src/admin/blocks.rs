@@ -10,7 +10,7 @@ use whoelse_core::network::{Network, NoNetwork};
 use whoelse_xmpp::{Condition, StanzaError};
 
 use super::lockout::{let_in, lock_out};
-use super::{ACCOUNT, account, stamp};
+use super::{ACCOUNT, account, after, stamp};
 
 /// Locks an account out and ends its sessions.
 pub(super) const BLOCK: Command = Command {
@@ -98,12 +98,7 @@ pub(super) const LIST_NETWORKS: Command = Command {
     node: "urn:whoelse:commands:0#list-blocked-networks",
     name: "List the blocked networks",
     right: Right::Look,
-    fields: &[Field {
-        var: "after",
-        label: "Only networks after this one",
-        kind: FieldKind::TextSingle,
-        required: false,
-    }],
+    fields: &[after("Only networks after this one")],
     run: |cx, values| Box::pin(list_networks(cx, values)),
 };
 

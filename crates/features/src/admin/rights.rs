@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use whoelse_core::Time;
 use whoelse_core::account::Account;
-use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Table, Values};
+use whoelse_core::kit::command::{Command, CommandDone, Right, Table, Values};
 use whoelse_core::kit::{AdminCx, SessionCx};
 use whoelse_xmpp::{BareJid, Condition, StanzaError};
 
-use super::{ACCOUNT, address, stamp};
+use super::{ACCOUNT, address, after, stamp, yes_or_no};
 use crate::readable;
 
 /// Grants the right.
@@ -85,12 +85,7 @@ pub(super) const LIST: Command = Command {
     node: "urn:whoelse:commands:0#list-administrators",
     name: "List the administrators",
     right: Right::Look,
-    fields: &[Field {
-        var: "after",
-        label: "Only accounts after this one",
-        kind: FieldKind::TextSingle,
-        required: false,
-    }],
+    fields: &[after("Only accounts after this one")],
     run: |cx, values| Box::pin(list(cx, values)),
 };
 
@@ -139,8 +134,4 @@ async fn list(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError>
         ("exists", "Exists"),
     ];
     Ok(CommandDone { table: Some(Table { columns, rows }), ..CommandDone::default() })
-}
-
-fn yes_or_no(is_so: bool) -> String {
-    if is_so { "yes" } else { "no" }.to_owned()
 }

@@ -4,17 +4,12 @@ use whoelse_core::kit::SessionCx;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Table, Values};
 use whoelse_xmpp::StanzaError;
 
-use super::{ACCOUNT, account, address, stamp};
+use super::{ACCOUNT, account, address, after, stamp, yes_or_no};
 use crate::muc::operate::{self, Listed, Person, Shown};
 
 const ROOM: Field =
     Field { var: "room", label: "The room", kind: FieldKind::TextSingle, required: true };
-const AFTER: Field = Field {
-    var: "after",
-    label: "Only what follows this one",
-    kind: FieldKind::TextSingle,
-    required: false,
-};
+const AFTER: Field = after("Only what follows this one");
 const AFFILIATION: Field = Field {
     var: "affiliation",
     label: "What they are in it",
@@ -78,10 +73,6 @@ fn row(room: Listed) -> Vec<String> {
         yes_or_no(room.summary.persistent),
         room.summary.bytes.to_string(),
     ]
-}
-
-fn yes_or_no(is: bool) -> String {
-    if is { "yes" } else { "no" }.to_owned()
 }
 
 pub(super) const SHOW: Command = Command {

@@ -8,7 +8,7 @@ use whoelse_core::kit::{AdminCx, SessionCx};
 use whoelse_xmpp::{Condition, Jid, StanzaError, StreamCondition, StreamError};
 
 use super::lockout::{let_in, lock_out};
-use super::{account, stamp};
+use super::{account, after, stamp};
 
 /// The field of commands about several accounts.
 pub(super) const ACCOUNTS: Field =
@@ -123,12 +123,7 @@ pub(super) const LIST: Command = Command {
             kind: FieldKind::JidSingle,
             required: false,
         },
-        Field {
-            var: "after",
-            label: "Only addresses after this one",
-            kind: FieldKind::TextSingle,
-            required: false,
-        },
+        after("Only addresses after this one"),
     ],
     run: |cx, values| Box::pin(list(cx, values)),
 };
