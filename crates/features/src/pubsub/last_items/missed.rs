@@ -56,44 +56,59 @@ impl Telling<'_> {
 }
 
 impl Anew<'_> {
-    /// Tells these items of a node as they are. After one that is not there any more comes the last
-    /// of the node: what is told last is so, for clients that look at the last event alone.
+    /// Tells these items of a node as they are, some at a time. What is told last is so, for clients that
+    /// look at the last event alone: after one that is not there any more comes the last of the node,
+    /// and after several pages, which have the order of their ids, the newest of them once more.
     async fn items(
         &self,
         name: &str,
-        items: impl Iterator<Item = (&String, &bool)> + Clone,
+        items: impl Iterator<Item = (&String, &bool)>,
     ) -> Result<bool, StanzaError> {
-        let ids: Vec<&str> = items.clone().map(|(id, _)| id.as_str()).collect();
+        let items: Vec<(&str, bool)> = items.map(|(id, back)| (id.as_str(), *back)).collect();
         let (mut told, mut takes_back) = (Told::new(), false);
         loop {
             let before = told_so_far(self.telling.server);
             let Some(found) = self.told_node(name).await? else { return Ok(true) };
-            let mut rows = self.by_id(&found, &ids).await?;
-            let mut events = Vec::new();
-            for (id, _) in items.clone().filter(|(_, taken_back)| **taken_back) {
-                let is_there = rows.iter().any(|row| row.id == *id);
-                if !is_there && told.get(id) != Some(&None) {
-                    events.push(self.event(&found, What::Retracted(id.clone())));
-                    told.insert(id.clone(), None);
-                    takes_back = true;
+            let (mut newest, mut told_last) = (None, None);
+            for page in items.chunks(PAGE as usize) {
+                let ids: Vec<&str> = page.iter().map(|(id, _)| *id).collect();
+                let rows = self.by_id(&found, &ids).await?;
+                newest = newest.max(rows.last().map(|row| (row.seq, row.id.clone())));
+                let mut events = Vec::new();
+                for (id, _) in page.iter().filter(|(_, taken_back)| *taken_back) {
+                    let is_there = rows.iter().any(|row| row.id == *id);
+                    if !is_there && told.get(*id) != Some(&None) {
+                        events.push(self.event(&found, What::Retracted((*id).to_owned())));
+                        told.insert((*id).to_owned(), None);
+                        (takes_back, told_last) = (true, Some(None));
+                    }
+                }
+                for row in rows {
+                    if told.get(&row.id) != Some(&Some(row.seq)) {
+                        told.insert(row.id.clone(), Some(row.seq));
+                        told_last = Some(Some(row.seq));
+                        events.push(self.item(&found, row));
+                    }
+                }
+                if !self.tell(&events).await {
+                    return Ok(false);
                 }
             }
-            if takes_back {
-                let last = PubsubPage { from_end: true, most: 1, ..PubsubPage::default() };
-                let last = self.page(&found, &last).await?;
-                let is_there = |row: &PubsubItem| rows.iter().any(|it| it.seq == row.seq);
-                let new: Vec<_> = last.into_iter().filter(|row| !is_there(row)).collect();
-                rows.extend(new);
-            }
-            for row in rows {
-                if told.get(&row.id) != Some(&Some(row.seq)) {
-                    told.insert(row.id.clone(), Some(row.seq));
-                    events.push(self.item(&found, row));
+            let is_done = told_last.is_none();
+            let last = match (newest, takes_back) {
+                _ if is_done => Vec::new(),
+                (_, true) => {
+                    let last = PubsubPage { from_end: true, most: 1, ..PubsubPage::default() };
+                    self.page(&found, &last).await?
                 }
-            }
-            let is_done = events.is_empty();
-            if !self.tell(&events).await {
-                return Ok(false);
+                (Some((_, id)), false) => self.by_id(&found, &[id.as_str()]).await?,
+                (None, false) => Vec::new(),
+            };
+            for row in last.into_iter().filter(|row| told_last != Some(Some(row.seq))) {
+                told.insert(row.id.clone(), Some(row.seq));
+                if !self.tell(&[self.item(&found, row)]).await {
+                    return Ok(false);
+                }
             }
             if is_done || told_so_far(self.telling.server) == before {
                 return Ok(true);
