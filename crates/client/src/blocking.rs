@@ -65,22 +65,16 @@ pub(crate) fn is_push(stanza: &Stanza, me: &FullJid) -> bool {
         && (stanza.has("block", ns::BLOCKING) || stanza.has("unblock", ns::BLOCKING))
 }
 
-/// Returns whom the own account has just blocked, if this is such a push.
-pub(crate) fn pushed(stanza: &Stanza, me: &FullJid) -> Option<Vec<BareJid>> {
+/// Returns whom the own account has just blocked or unblocked (`name`), if this is such a push. Nobody
+/// stands for everybody: an unblocking without items (3.5). One whose items are whole domains or single
+/// devices alone says nothing about persons, and is none.
+pub(crate) fn pushed(stanza: &Stanza, me: &FullJid, name: &str) -> Option<Vec<BareJid>> {
     if !is_push(stanza, me) {
         return None;
     }
-    let block = nested::find(stanza, "block", ns::BLOCKING)?;
-    Some(people(&block))
-}
-
-/// Returns whom the own account has just unblocked, if this is such a push; nobody stands for all.
-pub(crate) fn pushed_back(stanza: &Stanza, me: &FullJid) -> Option<Vec<BareJid>> {
-    if !is_push(stanza, me) {
-        return None;
-    }
-    let unblock = nested::find(stanza, "unblock", ns::BLOCKING)?;
-    Some(people(&unblock))
+    let list = nested::find(stanza, name, ns::BLOCKING)?;
+    let people = people(&list);
+    (!people.is_empty() || list.children().is_empty()).then_some(people)
 }
 
 #[cfg(test)]
@@ -127,5 +121,29 @@ mod tests {
         for forged in ["mallory@a.example", "me@b.example", "a.example", "me@a.example/y", "@"] {
             assert!(!push(&format!("from='{forged}'")), "{forged}");
         }
+    }
+
+    #[test]
+    fn an_unblocking_is_of_everybody_only_where_it_names_nobody_at_all() {
+        let me = FullJid::parse("me@a.example/x").unwrap();
+        let of = |name: &str, items: &str| {
+            let xml = format!(
+                "<iq type='set' id='p'><{name} xmlns='urn:xmpp:blocking'>{items}</{name}></iq>"
+            );
+            pushed(&stanza(&xml), &me, name).map(|people| people.len())
+        };
+        let (bob, domain) = ("<item jid='bob@a.example'/>", "<item jid='b.example'/>");
+        let device = "<item jid='eve@a.example/x'/>";
+
+        assert_eq!(of("unblock", ""), Some(0));
+        for name in ["block", "unblock"] {
+            assert_eq!(of(name, bob), Some(1));
+            assert_eq!(of(name, &format!("{domain}{bob}")), Some(1));
+            for no_person in [domain, device, "<item/>", "<item jid='@'/>"] {
+                assert_eq!(of(name, no_person), None, "{name} {no_person}");
+            }
+        }
+        let block = "<iq type='set' id='p'><block xmlns='urn:xmpp:blocking'/></iq>";
+        assert_eq!(pushed(&stanza(block), &me, "unblock"), None);
     }
 }

@@ -147,10 +147,10 @@ impl Session {
         }
         if let Some(Outgoing { bytes, .. }) = answer::answer(stanza, &self.me, &self.able) {
             self.transmit(bytes, None, now);
-            if let Some(blocked) = blocking::pushed(stanza, &self.me) {
+            if let Some(blocked) = blocking::pushed(stanza, &self.me, "block") {
                 self.tell_listeners(&Heard::Blocked(blocked));
             }
-            if let Some(unblocked) = blocking::pushed_back(stanza, &self.me) {
+            if let Some(unblocked) = blocking::pushed(stanza, &self.me, "unblock") {
                 self.tell_listeners(&Heard::Unblocked(unblocked));
             }
             return None;
