@@ -23,7 +23,6 @@ mod ending;
 mod entry;
 mod error;
 mod events;
-mod face;
 mod faults;
 pub mod history;
 mod kit;
@@ -51,6 +50,7 @@ pub mod state;
 mod stranger;
 mod subscription;
 mod table;
+mod teller;
 pub mod tls;
 mod wire;
 
@@ -61,7 +61,6 @@ pub use error::{
     Stranger,
 };
 pub use events::{Ending, Event, Message};
-pub use face::Face;
 pub use kit::{Heard, Kit, Listener, ListenerId};
 pub use link::{Credentials, Link};
 pub use pins::Fingerprint;
@@ -70,4 +69,5 @@ pub use refusal::Refusal;
 pub use register::Probe;
 pub use request::{Answer, Ask, Request};
 pub use subscription::SubscriptionType;
+pub use teller::Teller;
 pub use whoelse_stream::{Password, token};

@@ -11,7 +11,7 @@ use iroh::endpoint::Connection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
-use whoelse_client::{Client, Face, Heard, Listener, blocking, disco};
+use whoelse_client::{Client, Heard, Listener, Teller, blocking, disco};
 use whoelse_xmpp::{BareJid, FullJid, ns};
 
 use crate::account::Account;
@@ -40,7 +40,7 @@ pub(crate) struct Actor<T> {
     client: Client,
     listener: Listener,
     orders: mpsc::Receiver<Order>,
-    face: Face<T>,
+    face: Teller<T>,
     notes: mpsc::Receiver<Note>,
     noted: mpsc::Sender<Note>,
     /// Connections of devices that have dialled this one and proved a key.
@@ -72,7 +72,7 @@ impl<T: From<Happening>> Actor<T> {
             client,
             listener,
             orders,
-            face: Face::new(face),
+            face: Teller::new(face),
             notes,
             noted,
             incoming,

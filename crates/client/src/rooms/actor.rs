@@ -13,15 +13,15 @@ use whoelse_xmpp::{BareJid, Condition, Jid, Kind, Stanza, StanzaError};
 
 use super::Service;
 use super::bookmark;
-use super::carrier::{Carrier, Errand};
+use super::carrier::{self, Errand};
 use super::event::{NotEntered, NotSaid, RoomNews};
 use super::order::{EnterReply, Note, Order};
 use super::set::{Action, RoomSet};
 use crate::client::Client;
 use crate::events::Event;
-use crate::face::Face;
 use crate::kit::{Heard, Listener};
 use crate::message::{self, Incoming};
+use crate::teller::Teller;
 
 /// Notes that may wait.
 const NOTES: usize = 64;
@@ -36,9 +36,10 @@ pub(super) struct Actor<T> {
     client: Client,
     listener: Listener,
     orders: mpsc::Receiver<Order>,
-    face: Face<T>,
+    face: Teller<T>,
     notes: mpsc::Receiver<Note>,
-    carrier: Carrier,
+    /// What the carrier has to do with the session.
+    carrier: Teller<Errand>,
     service: watch::Sender<Service>,
     set: RoomSet,
     /// Callers that wait to be in a room.
@@ -58,11 +59,11 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
     ) -> Actor<T> {
         let (noted, notes) = mpsc::channel(NOTES);
         Actor {
-            carrier: Carrier::start(client.clone(), listener.id(), noted),
+            carrier: carrier::start(client.clone(), listener.id(), noted),
             client,
             listener,
             orders,
-            face: Face::new(face),
+            face: Teller::new(face),
             notes,
             service,
             set: RoomSet::default(),
@@ -85,7 +86,9 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
                 listens = self.face.tell_next() => if !listens {
                     break;
                 },
-                () = self.carrier.hand_on() => {}
+                carries = self.carrier.tell_next() => if !carries {
+                    break;
+                },
                 order = self.orders.recv(), if room => match order {
                     Some(order) => {
                         // An order may depend on what the session has reported so far.
@@ -154,7 +157,7 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
                     return;
                 }
                 self.asides.insert(id.clone(), (room.clone(), reply));
-                self.carrier.add(Errand::Aside { room, stanza, id });
+                self.carrier.tell(Errand::Aside { room, stanza, id });
             }
             Order::Views(reply) => {
                 let _ = reply.send(self.set.views());
@@ -194,7 +197,7 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
 
     fn prepare(&mut self) {
         self.service.send_replace(Service::Unknown);
-        self.carrier.add(Errand::Prepare);
+        self.carrier.tell(Errand::Prepare);
     }
 
     fn handle_stanza(&mut self, stanza: &Stanza, now: Instant) {
@@ -257,16 +260,16 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
     fn act(&mut self) {
         while let Some(action) = self.set.poll_action() {
             match action {
-                Action::Claim(room) => self.carrier.add(Errand::Claim(room)),
-                Action::Send(stanza) => self.carrier.add(Errand::Send(stanza)),
+                Action::Claim(room) => self.carrier.tell(Errand::Claim(room)),
+                Action::Send(stanza) => self.carrier.tell(Errand::Send(stanza)),
                 Action::Tell(news) => self.face.tell(news.into()),
                 Action::Answer(room, answer) => {
                     if let Some(reply) = self.entering.remove(&room) {
                         let _ = reply.send(answer);
                     }
                 }
-                Action::Cancel(room) => self.carrier.add(Errand::Cancel(room)),
-                Action::Unnote(room) => self.carrier.add(Errand::Unnote(room)),
+                Action::Cancel(room) => self.carrier.tell(Errand::Cancel(room)),
+                Action::Unnote(room) => self.carrier.tell(Errand::Unnote(room)),
             }
         }
         if self.set.is_heard() {

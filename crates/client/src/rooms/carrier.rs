@@ -1,8 +1,6 @@
 //! The task that passes stanzas of the rooms to the session, in order. The rooms' own task never waits
 //! for the session, which may itself be waiting for it to read.
 
-use std::collections::VecDeque;
-
 use tokio::sync::mpsc;
 use whoelse_xmpp::{BareJid, Jid, Outgoing};
 
@@ -10,11 +8,10 @@ use super::order::Note;
 use super::{bookmark, govern, service};
 use crate::client::Client;
 use crate::kit::ListenerId;
+use crate::teller::Teller;
 
-/// Errands that the carrier takes at once.
+/// Errands that the carrier takes at once; further ones wait with the rooms.
 const TAKEN: usize = 32;
-/// Above this many waiting errands, nothing new is read.
-const MAX_WAITING: usize = 256;
 
 /// One thing to do with the session.
 #[derive(Debug)]
@@ -35,42 +32,11 @@ pub(super) enum Errand {
     Prepare,
 }
 
-/// The errands, in order.
-#[derive(Debug)]
-pub(super) struct Carrier {
-    waiting: VecDeque<Errand>,
-    carry: mpsc::Sender<Errand>,
-}
-
-impl Carrier {
-    /// Begins. Holds the session as long as this lives.
-    pub(super) fn start(client: Client, me: ListenerId, notes: mpsc::Sender<Note>) -> Carrier {
-        let (carry, errands) = mpsc::channel(TAKEN);
-        tokio::spawn(run(client, me, errands, notes));
-        Carrier { waiting: VecDeque::new(), carry }
-    }
-
-    /// Adds an errand.
-    pub(super) fn add(&mut self, errand: Errand) {
-        self.waiting.push_back(errand);
-    }
-
-    /// Returns whether anything may be read that could cause errands.
-    pub(super) fn has_room(&self) -> bool {
-        self.waiting.len() < MAX_WAITING
-    }
-
-    /// Hands on the next errand as soon as there is room; waits for ever if there is none.
-    pub(super) async fn hand_on(&mut self) {
-        if self.waiting.is_empty() {
-            return std::future::pending().await;
-        }
-        let permit = self.carry.reserve().await;
-        let errand = self.waiting.pop_front();
-        if let (Ok(permit), Some(errand)) = (permit, errand) {
-            permit.send(errand);
-        }
-    }
+/// Begins. Holds the session as long as errands can be told.
+pub(super) fn start(client: Client, me: ListenerId, notes: mpsc::Sender<Note>) -> Teller<Errand> {
+    let (carry, errands) = mpsc::channel(TAKEN);
+    tokio::spawn(run(client, me, errands, notes));
+    Teller::new(carry)
 }
 
 async fn run(

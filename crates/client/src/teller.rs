@@ -1,29 +1,30 @@
-//! The events of what listens beside a session for the interface, in order: sent at once if there is
-//! room, otherwise as soon as there is.
+//! What a task that never waits has to tell another one, in order: sent at once if there is room,
+//! otherwise as soon as there is. What listens beside a session tells the interface its events so, and
+//! its carrier what to do with the session.
 
 use std::collections::VecDeque;
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-/// Above this many waiting events, nothing new is read.
+/// Above this many things that wait, nothing new is read.
 const MAX_UNTOLD: usize = 256;
 
-/// The channel to the interface, and the events that found no room in it.
+/// A channel, and what has found no room in it.
 #[derive(Debug)]
-pub struct Face<T> {
+pub struct Teller<T> {
     channel: mpsc::Sender<T>,
     untold: VecDeque<T>,
 }
 
-impl<T> Face<T> {
+impl<T> Teller<T> {
     /// Makes one for this channel.
-    pub fn new(channel: mpsc::Sender<T>) -> Face<T> {
-        Face { channel, untold: VecDeque::new() }
+    pub fn new(channel: mpsc::Sender<T>) -> Teller<T> {
+        Teller { channel, untold: VecDeque::new() }
     }
 
-    /// Sends an event after all others. If there is room it is sent at once, so it comes before
-    /// what others send later on the same channel.
+    /// Sends this after all others. If there is room it is sent at once, so it comes before what
+    /// others send later on the same channel.
     pub fn tell(&mut self, it: T) {
         if !self.untold.is_empty() {
             return self.untold.push_back(it);
@@ -35,13 +36,13 @@ impl<T> Face<T> {
         }
     }
 
-    /// Returns whether anything may be read that could cause events.
+    /// Returns whether anything may be read of which more could be told.
     pub fn has_room(&self) -> bool {
         self.untold.len() < MAX_UNTOLD
     }
 
-    /// Sends the next waiting event as soon as there is room; waits for ever if there is none.
-    /// Returns whether the interface still listens.
+    /// Sends the next that waits as soon as there is room; waits for ever if there is none. Returns
+    /// whether anybody still listens.
     pub async fn tell_next(&mut self) -> bool {
         if self.untold.is_empty() {
             return std::future::pending().await;
@@ -53,7 +54,7 @@ impl<T> Face<T> {
         true
     }
 
-    /// Sends all waiting events.
+    /// Sends all that waits.
     pub async fn tell_rest(self) {
         for it in self.untold {
             if self.channel.send(it).await.is_err() {
@@ -70,21 +71,21 @@ mod tests {
     #[tokio::test]
     async fn everything_is_told_in_order_however_little_room_there_is() {
         let (channel, mut told) = mpsc::channel(2);
-        let mut face = Face::new(channel);
+        let mut teller = Teller::new(channel);
         for n in 0..MAX_UNTOLD {
-            assert!(face.has_room());
-            face.tell(n);
+            assert!(teller.has_room());
+            teller.tell(n);
         }
-        face.tell(MAX_UNTOLD);
-        face.tell(MAX_UNTOLD + 1);
-        assert!(!face.has_room());
+        teller.tell(MAX_UNTOLD);
+        teller.tell(MAX_UNTOLD + 1);
+        assert!(!teller.has_room());
 
         for n in 0..4 {
             assert_eq!(told.recv().await, Some(n));
-            assert!(face.tell_next().await);
+            assert!(teller.tell_next().await);
         }
-        face.tell(MAX_UNTOLD + 2);
-        tokio::spawn(face.tell_rest());
+        teller.tell(MAX_UNTOLD + 2);
+        tokio::spawn(teller.tell_rest());
         for n in 4..MAX_UNTOLD + 3 {
             assert_eq!(told.recv().await, Some(n));
         }
@@ -92,14 +93,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_face_that_is_gone_is_noticed() {
+    async fn a_listener_that_is_gone_is_noticed() {
         let (channel, told) = mpsc::channel(1);
-        let mut face = Face::new(channel);
-        face.tell(1);
-        face.tell(2);
+        let mut teller = Teller::new(channel);
+        teller.tell(1);
+        teller.tell(2);
 
         drop(told);
 
-        assert!(!face.tell_next().await);
+        assert!(!teller.tell_next().await);
     }
 }
