@@ -41,8 +41,8 @@ pub(super) struct Room {
     topic: String,
     unheard: VecDeque<Unheard>,
     seen: VecDeque<String>,
-    /// A nickname that was asked for.
-    renaming: Option<String>,
+    /// A nickname that was asked for, and until when the room may answer.
+    renaming: Option<(String, Instant)>,
     /// Whether I have made it just now, and am about to configure it.
     is_made: bool,
     /// When it was last entered again by itself.
@@ -119,10 +119,12 @@ impl Room {
     fn begin(&mut self, why: Wanted, now: Instant) -> Vec<Step> {
         self.phase = Phase::Entering { why, by: now + ANSWER_WITHIN };
         self.others.clear();
-        self.renaming = None;
         self.unheard.iter_mut().for_each(|it| it.sent = false);
-        let Ok(place) = self.address.with_resource(&self.nick) else { return Vec::new() };
-        vec![Step::Send(write::enter(&place, self.password.as_deref()))]
+        // It is entered by the present nickname.
+        let mut steps = self.give_up_renaming();
+        let Ok(place) = self.address.with_resource(&self.nick) else { return steps };
+        steps.push(Step::Send(write::enter(&place, self.password.as_deref())));
+        steps
     }
 
     /// Enters it again, in a new session; perhaps under another address, since the domain was renamed.
@@ -136,19 +138,23 @@ impl Room {
     }
 
     /// Asks for another nickname.
-    pub(super) fn rename(&mut self, nick: &str) -> Result<Vec<Step>, StanzaError> {
+    pub(super) fn rename(&mut self, nick: &str, now: Instant) -> Result<Vec<Step>, StanzaError> {
         let place = self.address.with_resource(nick);
         let place = place.map_err(|_| StanzaError::new(Condition::JidMalformed))?;
-        self.renaming = Some(nick.to_owned());
+        self.renaming = Some((nick.to_owned(), now + ANSWER_WITHIN));
         Ok(vec![Step::Send(write::rename(&place))])
+    }
+
+    /// Answers whoever waits for another nickname, which the room has not answered.
+    fn give_up_renaming(&mut self) -> Vec<Step> {
+        let answer = self.renaming.take().map(|_| Step::Answer(Err(NotEntered::TimedOut)));
+        answer.into_iter().collect()
     }
 
     /// Leaves it. Where something of mine is unheard, the room stays until it has said that I am gone:
     /// what it has told before that comes before that.
     pub(super) fn leave(&mut self, now: Instant) -> Vec<Step> {
-        let place = self.address.with_resource(&self.nick);
-        let mut steps: Vec<Step> =
-            place.iter().map(|place| Step::Send(write::leave(place))).collect();
+        let mut steps = self.farewell();
         if self.is_heard() || self.is_entering() {
             steps.extend(self.end());
             steps.push(Step::Gone);
@@ -156,6 +162,12 @@ impl Room {
             self.phase = Phase::Leaving { by: now + ANSWER_WITHIN };
         }
         steps
+    }
+
+    /// Sends presence that leaves.
+    fn farewell(&self) -> Vec<Step> {
+        let place = self.address.with_resource(&self.nick);
+        place.iter().map(|place| Step::Send(write::leave(place))).collect()
     }
 
     /// Ends everything that was open here.
@@ -220,20 +232,30 @@ impl Room {
 
     /// Returns when [`Room::handle_time`] has something to do.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        match self.phase {
+        let phase = match self.phase {
             Phase::Entering { by, .. } | Phase::Leaving { by } => Some(by),
             Phase::Arrived | Phase::Settled => None,
-        }
+        };
+        let renaming = self.renaming.as_ref().map(|(_, by)| *by);
+        phase.into_iter().chain(renaming).min()
     }
 
     /// Does what is due.
     pub(super) fn handle_time(&mut self, now: Instant) -> Vec<Step> {
         match self.phase {
-            Phase::Entering { why, by } if by <= now => self.not_entered(why, NotEntered::TimedOut),
+            Phase::Entering { why, by } if by <= now => {
+                // The room may let me in later, and nobody would know that I am there.
+                let mut steps = self.farewell();
+                steps.extend(self.not_entered(why, NotEntered::TimedOut));
+                steps
+            }
             Phase::Leaving { by } if by <= now => {
                 let mut steps = self.end();
                 steps.push(Step::Gone);
                 steps
+            }
+            _ if self.renaming.as_ref().is_some_and(|(_, by)| *by <= now) => {
+                self.give_up_renaming()
             }
             _ => Vec::new(),
         }
@@ -298,7 +320,7 @@ impl Room {
                 self.not_entered(wanted, NotEntered::Refused { nick, why })
             }
             _ => {
-                let refused = |nick| Step::Answer(Err(NotEntered::Refused { nick, why }));
+                let refused = |(nick, _)| Step::Answer(Err(NotEntered::Refused { nick, why }));
                 self.renaming.take().map(refused).into_iter().collect()
             }
         }

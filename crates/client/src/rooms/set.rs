@@ -211,7 +211,7 @@ impl RoomSet {
                 self.actions.push_back(Action::Answer(address.clone(), Ok(Wanted::Asked)));
                 return Ok(());
             }
-            let steps = room.rename(nick).map_err(refused)?;
+            let steps = room.rename(nick, now).map_err(refused)?;
             self.take(address, steps);
             return Ok(());
         }

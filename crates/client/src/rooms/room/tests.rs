@@ -150,7 +150,14 @@ fn a_room_that_refuses_or_does_not_answer_is_not_entered() {
     let by = bench.room.next_deadline().unwrap();
     assert!(bench.room.handle_time(by - Duration::from_secs(1)).is_empty());
     let steps = bench.room.handle_time(by);
-    assert!(matches!(&steps[..], [Step::NotEntered(Wanted::Bookmark, NotEntered::TimedOut)]));
+    let [leave @ Step::Send(_), Step::NotEntered(Wanted::Bookmark, NotEntered::TimedOut)] =
+        &steps[..]
+    else {
+        panic!("{steps:?}");
+    };
+    // If the room lets in after all, nobody stays there whom nobody sees.
+    let leave = sent(std::slice::from_ref(leave));
+    assert!(leave[0].contains("to='lunch@rooms.a.example/alice' type='unavailable'"), "{leave:?}");
 }
 
 #[test]
@@ -361,7 +368,7 @@ fn what_is_said_to_me_alone_is_marked_so() {
 #[test]
 fn another_nickname_is_answered_and_one_that_is_taken_is_refused() {
     let mut bench = Bench::entered();
-    let steps = bench.room.rename("al").unwrap();
+    let steps = bench.room.rename("al", bench.now).unwrap();
     assert!(sent(&steps)[0].contains("/al'") && !sent(&steps)[0].contains("<x"));
     let steps = bench.hear(
         "<presence from='lunch@rooms.a.example/al' type='error'><error type='cancel'>\
@@ -369,11 +376,25 @@ fn another_nickname_is_answered_and_one_that_is_taken_is_refused() {
     );
     assert!(matches!(&steps[..], [Step::Answer(Err(NotEntered::Refused { .. }))]));
 
-    bench.room.rename("al").unwrap();
+    bench.room.rename("al", bench.now).unwrap();
     let steps = bench.gone("<item nick='al'/><status code='303'/>");
     assert!(matches!(&told(&steps)[..], [RoomEvent::Renamed { is_me: true, .. }]));
     assert!(matches!(steps.last(), Some(Step::Answer(Ok(_)))));
     assert_eq!(bench.room.nick(), "al");
+}
+
+#[test]
+fn a_nickname_that_the_room_neither_gives_nor_refuses_is_given_up_and_the_room_stays() {
+    let mut bench = Bench::entered();
+    bench.room.rename("al", bench.now).unwrap();
+
+    let by = bench.room.next_deadline().unwrap();
+    assert!(bench.room.handle_time(by - Duration::from_secs(1)).is_empty());
+    let steps = bench.room.handle_time(by);
+
+    assert!(matches!(&steps[..], [Step::Answer(Err(NotEntered::TimedOut))]));
+    assert_eq!((bench.room.next_deadline(), bench.room.nick()), (None, "alice"));
+    assert!(bench.room.is_there());
 }
 
 #[test]
