@@ -261,6 +261,7 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
         while let Some(action) = self.set.poll_action() {
             match action {
                 Action::Claim(room) => self.carrier.tell(Errand::Claim(room)),
+                Action::Release(room) => self.carrier.tell(Errand::Release(room)),
                 Action::Send(stanza) => self.carrier.tell(Errand::Send(stanza)),
                 Action::Tell(news) => self.face.tell(news.into()),
                 Action::Answer(room, answer) => {

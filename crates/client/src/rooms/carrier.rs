@@ -17,6 +17,7 @@ const TAKEN: usize = 32;
 #[derive(Debug)]
 pub(super) enum Errand {
     Claim(BareJid),
+    Release(BareJid),
     Send(Outgoing),
     /// Sends a message to a room, and notes when the room has answered a later request.
     Aside {
@@ -49,6 +50,7 @@ async fn run(
         let (client, notes) = (client.clone(), notes.clone());
         match errand {
             Errand::Claim(room) => client.claim(me, &room).await,
+            Errand::Release(room) => client.release(&room).await,
             // Without a session it cannot be sent; the rooms learn that by themselves.
             Errand::Send(stanza) => {
                 let _ = client.send(stanza).await;

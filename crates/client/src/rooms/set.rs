@@ -38,6 +38,8 @@ pub struct RoomView {
 pub(super) enum Action {
     /// Messages and presence from this address are the set's.
     Claim(BareJid),
+    /// They are not any more.
+    Release(BareJid),
     Send(Outgoing),
     Tell(RoomNews),
     /// Whoever waits to enter this room is answered.
@@ -88,12 +90,17 @@ impl RoomSet {
         let noted = std::mem::take(&mut self.noted);
         self.noted = noted.into_iter().map(renamed).collect();
         let rooms = std::mem::take(&mut self.rooms);
-        let rooms: Vec<(BareJid, Room)> =
-            rooms.into_iter().map(|(address, room)| (renamed(address), room)).collect();
+        let rooms: Vec<(BareJid, BareJid, Room)> =
+            rooms.into_iter().map(|(known, room)| (renamed(known.clone()), known, room)).collect();
         self.me = Some(me);
-        for (address, mut room) in rooms {
+        for (address, known, mut room) in rooms {
+            // Whoever waits has named it by the former name of the domain.
+            if address != known {
+                self.answer(&known, Err(NotEntered::TimedOut));
+            }
             if room.is_leaving() {
-                let steps = room.end();
+                let mut steps = room.end();
+                steps.push(Step::Gone);
                 self.take(&address, steps);
                 continue;
             }
@@ -108,10 +115,7 @@ impl RoomSet {
     pub(super) fn handle_logged_out(&mut self) {
         let rooms = std::mem::take(&mut self.rooms);
         for (address, mut room) in rooms {
-            if room.is_entering() {
-                let answer = Err(NotEntered::NotLoggedIn);
-                self.actions.push_back(Action::Answer(address.clone(), answer));
-            }
+            self.answer(&address, Err(NotEntered::NotLoggedIn));
             let steps = room.end();
             self.take(&address, steps);
         }
@@ -208,7 +212,7 @@ impl RoomSet {
         let refused = |why| Box::new(NotEntered::Refused { nick: nick.to_owned(), why });
         if let Some(room) = self.rooms.get_mut(address).filter(|room| room.is_there()) {
             if room.nick() == nick {
-                self.actions.push_back(Action::Answer(address.clone(), Ok(Wanted::Asked)));
+                self.answer(address, Ok(Wanted::Asked));
                 return Ok(());
             }
             let steps = room.rename(nick, now).map_err(refused)?;
@@ -238,9 +242,6 @@ impl RoomSet {
         let room = self.rooms.get_mut(address).filter(|room| !room.is_leaving());
         let Some(room) = room else { return false };
         self.asked.remove(address);
-        if room.is_entering() {
-            self.actions.push_back(Action::Answer(address.clone(), Err(NotEntered::Left)));
-        }
         let steps = room.leave(now);
         self.take(address, steps);
         true
@@ -331,29 +332,35 @@ impl RoomSet {
             match step {
                 Step::Send(stanza) => self.actions.push_back(Action::Send(stanza)),
                 Step::Tell(event) => self.tell(address, event),
-                Step::Answer(answer) => {
-                    self.actions.push_back(Action::Answer(address.clone(), answer));
-                }
+                Step::Answer(answer) => self.answer(address, answer),
                 Step::NotEntered(why, how) => {
-                    self.rooms.remove(address);
                     self.asked.remove(address);
                     // Whoever has asked is answered; what was to happen by itself is told.
                     if matches!(why, Wanted::Bookmark | Wanted::Elsewhere | Wanted::Again) {
                         self.tell(address, RoomEvent::NotEntered(how.clone()));
                     }
-                    self.actions.push_back(Action::Answer(address.clone(), Err(how)));
+                    self.forget(address, how);
                 }
                 Step::Cancel => self.actions.push_back(Action::Cancel(address.clone())),
-                Step::Gone => {
-                    self.rooms.remove(address);
-                }
+                Step::Gone => self.forget(address, NotEntered::Left),
                 Step::Destroyed => {
-                    self.rooms.remove(address);
+                    self.forget(address, NotEntered::Left);
                     self.noted.remove(address);
                     self.actions.push_back(Action::Unnote(address.clone()));
                 }
             }
         }
+    }
+
+    /// Takes a room out of the set. Whoever waits to enter it, or for a nickname there, waits no more.
+    fn forget(&mut self, address: &BareJid, why: NotEntered) {
+        self.rooms.remove(address);
+        self.actions.push_back(Action::Release(address.clone()));
+        self.answer(address, Err(why));
+    }
+
+    fn answer(&mut self, room: &BareJid, answer: Result<Wanted, NotEntered>) {
+        self.actions.push_back(Action::Answer(room.clone(), answer));
     }
 
     fn tell(&mut self, room: &BareJid, what: RoomEvent) {

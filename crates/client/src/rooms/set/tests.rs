@@ -7,6 +7,7 @@ use crate::rooms::bookmark;
 
 struct Bench {
     set: RoomSet,
+    claims: BTreeSet<BareJid>,
     now: Instant,
 }
 
@@ -52,14 +53,20 @@ impl Bench {
         let mut set = RoomSet::default();
         set.handle_login(FullJid::parse("alice@a.example/x").unwrap());
         set.handle_service(Some("rooms.a.example".to_owned()));
-        Bench { set, now: Instant::now() }
+        Bench { set, claims: BTreeSet::new(), now: Instant::now() }
     }
 
     fn came(&mut self) -> Came {
         let mut came = Came::default();
         while let Some(action) = self.set.poll_action() {
             match action {
-                Action::Claim(_) | Action::Cancel(_) => {}
+                Action::Claim(room) => {
+                    self.claims.insert(room);
+                }
+                Action::Release(room) => {
+                    self.claims.remove(&room);
+                }
+                Action::Cancel(_) => {}
                 Action::Send(out) => {
                     came.sent.push(String::from_utf8(out.bytes.to_vec()).unwrap());
                 }
@@ -80,6 +87,15 @@ impl Bench {
         self.hear(&format!(
             "<presence from='lunch@rooms.a.example/{nick}'>\
              <x xmlns='http://jabber.org/protocol/muc#user'><status code='110'/></x></presence>"
+        ))
+    }
+
+    /// The room says that somebody is not there any more.
+    fn is_told_of_the_end(&mut self, inside: &str) -> Came {
+        self.hear(&format!(
+            "<presence from='lunch@rooms.a.example/alice' type='unavailable'>\
+             <x xmlns='http://jabber.org/protocol/muc#user'><status code='110'/>{inside}</x>\
+             </presence>"
         ))
     }
 
@@ -217,6 +233,74 @@ fn who_waits_for_a_room_is_answered_when_the_session_ends_or_the_room_is_left() 
     let refused = bench.set.enter(&lunch(), "alice", None, Wanted::Asked, bench.now);
     assert_eq!(refused, Err(Box::new(NotEntered::NotLoggedIn)));
     assert_eq!(bench.set.say(&lunch(), "m".into(), "x".into()), Err(NotSaid::NotLoggedIn));
+}
+
+#[test]
+fn who_waits_for_a_nickname_is_answered_however_the_room_or_the_session_ends() {
+    let renaming = || {
+        let mut bench = Bench::new();
+        bench.enter();
+        bench.set.enter(&lunch(), "al", None, Wanted::Asked, bench.now).unwrap();
+        assert!(bench.came().answers.is_empty());
+        bench
+    };
+
+    let kicked = "<status code='307'/>";
+    for end in ["", kicked, "<status code='301'/>", "<status code='332'/>", "<destroy/>"] {
+        assert_eq!(renaming().is_told_of_the_end(end).answers, [Err(NotEntered::Left)], "{end}");
+    }
+    let too_slow = format!("{kicked}<status code='333'/>");
+    assert_eq!(renaming().is_told_of_the_end(&too_slow).answers, [Err(NotEntered::TimedOut)]);
+    let mut bench = renaming();
+    assert!(bench.set.leave(&lunch(), bench.now));
+    assert_eq!(bench.came().answers, [Err(NotEntered::Left)]);
+    let mut bench = renaming();
+    bench.set.handle_logged_out();
+    assert_eq!(bench.came().answers, [Err(NotEntered::NotLoggedIn)]);
+    for domain in ["a.example", "b.example"] {
+        let mut bench = renaming();
+        let me = FullJid::parse(&format!("alice@{domain}/y")).unwrap();
+        bench.set.handle_reconnected(me, bench.now);
+        assert_eq!(bench.came().answers[0], Err(NotEntered::TimedOut), "{domain}");
+    }
+}
+
+#[test]
+fn a_room_is_claimed_until_it_is_left_or_not_entered() {
+    const REFUSED: &str = "<presence from='lunch@rooms.a.example/alice' type='error'>\
+        <error type='cancel'><conflict xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>\
+        </presence>";
+    let ends: [fn(&mut Bench); 6] = [
+        |bench| {
+            bench.set.leave(&lunch(), bench.now);
+        },
+        |bench| bench.set.handle_time(bench.set.next_deadline().unwrap()),
+        |bench| {
+            bench.hear(REFUSED);
+        },
+        |bench| {
+            bench.is_told_that_it_is_there("alice");
+            bench.set.leave(&lunch(), bench.now);
+        },
+        |bench| {
+            bench.is_told_that_it_is_there("alice");
+            bench.is_told_of_the_end("<status code='307'/>");
+        },
+        |bench| {
+            bench.is_told_that_it_is_there("alice");
+            bench.is_told_of_the_end("<destroy/>");
+        },
+    ];
+
+    for end in ends {
+        let mut bench = Bench::new();
+        bench.set.enter(&lunch(), "alice", None, Wanted::Asked, bench.now).unwrap();
+        bench.came();
+        assert_eq!(bench.claims, BTreeSet::from([lunch()]));
+        end(&mut bench);
+        bench.came();
+        assert_eq!(bench.claims, BTreeSet::new());
+    }
 }
 
 #[test]
