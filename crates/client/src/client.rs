@@ -271,3 +271,20 @@ impl Client {
         answer.await.ok()
     }
 }
+
+#[cfg(test)]
+impl Client {
+    /// Returns a handle whose session is played by a test, which takes its orders.
+    pub(crate) fn by_hand(me: &FullJid) -> (Client, mpsc::Receiver<Order>) {
+        let (orders, ordered) = mpsc::channel(64);
+        let client = Client {
+            orders,
+            me: watch::channel(Some(me.clone())).1,
+            reached: watch::channel(None).1,
+            domain: Domain::new(watch::channel(Arc::from(me.domain())).1),
+            remembered: watch::channel(false).1,
+            proof: Proof::default(),
+        };
+        (client, ordered)
+    }
+}

@@ -176,6 +176,8 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
                 self.prepare();
             }
             Heard::Reconnected { me } => {
+                // Nothing of the former session is sent again but what is said to all.
+                self.give_up_asides(&NotSaid::ConnectionLost);
                 self.set.handle_reconnected(me, now);
                 self.prepare();
             }
@@ -184,14 +186,19 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
             Heard::LoggedOut => {
                 self.set.handle_logged_out();
                 self.service.send_replace(Service::Unknown);
-                for (_, (_, reply)) in self.asides.drain() {
-                    let _ = reply.send(Err(NotSaid::NotLoggedIn));
-                }
+                self.give_up_asides(&NotSaid::NotLoggedIn);
             }
             Heard::Blocked(whom) => self.set.handle_blocked(whom),
             Heard::Unblocked(whom) => self.set.handle_unblocked(&whom),
             Heard::NotDelivered { .. } => {}
             Heard::Stanza(stanza) => self.handle_stanza(&stanza, now),
+        }
+    }
+
+    /// Answers whoever waits for a message to a room that is not known to be done.
+    fn give_up_asides(&mut self, why: &NotSaid) {
+        for (_, (_, reply)) in self.asides.drain() {
+            let _ = reply.send(Err(why.clone()));
         }
     }
 
@@ -247,9 +254,9 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
                 self.set.handle_blocked(whom);
             }
             Note::Bookmarks(bookmarks) => self.set.handle_bookmarks(bookmarks, Instant::now()),
-            Note::Answered(id) => {
+            Note::Answered(id, done) => {
                 if let Some((_, reply)) = self.asides.remove(&id) {
-                    let _ = reply.send(Ok(()));
+                    let _ = reply.send(done);
                 }
             }
         }
@@ -280,3 +287,6 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,13 @@
 //! for the session, which may itself be waiting for it to read.
 
 use tokio::sync::mpsc;
-use whoelse_xmpp::{BareJid, Jid, Outgoing};
+use whoelse_xmpp::{BareJid, Condition, Jid, Outgoing};
 
+use super::event::NotSaid;
 use super::order::Note;
 use super::{bookmark, govern, service};
 use crate::client::Client;
+use crate::error::{NotSent, RequestError};
 use crate::kit::ListenerId;
 use crate::teller::Teller;
 
@@ -19,7 +21,7 @@ pub(super) enum Errand {
     Claim(BareJid),
     Release(BareJid),
     Send(Outgoing),
-    /// Sends a message to a room, and notes when the room has answered a later request.
+    /// Sends a message to a room, and notes what has become of it.
     Aside {
         room: BareJid,
         stanza: Outgoing,
@@ -56,10 +58,14 @@ async fn run(
                 let _ = client.send(stanza).await;
             }
             Errand::Aside { room, stanza, id } => {
-                let _ = client.send(stanza).await;
+                let sent = client.send(stanza).await;
                 tokio::spawn(async move {
-                    let _ = service::ping(&client, &Jid::from(room)).await;
-                    let _ = notes.send(Note::Answered(id)).await;
+                    let done = match sent {
+                        Ok(()) => done(service::ping(&client, &Jid::from(room)).await),
+                        Err(NotSent::NotLoggedIn) => Err(NotSaid::NotLoggedIn),
+                        Err(NotSent::TooMany) => Err(NotSaid::TooMany),
+                    };
+                    let _ = notes.send(Note::Answered(id, done)).await;
                 });
             }
             Errand::Cancel(room) => {
@@ -75,6 +81,28 @@ async fn run(
             Errand::Prepare => {
                 tokio::spawn(async move { prepare(&client, &notes).await });
             }
+        }
+    }
+}
+
+/// Returns what the answer to a request says of the message before it: the room has refused that by
+/// then, or done it.
+fn done(answer: Result<(), RequestError>) -> Result<(), NotSaid> {
+    match answer {
+        Err(RequestError::Refused(why))
+            if matches!(
+                why.condition,
+                Condition::RemoteServerNotFound | Condition::RemoteServerTimeout
+            ) =>
+        {
+            Err(NotSaid::TimedOut)
+        }
+        // Whatever it says, the room has answered.
+        Ok(()) | Err(RequestError::Refused(_) | RequestError::Unreadable) => Ok(()),
+        Err(RequestError::TimedOut) => Err(NotSaid::TimedOut),
+        Err(RequestError::NotLoggedIn) => Err(NotSaid::NotLoggedIn),
+        Err(RequestError::ConnectionLost | RequestError::Renamed | RequestError::TooMany) => {
+            Err(NotSaid::ConnectionLost)
         }
     }
 }

@@ -230,4 +230,6 @@ pub enum NotSaid {
     Refused(StanzaError),
     /// The room has not answered.
     TimedOut,
+    /// The connection was lost before it has: nobody knows whether it was done.
+    ConnectionLost,
 }

@@ -48,6 +48,6 @@ pub(super) enum Note {
     Blocked(Vec<BareJid>),
     /// All bookmarks.
     Bookmarks(Vec<Bookmark>),
-    /// The room has answered what was asked after this message.
-    Answered(String),
+    /// What has become of the message of this id to a room, and not to all in it.
+    Answered(String, Result<(), NotSaid>),
 }

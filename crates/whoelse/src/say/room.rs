@@ -239,6 +239,9 @@ pub fn not_said(why: &NotSaid, room: &str) -> String {
         NotSaid::TooMany => format!("not sent: too much that you have said waits for {room}"),
         NotSaid::NotLoggedIn => "log in first".to_owned(),
         NotSaid::TimedOut => format!("{room} does not answer"),
+        NotSaid::ConnectionLost => {
+            format!("the connection was lost before {room} answered; try again")
+        }
         NotSaid::Refused(why) => match (why.condition, &why.text) {
             (Condition::Forbidden, _) => {
                 format!("you have no voice in {room}; its moderators can give you one")
@@ -350,6 +353,7 @@ pub fn condition_of_saying(why: &NotSaid) -> &'static str {
         NotSaid::NotLoggedIn => "not-logged-in",
         NotSaid::Refused(why) => condition::of_request(&RequestError::Refused(why.clone())),
         NotSaid::TimedOut => "timeout",
+        NotSaid::ConnectionLost => condition::of_request(&RequestError::ConnectionLost),
     }
 }
 

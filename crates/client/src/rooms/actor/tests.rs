@@ -1,0 +1,171 @@
+//! The task of the rooms beside a session that the test plays: what it has sent, and what it makes of the
+//! answers.
+
+#![allow(clippy::unwrap_used)]
+
+use tokio::task::JoinHandle;
+use whoelse_xmpp::FullJid;
+
+use super::*;
+use crate::error::{NotSent, RequestError};
+use crate::kit::Kit;
+use crate::order::{Order as ToSession, Reply};
+use crate::rooms::{RoomEvent, Rooms, Wanted};
+
+struct Bench {
+    rooms: Rooms,
+    /// What the session is told to do.
+    ordered: mpsc::Receiver<ToSession>,
+    /// What it tells.
+    tell: mpsc::Sender<Heard>,
+    told: mpsc::Receiver<Told>,
+}
+
+/// What the interface is told.
+#[derive(Debug)]
+enum Told {
+    Room(RoomNews),
+    Session,
+}
+
+impl From<RoomNews> for Told {
+    fn from(news: RoomNews) -> Told {
+        Told::Room(news)
+    }
+}
+
+impl From<Event> for Told {
+    fn from(_: Event) -> Told {
+        Told::Session
+    }
+}
+
+fn me() -> FullJid {
+    FullJid::parse("alice@a.example/x").unwrap()
+}
+
+fn lunch() -> BareJid {
+    BareJid::parse("lunch@rooms.a.example").unwrap()
+}
+
+fn refused(condition: Condition) -> RequestError {
+    RequestError::Refused(StanzaError::new(condition))
+}
+
+impl Bench {
+    /// Beside a session of a server that offers nothing of what is asked after a login.
+    async fn new() -> Bench {
+        let (client, ordered) = Client::by_hand(&me());
+        let mut kit = Kit::default();
+        let listener = Rooms::listen(&mut kit);
+        let tell = kit.into_parts().1.remove(0);
+        let (face, told) = mpsc::channel(64);
+        let rooms = Rooms::start(client, listener, face);
+        let mut bench = Bench { rooms, ordered, tell, told };
+        bench.tell.send(Heard::LoggedIn { me: me() }).await.unwrap();
+        for _ in 0..3 {
+            let reply = bench.asked().await;
+            let _ = reply.send(Err(refused(Condition::ServiceUnavailable)));
+        }
+        bench
+    }
+
+    /// The same, in a room.
+    async fn in_a_room() -> Bench {
+        let mut bench = Bench::new().await;
+        let rooms = bench.rooms.clone();
+        let entering =
+            tokio::spawn(async move { rooms.enter(&lunch(), "alice", None, false).await });
+        bench.takes(Ok(())).await;
+        bench
+            .hears(
+                "<presence from='lunch@rooms.a.example/alice'>\
+                 <x xmlns='http://jabber.org/protocol/muc#user'><status code='110'/></x></presence>",
+            )
+            .await;
+        assert_eq!(entering.await.unwrap(), Ok(Wanted::Asked));
+        assert!(matches!(bench.news().await, RoomEvent::Entered { .. }));
+        bench
+    }
+
+    async fn hears(&self, xml: &str) {
+        let stanza = Stanza::parse(xml.as_bytes().to_vec()).unwrap();
+        self.tell.send(Heard::Stanza(stanza)).await.unwrap();
+    }
+
+    /// Waits for a request; returns what its answer is sent to.
+    async fn asked(&mut self) -> Reply {
+        match self.ordered.recv().await {
+            Some(ToSession::Request(_, reply)) => reply,
+            other => panic!("no request: {other:?}"),
+        }
+    }
+
+    /// Takes a stanza, or does not.
+    async fn takes(&mut self, answer: Result<(), NotSent>) {
+        loop {
+            match self.ordered.recv().await {
+                Some(ToSession::Claim(..)) => {}
+                Some(ToSession::Stanza(_, _, reply)) => break reply.send(answer).unwrap(),
+                other => panic!("no stanza: {other:?}"),
+            }
+        }
+    }
+
+    async fn news(&mut self) -> RoomEvent {
+        match self.told.recv().await {
+            Some(Told::Room(news)) => news.what,
+            other => panic!("no news: {other:?}"),
+        }
+    }
+
+    /// Invites bob.
+    fn invites(&self) -> JoinHandle<Result<(), NotSaid>> {
+        let rooms = self.rooms.clone();
+        let bob = BareJid::parse("bob@a.example").unwrap();
+        tokio::spawn(async move { rooms.invite(&lunch(), &bob).await })
+    }
+}
+
+#[tokio::test]
+async fn only_what_the_room_has_answered_is_said_to_be_done() {
+    let mut bench = Bench::in_a_room().await;
+
+    for (answer, outcome) in [
+        (RequestError::TimedOut, Err(NotSaid::TimedOut)),
+        (refused(Condition::RemoteServerNotFound), Err(NotSaid::TimedOut)),
+        (RequestError::ConnectionLost, Err(NotSaid::ConnectionLost)),
+        (RequestError::NotLoggedIn, Err(NotSaid::NotLoggedIn)),
+        (refused(Condition::FeatureNotImplemented), Ok(())),
+    ] {
+        let inviting = bench.invites();
+        bench.takes(Ok(())).await;
+        let _ = bench.asked().await.send(Err(answer.clone()));
+        assert_eq!(inviting.await.unwrap(), outcome, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_never_left_is_not_said_to_be_done() {
+    let mut bench = Bench::in_a_room().await;
+
+    for (why, outcome) in
+        [(NotSent::TooMany, NotSaid::TooMany), (NotSent::NotLoggedIn, NotSaid::NotLoggedIn)]
+    {
+        let inviting = bench.invites();
+        bench.takes(Err(why)).await;
+        assert_eq!(inviting.await.unwrap(), Err(outcome));
+    }
+}
+
+#[tokio::test]
+async fn what_was_open_in_the_former_session_is_given_up_in_a_new_one() {
+    let mut bench = Bench::in_a_room().await;
+    let inviting = bench.invites();
+    bench.takes(Ok(())).await;
+    let _unanswered = bench.asked().await;
+
+    bench.tell.send(Heard::Reconnected { me: me() }).await.unwrap();
+
+    assert_eq!(inviting.await.unwrap(), Err(NotSaid::ConnectionLost));
+}
