@@ -100,6 +100,33 @@ fn a_hundred_lines_typed_without_a_connection_are_kept_and_the_next_is_refused()
 }
 
 #[test]
+fn what_is_said_in_a_room_without_a_connection_is_kept_too_and_what_finds_no_room_is_said() {
+    let server = Server::of(&["alice", "bob"]);
+    let (mut alice, wire, mut bob) = alice_over_a_wire(&server);
+    alice.say("join #lunch");
+    alice.wait("Make it? [y/N]");
+    alice.say("y");
+    alice.lines.wait_for("it is made", |line| line.starts_with("#lunch is made, and"));
+    bob.say("join #lunch");
+    alice.wait("* bob is in #lunch");
+    wire.pull();
+    alice.wait(LOST);
+
+    alice.say("message #lunch kept");
+    for n in 0..99 {
+        alice.say(&format!("message bob {n}"));
+    }
+    alice.says("message #lunch one more", "* your message to #lunch was not sent");
+    wire.mend();
+
+    alice.wait(RESUMED);
+    bob.wait("#lunch alice: kept");
+    // Nothing is waited for in vain at the end.
+    assert_eq!(alice.end().code(), Some(0));
+    assert!(alice.lines.rest().iter().all(|line| !line.contains("has not acknowledged")));
+}
+
+#[test]
 fn after_a_restart_lines_are_sent_again_and_none_appears_twice() {
     let mut server = Home::with_people(&["alice", "bob"]).start_at(ports::lasting(), &[]);
     let (mut alice, wire, mut bob) = alice_over_a_wire(&server);

@@ -254,6 +254,7 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
                 self.set.handle_blocked(whom);
             }
             Note::Bookmarks(bookmarks) => self.set.handle_bookmarks(bookmarks, Instant::now()),
+            Note::NotSent { room, id } => self.set.handle_not_sent(&room, id),
             Note::Answered(id, done) => {
                 if let Some((_, reply)) = self.asides.remove(&id) {
                     let _ = reply.send(done);
@@ -270,6 +271,9 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
                 Action::Claim(room) => self.carrier.tell(Errand::Claim(room)),
                 Action::Release(room) => self.carrier.tell(Errand::Release(room)),
                 Action::Send(stanza) => self.carrier.tell(Errand::Send(stanza)),
+                Action::Say { room, id, stanza } => {
+                    self.carrier.tell(Errand::Say { room, id, stanza });
+                }
                 Action::Tell(news) => self.face.tell(news.into()),
                 Action::Answer(room, answer) => {
                     if let Some(reply) = self.entering.remove(&room) {

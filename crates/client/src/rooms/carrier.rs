@@ -20,7 +20,14 @@ const TAKEN: usize = 32;
 pub(super) enum Errand {
     Claim(BareJid),
     Release(BareJid),
+    /// Sends presence.
     Send(Outgoing),
+    /// Says something to all in a room, and notes if it was not sent.
+    Say {
+        room: BareJid,
+        id: String,
+        stanza: Outgoing,
+    },
     /// Sends a message to a room, and notes what has become of it.
     Aside {
         room: BareJid,
@@ -53,9 +60,15 @@ async fn run(
         match errand {
             Errand::Claim(room) => client.claim(me, &room).await,
             Errand::Release(room) => client.release(&room).await,
-            // Without a session it cannot be sent; the rooms learn that by themselves.
+            // An entry that is not sent is given up in time; without a session there are no rooms.
             Errand::Send(stanza) => {
                 let _ = client.send(stanza).await;
+            }
+            Errand::Say { room, id, stanza } => {
+                if client.send(stanza).await.is_err() {
+                    // Not from here: the rooms may be waiting for room in the errands.
+                    tokio::spawn(async move { notes.send(Note::NotSent { room, id }).await });
+                }
             }
             Errand::Aside { room, stanza, id } => {
                 let sent = client.send(stanza).await;

@@ -110,7 +110,7 @@ pub enum RoomEvent {
         /// Their reason.
         reason: Option<String>,
     },
-    /// A message of mine is on its way. A verdict follows: one of the next three.
+    /// A message of mine is on its way. A verdict follows: one of the next four.
     Sent {
         /// Its id.
         id: String,
@@ -126,6 +126,11 @@ pub enum RoomEvent {
         id: String,
         /// The room's error.
         why: StanzaError,
+    },
+    /// A message of mine never left: too many lines wait for the connection.
+    NotSent {
+        /// Its id.
+        id: String,
     },
     /// Nobody knows whether a message of mine was told.
     Unconfirmed {

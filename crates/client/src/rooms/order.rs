@@ -48,6 +48,8 @@ pub(super) enum Note {
     Blocked(Vec<BareJid>),
     /// All bookmarks.
     Bookmarks(Vec<Bookmark>),
+    /// The session has not taken what was to be said in a room.
+    NotSent { room: BareJid, id: String },
     /// What has become of the message of this id to a room, and not to all in it.
     Answered(String, Result<(), NotSaid>),
 }

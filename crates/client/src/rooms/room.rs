@@ -73,7 +73,13 @@ struct Unheard {
 /// What follows from something.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
+    /// Presence.
     Send(Outgoing),
+    /// Something to all, by its id.
+    Say {
+        id: String,
+        stanza: Outgoing,
+    },
     Tell(RoomEvent),
     /// Whoever has asked to enter it, or for a nickname, is answered. The room stays.
     Answer(Result<Wanted, NotEntered>),
@@ -189,10 +195,19 @@ impl Room {
         };
         let mut steps = vec![Step::Tell(RoomEvent::Sent { id: id.clone() })];
         if !waits {
-            steps.push(Step::Send(write::say(&self.address, &id, &text)));
+            let stanza = write::say(&self.address, &id, &text);
+            steps.push(Step::Say { id: id.clone(), stanza });
         }
         self.unheard.push_back(Unheard { id, text, sent: !waits });
         Ok(steps)
+    }
+
+    /// Takes note that a message of mine never left, which was to be said since the room was entered.
+    /// While it is entered again, that goes after the entry like all others.
+    pub(super) fn handle_not_sent(&mut self, id: String) -> Vec<Step> {
+        let unsent = self.unheard.iter().position(|it| it.sent && it.id == id);
+        let unsent = unsent.and_then(|place| self.unheard.remove(place));
+        unsent.map(|it| Step::Tell(RoomEvent::NotSent { id: it.id })).into_iter().collect()
     }
 
     pub(super) fn nick(&self) -> &str {
@@ -559,7 +574,8 @@ impl Room {
                 let unsent = self.unheard.iter_mut().filter(|it| !it.sent);
                 steps.extend(unsent.map(|it| {
                     it.sent = true;
-                    Step::Send(write::say(&self.address, &it.id, &it.text))
+                    let stanza = write::say(&self.address, &it.id, &it.text);
+                    Step::Say { id: it.id.clone(), stanza }
                 }));
             }
             return steps;

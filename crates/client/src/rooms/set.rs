@@ -41,6 +41,12 @@ pub(super) enum Action {
     /// They are not any more.
     Release(BareJid),
     Send(Outgoing),
+    /// Something is said to all in a room.
+    Say {
+        room: BareJid,
+        id: String,
+        stanza: Outgoing,
+    },
     Tell(RoomNews),
     /// Whoever waits to enter this room is answered.
     Answer(BareJid, Result<Wanted, NotEntered>),
@@ -258,6 +264,12 @@ impl RoomSet {
         Ok(())
     }
 
+    /// Takes note that something that was said never left.
+    pub(super) fn handle_not_sent(&mut self, room: &BareJid, id: String) {
+        let steps = self.rooms.get_mut(room).map(|room| room.handle_not_sent(id));
+        self.take(room, steps.unwrap_or_default());
+    }
+
     /// Returns every room as it is now.
     pub(super) fn views(&self) -> Vec<RoomView> {
         let view = |(address, room): (&BareJid, &Room)| RoomView {
@@ -331,6 +343,10 @@ impl RoomSet {
         for step in steps {
             match step {
                 Step::Send(stanza) => self.actions.push_back(Action::Send(stanza)),
+                Step::Say { id, stanza } => {
+                    let room = address.clone();
+                    self.actions.push_back(Action::Say { room, id, stanza });
+                }
                 Step::Tell(event) => self.tell(address, event),
                 Step::Answer(answer) => self.answer(address, answer),
                 Step::NotEntered(why, how) => {

@@ -89,6 +89,7 @@ fn sentence(what: &RoomEvent, room: &str, domain: &str) -> Option<String> {
             format!("{} does not come to {room}{}", name::of(by, domain), why.unwrap_or_default())
         }
         RoomEvent::Refused { why, .. } => not_said(&NotSaid::Refused(why.clone()), room),
+        RoomEvent::NotSent { .. } => format!("your message to {room} was not sent"),
         RoomEvent::Unconfirmed { .. } => unconfirmed(room),
     })
 }
@@ -455,6 +456,17 @@ mod tests {
             assert!(!shown.contains(['\n', '\u{1b}', '\u{202e}']), "{what:?}: {shown}");
             assert!(shown.contains("\\u{1b}"), "{what:?}: {shown}");
         }
+    }
+
+    #[test]
+    fn what_became_of_a_message_to_a_room_is_told_where_it_was_not_told_to_all() {
+        let id = || "m1".to_owned();
+        assert_eq!(lunch(RoomEvent::NotSent { id: id() }), "* your message to #lunch was not sent");
+        assert_eq!(
+            lunch(RoomEvent::Unconfirmed { id: id() }),
+            "* nobody knows whether your message arrived in #lunch"
+        );
+        assert_eq!(lunch(RoomEvent::Acknowledged { id: id() }), "");
     }
 
     #[test]

@@ -29,7 +29,10 @@ impl Told {
             )
             | Told::Private(Happening::Unconfirmed { id, .. })
             | Told::Room(RoomNews {
-                what: RoomEvent::Refused { id, .. } | RoomEvent::Unconfirmed { id },
+                what:
+                    RoomEvent::Refused { id, .. }
+                    | RoomEvent::NotSent { id }
+                    | RoomEvent::Unconfirmed { id },
                 ..
             }) => Some(id),
             Told::Session(_) | Told::Private(_) | Told::Room(_) => None,
@@ -127,6 +130,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use whoelse_client::Refusal;
+    use whoelse_client::rooms::RoomName;
     use whoelse_xmpp::BareJid;
 
     #[test]
@@ -141,5 +145,20 @@ mod tests {
         let text = "hi".to_owned();
         let lost = Told::from(Happening::Unconfirmed { id, to, text });
         assert_eq!(lost.free_id(), Some("m1"));
+    }
+
+    #[test]
+    fn an_id_is_free_again_when_a_room_has_not_told_its_message() {
+        let address = BareJid::parse("lunch@rooms.a.example").unwrap();
+        let id = || "m1".to_owned();
+        let is_free = |what| {
+            let room = RoomName { address: address.clone(), is_local: true };
+            Told::from(RoomNews { room, what }).free_id() == Some("m1")
+        };
+
+        assert!(is_free(RoomEvent::NotSent { id: id() }));
+        assert!(is_free(RoomEvent::Unconfirmed { id: id() }));
+        assert!(!is_free(RoomEvent::Sent { id: id() }));
+        assert!(!is_free(RoomEvent::Acknowledged { id: id() }));
     }
 }

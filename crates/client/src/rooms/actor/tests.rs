@@ -169,3 +169,16 @@ async fn what_was_open_in_the_former_session_is_given_up_in_a_new_one() {
 
     assert_eq!(inviting.await.unwrap(), Err(NotSaid::ConnectionLost));
 }
+
+#[tokio::test]
+async fn what_the_session_does_not_take_has_its_verdict() {
+    let mut bench = Bench::in_a_room().await;
+    let id = || "m1".to_owned();
+
+    assert_eq!(bench.rooms.say(&lunch(), id(), "hi").await, Ok(()));
+    bench.takes(Err(NotSent::TooMany)).await;
+
+    assert_eq!(bench.news().await, RoomEvent::Sent { id: id() });
+    assert_eq!(bench.news().await, RoomEvent::NotSent { id: id() });
+    bench.rooms.settle().await;
+}

@@ -22,7 +22,9 @@ fn told(steps: &[Step]) -> Vec<RoomEvent> {
 
 fn sent(steps: &[Step]) -> Vec<String> {
     let stanza = |step: &Step| match step {
-        Step::Send(out) => Some(String::from_utf8(out.bytes.to_vec()).unwrap()),
+        Step::Send(out) | Step::Say { stanza: out, .. } => {
+            Some(String::from_utf8(out.bytes.to_vec()).unwrap())
+        }
         _ => None,
     };
     steps.iter().filter_map(stanza).collect()
@@ -212,6 +214,23 @@ fn what_the_room_refuses_comes_back_once_and_so_many_may_wait() {
     }
     let refused = bench.room.say("one more".to_owned(), "x".to_owned());
     assert!(matches!(refused, Err(NotSaid::TooMany)));
+}
+
+#[test]
+fn what_never_left_is_told_so_once_unless_it_goes_after_an_entry_that_is_under_way() {
+    let mut bench = Bench::entered();
+    bench.say("m1");
+
+    let steps = bench.room.handle_not_sent("m1".to_owned());
+    assert_eq!(told(&steps), [RoomEvent::NotSent { id: "m1".to_owned() }]);
+    assert!(bench.room.is_heard());
+    assert!(bench.room.handle_not_sent("m1".to_owned()).is_empty());
+
+    bench.say("m2");
+    bench.room.enter_again("lunch@rooms.a.example".parse_bare(), bench.now);
+    assert!(bench.room.handle_not_sent("m2".to_owned()).is_empty());
+    bench.own("");
+    assert!(sent(&bench.topic(""))[0].contains("id='m2'"));
 }
 
 #[test]

@@ -67,7 +67,7 @@ impl Bench {
                     self.claims.remove(&room);
                 }
                 Action::Cancel(_) => {}
-                Action::Send(out) => {
+                Action::Send(out) | Action::Say { stanza: out, .. } => {
                     came.sent.push(String::from_utf8(out.bytes.to_vec()).unwrap());
                 }
                 Action::Tell(news) => came.told.push(news.what),

@@ -196,6 +196,7 @@ impl InRoom {
                 let why = whoelse_client::rooms::NotSaid::Refused(why.clone());
                 failed(id, room, room::condition_of_saying(&why), words())
             }
+            RoomEvent::NotSent { id } => failed(id, room, "not-sent", words()),
             RoomEvent::Unconfirmed { id } => failed(id, room, "unconfirmed", words()),
         }
     }
