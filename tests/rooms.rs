@@ -485,6 +485,22 @@ fn a_program_makes_a_room_when_it_says_so_and_each_message_has_its_verdict() {
 }
 
 #[test]
+fn where_nobody_is_logged_in_what_is_about_a_room_is_refused_for_that_at_once() {
+    let server = Server::of(PEOPLE);
+    let mut alice = Script::start(&server, "alice");
+    alice.says("logout", "logged_out");
+
+    for line in [
+        r##"{"message":{"to":"#lunch","text":"hi","id":"m1"}}"##,
+        r##"{"topic":{"room":"#lunch","text":"pizza"}}"##,
+        r##"{"join":{"room":"#lunch"}}"##,
+        "join #lunch",
+    ] {
+        assert_eq!(alice.says(line, "failed")["condition"], json!("not-logged-in"), "{line}");
+    }
+}
+
+#[test]
 fn what_a_script_says_last_is_told_before_it_ends() {
     let server = Server::of(PEOPLE);
     let (mut alice, mut bob) = alice_and_bob(&server);

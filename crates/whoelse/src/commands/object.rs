@@ -54,14 +54,7 @@ pub async fn obey_object(line: &str, seat: &Seat<'_>) -> Obeyed {
         Object::Topic { room, text } => Obeyed {
             command: Some(topic::COMMAND.name),
             id: None,
-            outcome: match (seat.me(), text.is_empty()) {
-                (Err(fault), _) => Err(fault),
-                (Ok(_), true) => topic::set(seat, &room, &text).await,
-                (Ok(_), false) => match message::check_text(&text) {
-                    Ok(()) => topic::set(seat, &room, &text).await,
-                    Err(fault) => Err(fault),
-                },
-            },
+            outcome: topic::set(seat, &room, &text).await,
         },
         Object::Broadcast { text } => Obeyed {
             command: Some(broadcast::COMMAND.name),

@@ -13,6 +13,8 @@ use crate::say::room::{self, Deed};
 impl Seat<'_> {
     /// Returns a room: `#lunch` or `lunch` of the own server, or a whole address.
     pub async fn room(&self, typed: &str) -> Result<BareJid, Fault> {
+        // Without a session nobody says where rooms are, however long it is waited for.
+        self.me()?;
         let not_a_room = || {
             let words = format!("{} is not a room; rooms are typed as #lunch", quoted(typed));
             Fault::say("bad-room", words)
