@@ -4,13 +4,13 @@
 //! other clients) stays as it is when the bookmark is changed.
 
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{BareJid, FullJid, Jid, Stanza, ns};
+use whoelse_xmpp::{BareJid, Condition, FullJid, Jid, Stanza, ns};
 
 use crate::client::Client;
 use crate::commands::form;
 use crate::error::RequestError;
 use crate::nested;
-use crate::request::Request;
+use crate::request::{Answer, Request};
 
 /// Bookmarks that are read: more than a server of ours keeps.
 const MAX_BOOKMARKS: usize = 500;
@@ -52,7 +52,11 @@ pub(super) enum Change {
 pub async fn all(client: &Client) -> Result<Vec<Bookmark>, RequestError> {
     let items = Element::new("items").attr("node", ns::BOOKMARKS);
     let request = Request::get(Element::new("pubsub").xmlns(ns::PUBSUB).child(items));
-    match client.request(request.by_itself()).await {
+    read_all(client.request(request.by_itself()).await)
+}
+
+fn read_all(answer: Result<Answer, RequestError>) -> Result<Vec<Bookmark>, RequestError> {
+    match answer {
         Ok(answer) => {
             let pubsub = nested::find(&answer.iq, "pubsub", ns::PUBSUB);
             let items = pubsub.and_then(|it| nested::find(&it, "items", ns::PUBSUB));
@@ -62,8 +66,18 @@ pub async fn all(client: &Client) -> Result<Vec<Bookmark>, RequestError> {
                 .take(MAX_BOOKMARKS)
                 .collect())
         }
-        // Nobody has made the node yet, or the server has none.
-        Err(RequestError::Refused(_)) => Ok(Vec::new()),
+        // Nobody has made the node yet, or the server has none. Any other refusal says nothing of what
+        // is noted.
+        Err(RequestError::Refused(why))
+            if matches!(
+                why.condition,
+                Condition::ItemNotFound
+                    | Condition::FeatureNotImplemented
+                    | Condition::ServiceUnavailable
+            ) =>
+        {
+            Ok(Vec::new())
+        }
         Err(why) => Err(why),
     }
 }
@@ -171,6 +185,7 @@ impl Bookmark {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use whoelse_xmpp::StanzaError;
 
     fn me() -> FullJid {
         FullJid::parse("me@a.example/x").unwrap()
@@ -205,6 +220,28 @@ mod tests {
         assert!(text.contains("<state xmlns='urn:x' minimized='true'/>"), "{text}");
         assert!(text.contains("<item id='orchard@rooms.a.example'>"));
         assert!(text.contains("<value>whitelist</value>"));
+    }
+
+    #[test]
+    fn only_where_there_is_no_node_is_nothing_noted() {
+        let refused = |condition| read_all(Err(RequestError::Refused(StanzaError::new(condition))));
+
+        for none in [
+            Condition::ItemNotFound,
+            Condition::FeatureNotImplemented,
+            Condition::ServiceUnavailable,
+        ] {
+            assert_eq!(refused(none), Ok(vec![]), "{none:?}");
+        }
+        for why in [
+            Condition::ResourceConstraint,
+            Condition::InternalServerError,
+            Condition::Forbidden,
+            Condition::PolicyViolation,
+        ] {
+            assert!(refused(why).is_err(), "{why:?}");
+        }
+        assert_eq!(read_all(Err(RequestError::TimedOut)), Err(RequestError::TimedOut));
     }
 
     #[test]
