@@ -50,9 +50,7 @@ pub(super) enum Change {
 
 /// Returns all bookmarks.
 pub async fn all(client: &Client) -> Result<Vec<Bookmark>, RequestError> {
-    let items = Element::new("items").attr("node", ns::BOOKMARKS);
-    let request = Request::get(Element::new("pubsub").xmlns(ns::PUBSUB).child(items));
-    read_all(client.request(request.by_itself()).await)
+    read_all(client.request(ask(None)).await)
 }
 
 fn read_all(answer: Result<Answer, RequestError>) -> Result<Vec<Bookmark>, RequestError> {
@@ -82,26 +80,48 @@ fn read_all(answer: Result<Answer, RequestError>) -> Result<Vec<Bookmark>, Reque
     }
 }
 
-/// Notes that a room is entered at every login, or is not any more. Who has no bookmark and wants none
-/// gets none. Returns whether the room was noted before.
-pub async fn set_autojoin(
+/// Returns the bookmark of a room, if there is one.
+pub async fn find(client: &Client, room: &BareJid) -> Result<Option<Bookmark>, RequestError> {
+    let found = read_all(client.request(ask(Some(room))).await)?;
+    // A server may return all of them instead.
+    Ok(found.into_iter().find(|it| it.room == *room))
+}
+
+/// Notes that a room is entered at every login, by this nickname and password. What else is in the
+/// bookmark as it is `known` ([`find`]) stays.
+pub async fn note(
     client: &Client,
     room: &BareJid,
-    autojoin: bool,
-    entered: Option<(&str, Option<&str>)>,
-) -> Result<bool, RequestError> {
-    let known = all(client).await?.into_iter().find(|it| it.room == *room);
-    let is_known = known.is_some();
+    known: Option<Bookmark>,
+    (nick, password): (&str, Option<&str>),
+) -> Result<(), RequestError> {
     let before = known.unwrap_or_else(|| Bookmark::new(room.clone()));
-    let mut bookmark = Bookmark { autojoin, ..before.clone() };
-    if let Some((nick, password)) = entered {
-        bookmark.nick = Some(nick.to_owned());
-        bookmark.password = password.map(str::to_owned).or(bookmark.password);
+    let bookmark = Bookmark {
+        autojoin: true,
+        nick: Some(nick.to_owned()),
+        password: password.map(str::to_owned).or_else(|| before.password.clone()),
+        ..before.clone()
+    };
+    if bookmark == before {
+        return Ok(());
     }
-    if bookmark == before || !is_known && !autojoin {
-        return Ok(before.autojoin);
-    }
-    client.request(publish(&bookmark)).await.map(|_| before.autojoin)
+    client.request(publish(&bookmark)).await.map(|_| ())
+}
+
+/// Takes back that a room is entered at every login. Returns whether it was noted.
+pub async fn unnote(client: &Client, room: &BareJid) -> Result<bool, RequestError> {
+    let noted = find(client, room).await?.filter(|it| it.autojoin);
+    let Some(noted) = noted else { return Ok(false) };
+    client.request(publish(&Bookmark { autojoin: false, ..noted })).await.map(|_| true)
+}
+
+/// Asks for the bookmark of one room, or for all.
+fn ask(room: Option<&BareJid>) -> Request {
+    let items = Element::new("items").attr("node", ns::BOOKMARKS);
+    let items = room
+        .into_iter()
+        .fold(items, |items, room| items.child(Element::new("item").attr("id", room.as_str())));
+    Request::get(Element::new("pubsub").xmlns(ns::PUBSUB).child(items)).by_itself()
 }
 
 /// 3.1.1: an item, and what its node has to be.
@@ -185,6 +205,8 @@ impl Bookmark {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::order::Order;
+    use tokio::sync::mpsc;
     use whoelse_xmpp::StanzaError;
 
     fn me() -> FullJid {
@@ -220,6 +242,44 @@ mod tests {
         assert!(text.contains("<state xmlns='urn:x' minimized='true'/>"), "{text}");
         assert!(text.contains("<item id='orchard@rooms.a.example'>"));
         assert!(text.contains("<value>whitelist</value>"));
+    }
+
+    /// Plays the server for one request: returns what is asked, and answers with these items.
+    async fn answered(ordered: &mut mpsc::Receiver<Order>, items: &str) -> String {
+        let Some(Order::Request(request, reply)) = ordered.recv().await else { panic!() };
+        let xml = format!(
+            "<iq type='result' id='q'><pubsub xmlns='http://jabber.org/protocol/pubsub'>\
+             <items node='urn:xmpp:bookmarks:1'>{items}</items></pubsub></iq>"
+        );
+        reply.send(Ok(Answer { iq: stanza(&xml), results: Vec::new() })).unwrap();
+        String::from_utf8(request.payload).unwrap()
+    }
+
+    #[tokio::test]
+    async fn of_a_room_only_its_own_bookmark_is_read_and_written_only_if_it_changes() {
+        let (client, mut ordered) = Client::by_hand(&me());
+        let orchard = BareJid::parse("orchard@rooms.a.example").unwrap();
+
+        let (unnoted, asked) = tokio::join!(unnote(&client, &orchard), async {
+            [answered(&mut ordered, ITEM).await, answered(&mut ordered, "").await]
+        });
+        assert_eq!(unnoted, Ok(true));
+        assert!(asked[0].contains("<item id='orchard@rooms.a.example'/>"), "{asked:?}");
+        assert!(asked[1].contains("autojoin='false'><nick>JC</nick>"), "{asked:?}");
+
+        let (unnoted, _) = tokio::join!(unnote(&client, &orchard), answered(&mut ordered, ""));
+        assert_eq!(unnoted, Ok(false));
+        let (known, _) = tokio::join!(find(&client, &orchard), answered(&mut ordered, ITEM));
+        let known = known.unwrap();
+        assert_eq!(note(&client, &orchard, known.clone(), ("JC", None)).await, Ok(()));
+        let (noted, asked) = tokio::join!(
+            note(&client, &orchard, known, ("Jay", Some("sesame"))),
+            answered(&mut ordered, "")
+        );
+        assert_eq!(noted, Ok(()));
+        assert!(asked.contains("<nick>Jay</nick><password>sesame</password>"), "{asked}");
+        assert!(asked.contains("name='The Orchard' autojoin='true'"), "{asked}");
+        assert!(ordered.try_recv().is_err(), "nothing else was asked");
     }
 
     #[test]

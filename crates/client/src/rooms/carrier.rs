@@ -88,7 +88,7 @@ async fn run(
             }
             Errand::Unnote(room) => {
                 tokio::spawn(async move {
-                    let _ = bookmark::set_autojoin(&client, &room, false, None).await;
+                    let _ = bookmark::unnote(&client, &room).await;
                 });
             }
             Errand::Prepare => {

@@ -36,6 +36,6 @@ pub async fn destroy(seat: &Seat<'_>, room: &BareJid) -> Result<Answer, Fault> {
         refused(&why, Deed { room: &name, by, what, whom: &name, by_nick: false })
     })?;
     // Whoever is in it takes it back by itself.
-    let _ = bookmark::set_autojoin(seat.client, room, false, None).await;
+    let _ = bookmark::unnote(seat.client, room).await;
     Ok(Answer::Words(format!("{name} is destroyed")))
 }

@@ -44,15 +44,15 @@ pub async fn join(seat: &Seat<'_>, wanted: Join) -> Result<Answer, Fault> {
     let me = seat.me()?;
     let room = seat.room(&wanted.room).await?;
     let name = seat.room_name(&room);
-    let noted = bookmark::all(seat.client).await.unwrap_or_default();
-    let noted = noted.into_iter().find(|it| it.room == room);
+    let noted = bookmark::find(seat.client, &room).await;
+    let known = noted.as_ref().ok().and_then(Option::as_ref);
     let there = seat.rooms.view(&room).await.filter(|view| !view.is_entering);
     let own = me.to_bare().local().map(str::to_owned).unwrap_or_default();
     let nick = wanted.nick.clone();
     let nick = nick.or_else(|| there.as_ref().map(|view| view.me.nick.clone()));
-    let nick = nick.or_else(|| noted.as_ref()?.nick.clone()).unwrap_or(own);
+    let nick = nick.or_else(|| known?.nick.clone()).unwrap_or(own);
     let password = wanted.password.as_ref().map(|word| word.0.clone());
-    let password = password.or_else(|| noted?.password);
+    let password = password.or_else(|| known?.password.clone());
     if there.is_none() && !wanted.create {
         let info = service::info(seat.client, &room).await;
         if info.map_err(|why| Fault::of(why, Some(&name)))?.is_none() {
@@ -80,10 +80,12 @@ pub async fn join(seat: &Seat<'_>, wanted: Join) -> Result<Answer, Fault> {
         }
         _ => None,
     };
-    if bookmark::set_autojoin(seat.client, &room, true, Some((&nick, password.as_deref())))
-        .await
-        .is_err()
-    {
+    // What cannot be read is not written over.
+    let noted = match noted {
+        Ok(known) => bookmark::note(seat.client, &room, known, (&nick, password.as_deref())).await,
+        Err(why) => Err(why),
+    };
+    if noted.is_err() {
         let not_noted = format!("{name} could not be noted: join {name} after the next login");
         words = Some(words.map_or(not_noted.clone(), |words| format!("{words}; {not_noted}")));
     }

@@ -19,7 +19,7 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
     let name = seat.room_name(&room);
     // First, so that the change of the bookmark finds nothing to leave.
     let was_there = seat.rooms.leave(&room).await;
-    let was_noted = bookmark::set_autojoin(seat.client, &room, false, None).await;
+    let was_noted = bookmark::unnote(seat.client, &room).await;
     match (was_there, was_noted) {
         (false, Ok(false)) => Err(seat.not_said(&NotSaid::NotThere, &room)),
         (false, Ok(true)) => {
