@@ -120,14 +120,20 @@ fn done(answer: Result<(), RequestError>) -> Result<(), NotSaid> {
     }
 }
 
-/// Finds out where rooms are, whom the account has blocked, and which rooms are noted: in this order,
-/// since a room is named by where it is, and what the blocked say in it is not shown.
+/// Finds out where rooms are and whom the account has blocked, and then which rooms are noted, since a
+/// room is named by where it is, and what the blocked say in it is not shown. Each is noted as soon as
+/// it is known: a change that is told after an answer must not be noted before it.
 async fn prepare(client: &Client, notes: &mpsc::Sender<Note>) {
-    let service = service::find(client).await.unwrap_or_default();
-    let _ = notes.send(Note::Service(service)).await;
-    if let Ok(blocked) = crate::blocking::watch(client).await {
-        let _ = notes.send(Note::Blocked(blocked)).await;
-    }
+    let service = async {
+        let service = service::find(client).await.unwrap_or_default();
+        let _ = notes.send(Note::Service(service)).await;
+    };
+    let blocked = async {
+        if let Ok(blocked) = crate::blocking::watch(client).await {
+            let _ = notes.send(Note::Blocked(blocked)).await;
+        }
+    };
+    tokio::join!(service, blocked);
     if let Ok(bookmarks) = bookmark::all(client).await {
         let _ = notes.send(Note::Bookmarks(bookmarks)).await;
     }
