@@ -155,7 +155,8 @@ impl Rooms {
 
     /// Returns this room, if I am in it or about to be.
     pub async fn view(&self, room: &BareJid) -> Option<RoomView> {
-        self.views().await.into_iter().find(|view| view.room.address == *room)
+        let room = room.clone();
+        self.order(|reply| Order::View(room, reply)).await?
     }
 
     /// Waits until everything that I have said in rooms was told or refused.

@@ -159,6 +159,9 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
                 self.asides.insert(id.clone(), (room.clone(), reply));
                 self.carrier.tell(Errand::Aside { room, stanza, id });
             }
+            Order::View(room, reply) => {
+                let _ = reply.send(self.set.view(&room));
+            }
             Order::Views(reply) => {
                 let _ = reply.send(self.set.views());
             }

@@ -35,6 +35,7 @@ pub(super) enum Order {
         id: String,
         reply: oneshot::Sender<Result<(), NotSaid>>,
     },
+    View(BareJid, oneshot::Sender<Option<RoomView>>),
     Views(oneshot::Sender<Vec<RoomView>>),
     Settle(oneshot::Sender<()>),
 }

@@ -272,14 +272,19 @@ impl RoomSet {
 
     /// Returns every room as it is now.
     pub(super) fn views(&self) -> Vec<RoomView> {
-        let view = |(address, room): (&BareJid, &Room)| RoomView {
+        self.rooms.keys().filter_map(|address| self.view(address)).collect()
+    }
+
+    /// Returns this room as it is now, if I am in it or about to be.
+    pub(super) fn view(&self, address: &BareJid) -> Option<RoomView> {
+        let room = self.rooms.get(address).filter(|room| !room.is_leaving())?;
+        Some(RoomView {
             room: self.name(address),
             is_entering: room.is_entering(),
             me: Occupant { nick: room.nick().to_owned(), ..room.me().clone() },
             others: room.others().cloned().collect(),
             topic: room.topic().to_owned(),
-        };
-        self.rooms.iter().filter(|(_, room)| !room.is_leaving()).map(view).collect()
+        })
     }
 
     /// Returns whether all that I have said was told.
