@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Client, Home, Raw, Server, password};
+use common::{Client, Home, Raw, Server, Terminal, password};
 use serde_json::{Value, json};
 
 const PEOPLE: &[&str] = &["alice", "bob", "carol"];
@@ -351,15 +351,8 @@ fn another_nickname_is_taken_and_a_taken_one_refused() {
     alice.expect("#lunch robert: hi");
 }
 
-#[test]
-fn a_room_with_a_password_asks_for_it() {
-    let server = Server::of(PEOPLE);
-    let (alice, mut bob) = alice_and_bob(&server);
-    drop(alice);
-    let mut owner = common::eventually("alice is logged out", || {
-        let raw = Raw::connect(server.address, None).ok()?;
-        raw.try_log_in("alice", &password("alice")).ok()?.ok()
-    });
+/// An owner gives a room the password "open sesame".
+fn set_password(owner: &mut Raw) {
     owner
         .send(
             "<iq type='set' id='c' to='lunch@conference.localhost'>\
@@ -371,6 +364,18 @@ fn a_room_with_a_password_asks_for_it() {
         )
         .unwrap();
     owner.stanza(|stanza| stanza.id() == Some("c")).unwrap();
+}
+
+#[test]
+fn a_room_with_a_password_asks_for_it() {
+    let server = Server::of(PEOPLE);
+    let (alice, mut bob) = alice_and_bob(&server);
+    drop(alice);
+    let mut owner = common::eventually("alice is logged out", || {
+        let raw = Raw::connect(server.address, None).ok()?;
+        raw.try_log_in("alice", &password("alice")).ok()?.ok()
+    });
+    set_password(&mut owner);
     bob.wait("* alice has left #lunch");
     bob.says("leave #lunch", "you have left #lunch");
 
@@ -390,6 +395,32 @@ fn a_room_with_a_password_asks_for_it() {
     bob.wait(
         "* you are in #lunch as bob, and nobody else is there; all see whose nickname is whose",
     );
+}
+
+#[test]
+fn what_is_typed_after_a_wrong_password_of_a_room_is_not_shown_nor_obeyed() {
+    let server = Server::of(PEOPLE);
+    let mut owner = Raw::online(server.address, "alice");
+    owner
+        .send(
+            "<presence to='lunch@conference.localhost/alice'>\
+             <x xmlns='http://jabber.org/protocol/muc'/></presence>",
+        )
+        .unwrap();
+    owner.stanza(|it| it.from() == Some("lunch@conference.localhost/alice")).unwrap();
+    set_password(&mut owner);
+    let mut bob = Terminal::start(&server);
+    bob.log_in("bob");
+
+    bob.enter("join #lunch");
+    bob.types("Its password: ");
+    bob.press("a guess\ropen sesame\r");
+
+    bob.sees("that is not the password of #lunch");
+    bob.types("> ");
+    bob.enter("help quit");
+    bob.sees("quit  Log out and end the program.");
+    assert!(!bob.written().contains("sesame"), "{}", bob.written());
 }
 
 // ---- for programs ----

@@ -14,7 +14,7 @@ use super::options::Given;
 use super::said::Said;
 use super::undone::{self, AtWork, Connection};
 use crate::commands::ids::Ids;
-use crate::commands::{self, Answer, Obeyed, Seat};
+use crate::commands::{self, Answer, Fault, Obeyed, Seat};
 use crate::output;
 use crate::say::certificate::Reader;
 use crate::say::{condition, words};
@@ -239,13 +239,24 @@ impl Terminal {
     /// Asks for the passwords and changes them. Returns an urgent command, or how the input ended.
     async fn change_password(&mut self) -> Result<Option<String>, Typed> {
         let Some(change) = self.ask_passwords().await? else { return Ok(None) };
+        let changing = async |seat: &Seat<'_>| commands::password::change(seat, &change).await;
+        self.finish(commands::password::COMMAND.name, changing).await
+    }
+
+    /// Does what the answers of a dialogue are for. What is typed meanwhile is kept if that succeeds;
+    /// otherwise it may be the secret once more. Returns an urgent command, or how the input ended.
+    pub(super) async fn finish(
+        &mut self,
+        command: &'static str,
+        deed: impl AsyncFnOnce(&Seat<'_>) -> Result<Answer, Fault>,
+    ) -> Result<Option<String>, Typed> {
         let seat = seat(&self.client, &self.private, &self.rooms, (&self.ids, &self.face));
-        let changing = async {
-            let outcome = commands::password::change(&seat, &change).await;
-            Some(Obeyed { command: Some(commands::password::COMMAND.name), id: None, outcome })
+        let doing = async {
+            let outcome = deed(&seat).await;
+            Some(Obeyed { command: Some(command), id: None, outcome })
         };
-        self.at_work = Some(AtWork::new(commands::password::COMMAND.name, &self.connection));
-        match attend(&mut self.input, changing).await {
+        self.at_work = Some(AtWork::new(command, &self.connection));
+        match attend(&mut self.input, doing).await {
             Done::Obeyed(obeyed) => {
                 self.at_work = None;
                 if obeyed.as_ref().is_some_and(|obeyed| obeyed.outcome.is_ok()) {
@@ -304,7 +315,7 @@ impl Terminal {
 }
 
 /// What a command works with.
-pub(super) fn seat<'a>(
+fn seat<'a>(
     client: &'a Client,
     private: &'a PrivateChats,
     rooms: &'a Rooms,
@@ -315,10 +326,7 @@ pub(super) fn seat<'a>(
 
 /// Waits for a command, and takes input meanwhile: the command may wait for the connection, but
 /// `quit` must not.
-pub(super) async fn attend(
-    input: &mut Input,
-    command: impl Future<Output = Option<Obeyed>>,
-) -> Done {
+async fn attend(input: &mut Input, command: impl Future<Output = Option<Obeyed>>) -> Done {
     tokio::pin!(command);
     loop {
         tokio::select! {
@@ -334,7 +342,7 @@ pub(super) async fn attend(
 }
 
 /// The result of a line.
-pub(super) enum Done {
+enum Done {
     /// It was obeyed, if it said anything.
     Obeyed(Option<Obeyed>),
     /// This line was typed meanwhile and is urgent.

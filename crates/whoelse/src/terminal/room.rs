@@ -3,12 +3,11 @@
 //! A script's line that is a command and no answer means no, and is obeyed after that.
 
 use super::asking::{Ask, Typed};
-use super::obey::{Done, Terminal, attend, seat};
+use super::obey::Terminal;
 use super::said::Said;
-use super::undone::AtWork;
 use crate::commands::join::{self, Asked, Join, Question};
 use crate::commands::password::Secret;
-use crate::commands::{self, Fault, Obeyed, destroy};
+use crate::commands::{self, Answer, Fault, Seat, destroy};
 
 impl Terminal {
     /// Asks, and does what follows. Returns a command that was typed in place of an answer or was
@@ -27,6 +26,10 @@ impl Terminal {
             Typed::Line(line) => line,
             ended => return Err(ended),
         };
+        // Only after a password may what is typed next be one.
+        if !matches!(question.asked, Asked::Password(_)) {
+            self.input.keep_ahead().await;
+        }
         let agreed = matches!(line.trim().to_lowercase().as_str(), "y" | "yes");
         let wanted = match &question.asked {
             Asked::Password(_) if line.is_empty() => None,
@@ -45,34 +48,17 @@ impl Terminal {
             self.face.tell(&Said::Words(words.to_owned()));
             return Ok(is_command.map(|_| line));
         };
-        self.at_work = Some(AtWork::new(command, &self.connection));
-        let seat = seat(&self.client, &self.private, &self.rooms, (&self.ids, &self.face));
-        let doing = async {
+        let doing = async |seat: &Seat<'_>| {
             let outcome = match wanted {
-                Asked::Make(wanted) | Asked::Password(wanted) => join::join(&seat, wanted).await,
-                Asked::Destroy(room) => destroy::destroy(&seat, &room).await,
+                Asked::Make(wanted) | Asked::Password(wanted) => join::join(seat, wanted).await,
+                Asked::Destroy(room) => destroy::destroy(seat, &room).await,
             };
             // What is asked again is told, and not asked without end.
-            let outcome = outcome.and_then(|answer| match answer {
-                commands::Answer::AskRoom(question) => {
-                    Err(Fault::say("not-authorized", question.words))
-                }
+            outcome.and_then(|answer| match answer {
+                Answer::AskRoom(question) => Err(Fault::say("not-authorized", question.words)),
                 answer => Ok(answer),
-            });
-            Some(Obeyed { command: Some(command), id: None, outcome })
+            })
         };
-        match attend(&mut self.input, doing).await {
-            Done::Obeyed(obeyed) => {
-                self.at_work = None;
-                self.input.keep_ahead().await;
-                obeyed.iter().for_each(|obeyed| self.tell(obeyed));
-                Ok(None)
-            }
-            Done::Urgent(line) => {
-                self.give_up();
-                Ok(Some(line))
-            }
-            Done::Ended(how) => Err(how),
-        }
+        self.finish(command, doing).await
     }
 }
