@@ -1,6 +1,6 @@
 //! XEP-0045, 7.8, and XEP-0249: invitations, by a room or directly, and their decline.
 
-use whoelse_xmpp::{BareJid, Jid, Stanza, ns};
+use whoelse_xmpp::{BareJid, Jid, Kind, Stanza, ns};
 
 use super::event::RoomEvent;
 use super::user::reason;
@@ -8,20 +8,28 @@ use crate::nested;
 
 /// Returns the room and what is said about it, if a message is an invitation or its decline.
 pub(super) fn read(stanza: &Stanza) -> Option<(BareJid, RoomEvent)> {
-    let from = Jid::parse(stanza.from()?).ok()?.to_bare();
-    by_room(stanza, &from).or_else(|| directly(stanza, from))
+    if stanza.kind() != Kind::Message {
+        return None;
+    }
+    let from = Jid::parse(stanza.from()?).ok()?;
+    by_room(stanza, &from).or_else(|| directly(stanza, from.to_bare()))
 }
 
-/// XEP-0045, 7.8.2: the room passes it on.
-fn by_room(stanza: &Stanza, room: &BareJid) -> Option<(BareJid, RoomEvent)> {
+/// XEP-0045, 7.8.2: the room passes it on. It does so in its own name: what an occupant or anybody else
+/// writes comes from a full address, and would name whom they like as the inviter.
+fn by_room(stanza: &Stanza, from: &Jid) -> Option<(BareJid, RoomEvent)> {
+    let room = from.to_bare();
+    if from.resource().is_some() || room.local().is_none() {
+        return None;
+    }
     let x = nested::find(stanza, "x", ns::MUC_USER)?;
     let who = |it: &Stanza| Some(Jid::parse(&it.attr("from")?).ok()?.to_bare());
     if let Some(invite) = nested::find(&x, "invite", ns::MUC_USER) {
         let event = RoomEvent::Invited { by: who(&invite), reason: reason(&invite) };
-        return Some((room.clone(), event));
+        return Some((room, event));
     }
     let decline = nested::find(&x, "decline", ns::MUC_USER)?;
-    Some((room.clone(), RoomEvent::Declined { by: who(&decline)?, reason: reason(&decline) }))
+    Some((room, RoomEvent::Declined { by: who(&decline)?, reason: reason(&decline) }))
 }
 
 /// XEP-0249: the inviter writes by themselves.
@@ -70,6 +78,21 @@ mod tests {
             ),
             Some((room, RoomEvent::Declined { by: bob(), reason: None }))
         );
+    }
+
+    #[test]
+    fn nobody_but_the_room_invites_in_its_name() {
+        let invite = "<x xmlns='http://jabber.org/protocol/muc#user'>\
+            <invite from='bob@a.example'/></x>";
+        let decline = "<x xmlns='http://jabber.org/protocol/muc#user'>\
+            <decline from='bob@a.example'/></x>";
+        for x in [invite, decline] {
+            for from in ["lunch@rooms.a.example/eve", "eve@a.example/x", "rooms.a.example"] {
+                assert_eq!(of(&format!("<message from='{from}'>{x}</message>")), None, "{from}");
+            }
+            assert_eq!(of(&format!("<presence from='lunch@rooms.a.example'>{x}</presence>")), None);
+            assert!(of(&format!("<message from='lunch@rooms.a.example'>{x}</message>")).is_some());
+        }
     }
 
     #[test]

@@ -226,6 +226,11 @@ impl Room {
         self.others.values()
     }
 
+    /// Returns the account of an occupant, if the room shows it.
+    pub(super) fn account_of(&self, nick: &str) -> Option<BareJid> {
+        self.others.get(nick)?.who.clone()
+    }
+
     pub(super) fn is_entering(&self) -> bool {
         matches!(self.phase, Phase::Entering { .. })
     }
@@ -628,7 +633,7 @@ impl Room {
     fn account(&self, stanza: &Stanza, nick: Option<&str>, is_now: bool) -> Option<BareJid> {
         match occupant_id(stanza) {
             Some(id) if self.accounts.contains_key(&id) => self.accounts.get(&id).cloned(),
-            _ if is_now => self.others.get(nick?)?.who.clone(),
+            _ if is_now => self.account_of(nick?),
             _ => None,
         }
     }

@@ -301,6 +301,7 @@ impl RoomSet {
             && stanza.type_() != Some("groupchat")
             && let Some((room, event)) = invitation::read(stanza)
         {
+            let event = self.with_inviter(event, &from);
             let by = match &event {
                 RoomEvent::Invited { by, .. } => by.clone(),
                 RoomEvent::Declined { by, .. } => Some(by.clone()),
@@ -318,6 +319,16 @@ impl RoomSet {
         let steps = room.handle(stanza, &self.blocked, now);
         self.take(&address, steps);
         true
+    }
+
+    /// An occupant who invites directly does so by an address in the room, which is not theirs.
+    fn with_inviter(&self, event: RoomEvent, from: &Jid) -> RoomEvent {
+        match (event, self.rooms.get(&from.to_bare()), from.resource()) {
+            (RoomEvent::Invited { reason, .. }, Some(room), Some(nick)) => {
+                RoomEvent::Invited { by: room.account_of(nick), reason }
+            }
+            (event, _, _) => event,
+        }
     }
 
     /// Returns whether I am in a room.

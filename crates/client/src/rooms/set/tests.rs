@@ -318,6 +318,28 @@ fn an_invitation_is_told_unless_its_author_is_blocked_or_i_am_there() {
 }
 
 #[test]
+fn an_occupant_invites_by_their_account_where_it_is_shown_and_else_by_nobody() {
+    let invites = |nick: &str| {
+        format!(
+            "<message from='lunch@rooms.a.example/{nick}' type='chat'>\
+             <x xmlns='jabber:x:conference' jid='dinner@rooms.a.example'/></message>"
+        )
+    };
+    let invited = |by| [RoomEvent::Invited { by, reason: None }];
+    let mut bench = Bench::new();
+    bench.enter();
+    bench.hear(
+        "<presence from='lunch@rooms.a.example/rob'>\
+         <x xmlns='http://jabber.org/protocol/muc#user'><item jid='bob@a.example/x'/></x></presence>",
+    );
+
+    assert_eq!(bench.hear(&invites("rob")).told, invited(Some(bare("bob@a.example"))));
+    assert_eq!(bench.hear(&invites("eve")).told, invited(None));
+    bench.set.handle_blocked([bare("bob@a.example")]);
+    assert!(bench.hear(&invites("rob")).told.is_empty());
+}
+
+#[test]
 fn so_many_rooms_are_entered_and_no_more() {
     let mut bench = Bench::new();
     for n in 0..MAX_ROOMS {
