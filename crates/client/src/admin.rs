@@ -320,8 +320,7 @@ pub async fn list_sessions(
     list(link, SESSIONS, &only, read_session, |row| row.jid.to_string()).await
 }
 
-/// Returns all rows of a paged command; each page is asked for with the last key of the previous
-/// one.
+/// Returns all rows of a paged command.
 async fn list<T>(
     link: &mut Link,
     node: &str,
@@ -330,16 +329,36 @@ async fn list<T>(
     key: impl Fn(&T) -> String,
 ) -> Result<Vec<T>, RequestError> {
     let mut rows: Vec<T> = Vec::new();
+    let take = |page: Vec<T>| {
+        rows.extend(page);
+        true
+    };
+    pages(link, (node, fields), read, key, take).await?;
+    Ok(rows)
+}
+
+/// Calls `take` with each page of a command, until there is no more or it wants none; each page is asked
+/// for with the last key of the previous one.
+async fn pages<T>(
+    link: &mut Link,
+    (node, fields): (&str, &[(&str, &str)]),
+    read: fn(&Row) -> Result<T, RequestError>,
+    key: impl Fn(&T) -> String,
+    mut take: impl FnMut(Vec<T>) -> bool,
+) -> Result<(), RequestError> {
+    let mut after = String::new();
     loop {
-        let last = rows.last().map(&key).unwrap_or_default();
-        let fields = [fields, &[("after", last.as_str())]].concat();
-        let page = read_rows(&run(link, node, &fields).await?, read)?;
-        match page.last() {
-            None => return Ok(rows),
-            // A server that repeats a page would keep us here for ever.
-            Some(row) if key(row) == last => return Err(RequestError::Unreadable),
-            Some(_) => rows.extend(page),
+        let asked = [fields, &[("after", after.as_str())]].concat();
+        let page = read_rows(&run(link, node, &asked).await?, read)?;
+        let Some(last) = page.last().map(&key) else { return Ok(()) };
+        // A server that repeats a page would keep us here for ever.
+        if last == after {
+            return Err(RequestError::Unreadable);
         }
+        if !take(page) {
+            return Ok(());
+        }
+        after = last;
     }
 }
 

@@ -24,24 +24,34 @@ pub async fn last(
     with: &BareJid,
     count: u16,
 ) -> Result<Vec<Message>, RequestError> {
-    let mut found: Vec<Message> = Vec::new();
-    let mut before = String::new();
-    for _ in 0..MAX_PAGES {
-        let missing = usize::from(count) - found.len();
-        let answer = client.request(page_before(Some(with), missing, &before)).await?;
+    let request = |most, before: &str| page_before(Some(with), most, before);
+    let read_page = |results: &[Stanza]| -> Result<Vec<Message>, RequestError> {
         // Read only now: the domain may have been renamed while there was no connection.
         let me = client.me().ok_or(RequestError::NotLoggedIn)?;
-        let page = answer.results.iter().filter_map(|result| read(result, &me, with));
-        let mut page: Vec<Message> = page.collect();
-        page.extend(found);
+        Ok(results.iter().filter_map(|result| read(result, &me, with)).collect())
+    };
+    last_of(client, count, request, read_page).await
+}
+
+/// Returns the last `count` things of an archive, oldest first, a page at a time. `request` makes the
+/// request for at most so many before an id ([`page_before`]), and `read_page` reads its results.
+pub(crate) async fn last_of<T>(
+    client: &Client,
+    count: u16,
+    request: impl Fn(usize, &str) -> Request,
+    read_page: impl Fn(&[Stanza]) -> Result<Vec<T>, RequestError>,
+) -> Result<Vec<T>, RequestError> {
+    let count = usize::from(count);
+    let mut found: Vec<T> = Vec::new();
+    let mut before = String::new();
+    for _ in 0..MAX_PAGES {
+        let answer = client.request(request(count - found.len(), &before)).await?;
+        let mut page = read_page(&answer.results)?;
+        page.append(&mut found);
         found = page;
-        if found.len() > usize::from(count) {
-            found.drain(..found.len() - usize::from(count));
-        }
+        found.drain(..found.len().saturating_sub(count));
         match Page::read(&answer.iq)? {
-            Page::More { first } if found.len() < usize::from(count) && first != before => {
-                before = first;
-            }
+            Page::More { first } if found.len() < count && first != before => before = first,
             _ => break,
         }
     }
@@ -118,6 +128,9 @@ impl Page {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::order::Order;
+    use crate::request::Answer;
+    use tokio::sync::mpsc;
 
     fn me() -> FullJid {
         FullJid::parse("me@a.example/x").unwrap()
@@ -146,6 +159,54 @@ mod tests {
         assert!(text("").contains("<max>20</max><before/>"));
         assert!(text("id7").contains("<before>id7</before>"));
         assert!(text("").contains("<field var='with'><value>bob@a.example</value></field>"));
+    }
+
+    /// Plays the server for one page: returns what is asked, and answers with messages of these ids
+    /// before which there is more.
+    async fn page(ordered: &mut mpsc::Receiver<Order>, ids: &[&str]) -> String {
+        let Some(Order::Request(request, reply)) = ordered.recv().await else { panic!() };
+        let first = ids.iter().map(|id| format!("<first>{id}</first>")).next();
+        let xml = format!(
+            "<iq type='result' id='q'><fin xmlns='urn:xmpp:mam:2'>\
+             <set xmlns='http://jabber.org/protocol/rsm'>{}</set></fin></iq>",
+            first.unwrap_or_default()
+        );
+        let stanza = |xml: String| Stanza::parse(xml.into_bytes()).unwrap();
+        let results = ids.iter().map(|id| stanza(format!("<message id='{id}'/>"))).collect();
+        reply.send(Ok(Answer { iq: stanza(xml), results })).unwrap();
+        String::from_utf8(request.payload).unwrap()
+    }
+
+    /// Asks for the last three, of an archive that is played.
+    async fn last_three(client: &Client) -> Vec<String> {
+        let request = |most, before: &str| page_before(None, most, before);
+        let ids = |results: &[Stanza]| -> Result<Vec<String>, RequestError> {
+            Ok(results.iter().map(|it| it.id().unwrap_or_default().to_owned()).collect())
+        };
+        last_of(client, 3, request, ids).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn pages_are_asked_for_from_the_end_until_there_is_enough_or_no_more() {
+        let (client, mut ordered) = Client::by_hand(&me());
+
+        let (found, asked) = tokio::join!(last_three(&client), async {
+            [page(&mut ordered, &["d", "e"]).await, page(&mut ordered, &["b", "c"]).await]
+        });
+        assert_eq!(found, ["c", "d", "e"]);
+        assert!(asked[0].contains("<max>3</max><before/>"), "{asked:?}");
+        assert!(asked[1].contains("<max>1</max><before>d</before>"), "{asked:?}");
+
+        let (found, _) = tokio::join!(last_three(&client), async {
+            [page(&mut ordered, &["e"]).await, page(&mut ordered, &[]).await]
+        });
+        assert_eq!(found, ["e"]);
+        // A server that repeats a page keeps nobody here.
+        let (found, _) = tokio::join!(last_three(&client), async {
+            [page(&mut ordered, &["e"]).await, page(&mut ordered, &["e"]).await]
+        });
+        assert_eq!(found, ["e", "e"]);
+        assert!(ordered.try_recv().is_err(), "nothing else was asked");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use whoelse_xmpp::{BareJid, Stanza, ns};
 
-use super::{note, run};
+use super::{note, pages, run};
 use crate::error::RequestError;
 use crate::link::Link;
 use crate::nested;
@@ -67,22 +67,10 @@ pub struct Person {
 /// Calls `take` with the rooms, a page at a time in the order of their names: there may be very many.
 pub async fn list(
     link: &mut Link,
-    mut take: impl FnMut(Vec<Room>) -> bool,
+    take: impl FnMut(Vec<Room>) -> bool,
 ) -> Result<(), RequestError> {
-    let mut after = String::new();
-    loop {
-        let page = read_rows(&run(link, LIST, &[("after", &after)]).await?, read_room)?;
-        let Some(last) = page.last() else { return Ok(()) };
-        let last = last.address.local().unwrap_or_default().to_owned();
-        // A server that repeats a page would keep us here for ever.
-        if last == after {
-            return Err(RequestError::Unreadable);
-        }
-        after = last;
-        if !take(page) {
-            return Ok(());
-        }
-    }
+    let name = |room: &Room| room.address.local().unwrap_or_default().to_owned();
+    pages(link, (LIST, &[]), read_room, name, take).await
 }
 
 /// Returns a room with all about it.

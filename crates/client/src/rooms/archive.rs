@@ -5,12 +5,9 @@ use whoelse_xmpp::{BareJid, Jid, Stanza, ns};
 use super::event::Speech;
 use crate::client::Client;
 use crate::error::RequestError;
-use crate::history::{Page, page_before};
+use crate::history::{last_of, page_before};
 use crate::message::parse_time;
 use crate::nested;
-
-/// Pages that are requested at most.
-const MAX_PAGES: usize = 100;
 
 /// Returns the last `count` messages of a room, oldest first.
 pub async fn last(
@@ -18,23 +15,11 @@ pub async fn last(
     room: &BareJid,
     count: u16,
 ) -> Result<Vec<Speech>, RequestError> {
-    let count = usize::from(count);
-    let mut found: Vec<Speech> = Vec::new();
-    let mut before = String::new();
-    for _ in 0..MAX_PAGES {
-        let request = page_before(None, count - found.len(), &before);
-        let answer = client.request(request.to(Jid::from(room.clone()))).await?;
-        let page = answer.results.iter().filter_map(|result| read(result, room));
-        let mut page: Vec<Speech> = page.collect();
-        page.extend(found);
-        found = page;
-        found.drain(..found.len().saturating_sub(count));
-        match Page::read(&answer.iq)? {
-            Page::More { first } if found.len() < count && first != before => before = first,
-            _ => break,
-        }
-    }
-    Ok(found)
+    let request = |most, before: &str| page_before(None, most, before).to(Jid::from(room.clone()));
+    let read_page = |results: &[Stanza]| -> Result<Vec<Speech>, RequestError> {
+        Ok(results.iter().filter_map(|result| read(result, room)).collect())
+    };
+    last_of(client, count, request, read_page).await
 }
 
 /// Reads one result: what an occupant, or the room itself, has said.
