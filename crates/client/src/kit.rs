@@ -35,6 +35,8 @@ pub enum Heard {
         /// Its address.
         me: FullJid,
     },
+    /// The connection is lost; one of the next two follows, or the end of the session.
+    ConnectionLost,
     /// The connection was lost and the session resumed.
     Resumed,
     /// The connection was lost and there is a new session.

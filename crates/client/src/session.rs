@@ -153,6 +153,7 @@ impl Session {
         self.pending.pause();
         self.keepalive.handle_loss();
         self.event(Event::ConnectionLost);
+        self.tell_listeners(&Heard::ConnectionLost);
     }
 
     /// Resumes over a new connection; the server has handled `h` of our stanzas.

@@ -274,6 +274,7 @@ impl<T: From<Happening>> Actor<T> {
                 self.forget_watching();
                 self.handle_login(&me, Closing::Renamed);
             }
+            Heard::ConnectionLost => {}
             Heard::Resumed => self.watch_if_needed(),
             Heard::LoggedOut => {
                 if let Some(account) = &mut self.account {

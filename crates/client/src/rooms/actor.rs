@@ -185,7 +185,8 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
                 self.prepare();
             }
             // Who is in a room stays there while the session waits to be resumed.
-            Heard::Resumed => {}
+            Heard::ConnectionLost => self.set.handle_loss(),
+            Heard::Resumed => self.set.handle_resumed(now),
             Heard::LoggedOut => {
                 self.set.handle_logged_out();
                 self.service.send_replace(Service::Unknown);

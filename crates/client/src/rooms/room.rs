@@ -260,6 +260,14 @@ impl Room {
         phase.into_iter().chain(renaming).min()
     }
 
+    /// Begins to wait anew for whatever the room has not answered.
+    pub(super) fn wait_anew(&mut self, now: Instant) {
+        if let Phase::Entering { by, .. } | Phase::Leaving { by } = &mut self.phase {
+            *by = now + ANSWER_WITHIN;
+        }
+        self.renaming.iter_mut().for_each(|(_, by)| *by = now + ANSWER_WITHIN);
+    }
+
     /// Does what is due.
     pub(super) fn handle_time(&mut self, now: Instant) -> Vec<Step> {
         match self.phase {

@@ -60,6 +60,8 @@ pub(super) enum Action {
 #[derive(Debug, Default)]
 pub(super) struct RoomSet {
     me: Option<FullJid>,
+    /// Whether the connection is lost, and no room can answer.
+    is_away: bool,
     /// The domain of the own server's rooms.
     service: Option<String>,
     blocked: BTreeSet<BareJid>,
@@ -86,8 +88,20 @@ impl RoomSet {
         self.me = Some(me);
     }
 
+    /// Takes note that the connection is lost: nothing is given up meanwhile.
+    pub(super) fn handle_loss(&mut self) {
+        self.is_away = true;
+    }
+
+    /// Takes note that it is back, in the same session: rooms have their time to answer anew.
+    pub(super) fn handle_resumed(&mut self, now: Instant) {
+        self.is_away = false;
+        self.rooms.values_mut().for_each(|room| room.wait_anew(now));
+    }
+
     /// Enters every room again, in a new session.
     pub(super) fn handle_reconnected(&mut self, me: FullJid, now: Instant) {
+        self.is_away = false;
         let former = self.me.as_ref().map(|me| me.domain().to_owned());
         let renamed = |room: BareJid| match &former {
             Some(former) => renamed(room, former, me.domain()),
@@ -129,6 +143,7 @@ impl RoomSet {
         self.asked.clear();
         self.blocked.clear();
         self.service = None;
+        self.is_away = false;
         self.me = None;
     }
 
@@ -338,11 +353,14 @@ impl RoomSet {
 
     /// Returns when [`RoomSet::handle_time`] has something to do.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.rooms.values().filter_map(Room::next_deadline).min()
+        self.rooms.values().filter_map(Room::next_deadline).min().filter(|_| !self.is_away)
     }
 
     /// Does what is due.
     pub(super) fn handle_time(&mut self, now: Instant) {
+        if self.is_away {
+            return;
+        }
         let mut due = Vec::new();
         for (address, room) in &mut self.rooms {
             let steps = room.handle_time(now);

@@ -819,6 +819,7 @@ fn listeners_hear_of_a_session_before_the_face_when_it_begins_and_after_it_when_
     bench.session.handle_loss();
     bench.session.handle_resumed(0, bench.now).unwrap();
     let mut expected = vec![Telling::Face(Event::ConnectionLost)];
+    expected.extend(both(&Heard::ConnectionLost));
     expected.extend(both(&Heard::Resumed));
     expected.push(Telling::Face(Event::Resumed));
     assert_eq!(told(&mut bench), expected);

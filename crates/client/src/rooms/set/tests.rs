@@ -304,6 +304,38 @@ fn a_room_is_claimed_until_it_is_left_or_not_entered() {
 }
 
 #[test]
+fn while_the_connection_is_lost_no_room_is_given_up() {
+    let mut bench = Bench::new();
+    bench.set.enter(&lunch(), "alice", None, Wanted::Asked, bench.now).unwrap();
+    bench.came();
+    let by = bench.set.next_deadline().unwrap();
+
+    bench.set.handle_loss();
+    assert_eq!(bench.set.next_deadline(), None);
+    bench.set.handle_time(by);
+    assert_eq!(bench.came(), Came::default());
+
+    bench.set.handle_resumed(by);
+    bench.set.handle_time(by);
+    assert_eq!(bench.came(), Came::default());
+    bench.set.handle_time(bench.set.next_deadline().unwrap());
+    assert_eq!(bench.came().answers, [Err(NotEntered::TimedOut)]);
+}
+
+#[test]
+fn a_nickname_is_waited_for_anew_when_the_connection_is_back() {
+    let mut bench = Bench::new();
+    bench.enter();
+    bench.set.enter(&lunch(), "al", None, Wanted::Asked, bench.now).unwrap();
+    let by = bench.set.next_deadline().unwrap();
+
+    bench.set.handle_loss();
+    bench.set.handle_resumed(by);
+
+    assert!(bench.set.next_deadline().unwrap() > by);
+}
+
+#[test]
 fn an_invitation_is_told_unless_its_author_is_blocked_or_i_am_there() {
     let invitation = "<message from='lunch@rooms.a.example'>\
         <x xmlns='http://jabber.org/protocol/muc#user'><invite from='bob@a.example'/></x></message>";
