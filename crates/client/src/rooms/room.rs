@@ -424,11 +424,13 @@ impl Room {
             return self.handle_renamed(nick, to, is_me);
         }
         let (by, reason) = (said.item.by.clone(), said.item.reason.clone());
-        if is_me || said.destroyed.is_some() {
+        // 10.9: each occupant is told of themselves that the room is no more. What others send with their
+        // presence is not the room's word.
+        if is_me {
             return self.put_out(said, by, reason, now);
         }
         let was_there = self.others.remove(nick).is_some();
-        let how = exit(&said).unwrap_or(Exit::Asked);
+        let how = exit_of(&said.codes).unwrap_or(Exit::Asked);
         match was_there && !self.is_entering() {
             true => {
                 let nick = nick.to_owned();
@@ -675,10 +677,6 @@ fn standing(before: &Occupant, now: &Occupant, is_me: bool) -> Vec<Step> {
     }
     let Occupant { nick, affiliation, role, .. } = now.clone();
     vec![Step::Tell(RoomEvent::Standing { nick, is_me, affiliation, role })]
-}
-
-fn exit(said: &Said) -> Option<Exit> {
-    exit_of(&said.codes)
 }
 
 /// 15.6: how somebody came to leave. Without any of these they wanted to.

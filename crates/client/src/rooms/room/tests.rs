@@ -319,6 +319,19 @@ fn whoever_is_put_out_is_told_how_and_what_was_not_told_is_named() {
 }
 
 #[test]
+fn whoever_leaves_with_the_word_that_the_room_is_no_more_destroys_nothing() {
+    let mut bench = Bench::entered();
+
+    let steps = bench.hear(&format!(
+        "<presence from='lunch@rooms.a.example/bob' type='unavailable'>{}</presence>",
+        x("<item role='none'/><destroy/>")
+    ));
+
+    assert!(matches!(&told(&steps)[..], [RoomEvent::Went { how: Exit::Asked, .. }]), "{steps:?}");
+    assert!(bench.room.is_there());
+}
+
+#[test]
 fn a_device_that_was_too_slow_comes_back_once_a_minute() {
     let mut bench = Bench::entered();
     let slow = "<status code='307'/><status code='333'/>";
