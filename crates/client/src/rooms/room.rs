@@ -378,7 +378,7 @@ impl Room {
                 steps
             }
             (false, phase) => {
-                if self.others.len() >= MAX_OCCUPANTS {
+                if self.others.len() >= MAX_OCCUPANTS && !self.others.contains_key(nick) {
                     return Vec::new();
                 }
                 let before = self.others.insert(nick.to_owned(), occupant.clone());

@@ -292,6 +292,23 @@ fn who_comes_and_goes_and_becomes_something_else_is_told() {
 }
 
 #[test]
+fn in_a_room_with_more_than_can_be_listed_those_who_are_become_something_else_all_the_same() {
+    let mut bench = Bench::entered();
+    let presence = |nick: &str, role: &str| {
+        let x = x(&format!("<item affiliation='none' role='{role}'/>"));
+        format!("<presence from='lunch@rooms.a.example/{nick}'>{x}</presence>")
+    };
+    for n in 1..MAX_OCCUPANTS {
+        bench.hear(&presence(&format!("n{n}"), "participant"));
+    }
+
+    assert!(bench.hear(&presence("one more", "participant")).is_empty());
+    let steps = bench.hear(&presence("n1", "visitor"));
+    assert!(matches!(&told(&steps)[..], [RoomEvent::Standing { role: Role::Visitor, .. }]));
+    assert_eq!(bench.room.others().count(), MAX_OCCUPANTS);
+}
+
+#[test]
 fn whoever_is_put_out_is_told_how_and_what_was_not_told_is_named() {
     for (code, how) in [
         (301, Exit::Banned),
