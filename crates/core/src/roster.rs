@@ -10,6 +10,7 @@ mod entry;
 pub mod everybody;
 mod inbound;
 pub mod item;
+pub(crate) mod missed;
 pub mod outbound;
 mod removal;
 pub mod transition;
@@ -31,6 +32,13 @@ pub use transition::{State, Step, SubscriptionType, Way, step};
 /// In the slot of a session that has requested the roster and so gets roster pushes: an *interested
 /// resource* (RFC 6121, 2.2).
 pub struct Interested;
+
+/// In the slot of a session that misses pushes: the roster as it was when the first of them found no
+/// room, or later. Whoever its client may have, and has not been told of, is in it or came later.
+///
+/// It is taken when the first push is due, after the changes of that commit: these have removed fewer
+/// contacts of one roster than are remembered.
+struct AsItWas(Arc<Roster>);
 
 /// The relation between the owner of a roster and one address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

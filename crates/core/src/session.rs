@@ -27,7 +27,6 @@ pub use held_room::HeldRoom;
 pub(crate) use late::Anew;
 pub use late::Whose;
 pub use life::ResumeRefused;
-pub(crate) use output::too_much_waits;
 pub(crate) use output::{Had, LogPage, Pushed};
 pub use output::{PushRefused, Taken};
 pub(crate) use reading::Drain;

@@ -10,8 +10,8 @@ use super::{present_state, unavailable};
 use crate::account::Account;
 use crate::audience;
 use crate::node::Node;
-use crate::roster::{SubscriptionType, addressed, item, plain};
-use crate::session::{Anew, Session, Whose, too_much_waits};
+use crate::roster::{SubscriptionType, addressed, missed, plain};
+use crate::session::{Anew, Session, Whose};
 
 impl Node {
     /// Tells a session anew how those are whose presence it missed, and who asks to see its owner,
@@ -46,7 +46,7 @@ impl Node {
             tell_withdrawal(self, own, session, &who);
         }
         if let Some(after) = session.begin_roster() {
-            tell_roster(self, own, session, after).await;
+            missed::tell(self, own, session, after).await;
         }
         if let Some(from) = anew.requests_from {
             tell_requests(self, own, session, from).await;
@@ -61,40 +61,6 @@ fn tell_withdrawal(node: &Node, own: &Account, session: &Session, who: &BareJid)
     if !is_pending && audience::hears(node, own, who) {
         let word = plain(SubscriptionType::Unsubscribe);
         session.push_withdrawal(addressed(word, who, own.jid()), who);
-    }
-}
-
-/// Pushes to a session what the roster has after this version, until it misses nothing. What changes
-/// meanwhile is not pushed by anybody else, and found when it is looked at again.
-async fn tell_roster(node: &Node, own: &Account, session: &Session, mut after: i64) {
-    loop {
-        let roster = own.roster();
-        let Some(changed) = roster.changed_since(after) else {
-            // It cannot be said what has gone. The client gets the whole roster when it comes back.
-            session.order_end(too_much_waits());
-            return;
-        };
-        for (jid, contact) in changed {
-            let item = item::item(node, jid, contact, false);
-            let push = item::push_of(session, item, Some(contact.version));
-            if !session.push_missed(push, contact.version).await {
-                return session.leave_roster();
-            }
-            after = contact.version;
-        }
-        if own.roster().version() != roster.version() {
-            continue;
-        }
-        session.has_roster();
-        // A change may have come between the two; its push is not missed twice.
-        if own.roster().version() == roster.version() {
-            return;
-        }
-        session.miss_roster(after);
-        match session.begin_roster() {
-            Some(missed) => after = missed,
-            None => return,
-        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! RFC 6121, 2.1: a contact as an `<item/>`, and the roster push that tells devices of a change.
 
+use std::sync::Arc;
+
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Class, Outgoing, ns};
 
-use super::{Contact, Interested};
+use super::{AsItWas, Contact, Interested};
 use crate::account::Account;
 use crate::node::Node;
 use crate::session::Session;
@@ -68,9 +70,10 @@ pub fn push(node: &Node, account: &Account, jid: &BareJid, contact: &Contact, ex
 /// Pushes an item to one device, in the version that its change made; the shared roster has none.
 pub fn push_to(session: &Session, item: Element, version: Option<i64>) {
     let push = push_of(session, item, version);
-    match version {
-        Some(version) => session.push_roster(push, version),
-        None => session.push(push),
+    let Some(version) = version else { return session.push(push) };
+    let begins_to_miss = session.push_roster(push, version);
+    if let Some(own) = session.account.as_ref().filter(|_| begins_to_miss) {
+        session.slots.put(Arc::new(AsItWas(own.roster())));
     }
 }
 

@@ -210,9 +210,12 @@ impl Late {
         self.anew = Anew { withdrawn, ..Anew::default() };
     }
 
-    /// Notes that no change of the roster was pushed after this version.
-    pub fn miss_roster(&mut self, after: i64) {
+    /// Notes that no change of the roster was pushed after this version. Returns whether all were
+    /// until now.
+    pub fn miss_roster(&mut self, after: i64) -> bool {
+        let is_first = self.roster_after.is_none();
         self.roster_after.get_or_insert(after);
+        is_first
     }
 
     /// Notes that the roster was told up to this version, or all of it.

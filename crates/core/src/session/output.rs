@@ -94,7 +94,7 @@ pub(crate) struct LogPage {
 }
 
 /// The error of a session for which more waits than may.
-pub(crate) fn too_much_waits() -> StreamError {
+fn too_much_waits() -> StreamError {
     StreamError::new(StreamCondition::ResourceConstraint)
         .with_text("more waits for this session than it may leave unread")
 }
@@ -221,11 +221,12 @@ impl Session {
     }
 
     /// Queues a push of the roster that makes this version. If there is no room, or one before it
-    /// had none, it is told later, as the roster is then.
-    pub(crate) fn push_roster(&self, push: Outgoing, version: i64) {
+    /// had none, it is told later, as the roster is then. Returns whether it is the first that is
+    /// missed.
+    pub(crate) fn push_roster(&self, push: Outgoing, version: i64) -> bool {
         let mut state = self.lock();
         if state.gone {
-            return;
+            return false;
         }
         let item = Queued::new(push, Due::News);
         let misses = state.late.as_ref().is_some_and(|late| late.roster_after().is_some());
@@ -233,6 +234,7 @@ impl Session {
             return state.late_mut().miss_roster(version - 1);
         }
         self.append(state, item);
+        false
     }
 
     /// The version after which the session misses the roster, if it does and nobody else tells it.

@@ -12,6 +12,7 @@ use whoelse_xmpp::ns;
 
 use super::*;
 use crate::roster::Interested;
+use crate::roster::outbound::{Wish, change};
 use crate::settings::Contacts;
 use crate::{audience, presence};
 
@@ -174,14 +175,19 @@ async fn by_seed_who_reads_and_acknowledges_is_never_cut_off_and_knows_what_is_s
     }
 }
 
-async fn flood(seed: u64, contacts: Contacts, history: bool) {
+/// Numbers by chance, below what is asked for.
+fn dice(seed: u64) -> impl FnMut(usize) -> usize {
     let mut dice = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mut below = move |most: usize| {
+    move |most| {
         dice ^= dice << 13;
         dice ^= dice >> 7;
         dice ^= dice << 17;
         (dice % most as u64) as usize
-    };
+    }
+}
+
+async fn flood(seed: u64, contacts: Contacts, history: bool) {
+    let mut below = dice(seed);
     let node = world(contacts, history).await;
     let account = node.account(&jid("bob")).await.unwrap().unwrap();
     let hold = node.bind(&Principal::of(&account, Rights::Own), Some("desk")).await.unwrap();
@@ -356,4 +362,73 @@ async fn what_a_session_missed_of_its_roster_is_told_as_it_is_in_the_end() {
     assert!(pushes.is_sorted() && pushes.len() < 40, "{pushes:?}");
     assert_eq!(pushes.last(), Some(&(account.roster().version(), "from".to_owned())));
     assert_eq!(bob.hold.session.held_bytes(), 0);
+}
+
+fn listed(account: &Account) -> BTreeSet<BareJid> {
+    account.roster().contacts().map(|(jid, _)| jid.clone()).collect()
+}
+
+/// Takes a contact into a roster, or out of it.
+async fn turn(node: &Arc<Node>, account: &Arc<Account>, contact: &BareJid) {
+    let wish = match account.lists(contact.as_str()) {
+        true => Wish::Remove,
+        false => Wish::Set { name: "x".repeat(50), groups: Vec::new() },
+    };
+    change(node, account, contact, wish).await.unwrap();
+}
+
+#[tokio::test]
+async fn by_seed_whoever_misses_any_number_of_removed_contacts_has_the_roster_in_the_end() {
+    const MANY: usize = 300;
+    for seed in 1..=4 {
+        let node = world(Contacts::Roster, true).await;
+        let account = node.account(&jid("bob")).await.unwrap().unwrap();
+        let contacts: Vec<BareJid> =
+            (0..MANY).map(|n| BareJid::parse(&format!("c{n}@far.example")).unwrap()).collect();
+        for contact in &contacts {
+            turn(&node, &account, contact).await;
+        }
+        let hold = node.bind(&Principal::of(&account, Rights::Own), Some("desk")).await.unwrap();
+        hold.session.slots.put(Arc::new(Interested));
+        let mut bob = Client::new(hold);
+        is_said(&node, &bob.hold, "<presence/>").await;
+        let mut known = listed(&account);
+
+        // Another device takes all out, and then now this one, now that.
+        for contact in &contacts {
+            turn(&node, &account, contact).await;
+        }
+        let mut below = dice(seed);
+        for _ in 0..400 {
+            turn(&node, &account, &contacts[below(MANY)]).await;
+            if below(8) == 0 {
+                bob.reads(&node, 1 + below(2_000));
+                bob.acknowledges(&node);
+                rest(&node).await;
+            }
+        }
+        for _ in 0..200 {
+            bob.reads(&node, 5_000);
+            bob.acknowledges(&node);
+            rest(&node).await;
+        }
+
+        let mut versions = Vec::new();
+        for push in &bob.heard {
+            let Some(query) = push.child("query", ns::ROSTER) else { continue };
+            versions.push(push.child_attr(query, "ver").unwrap().parse::<i64>().unwrap());
+            let items = push.grandchildren(query);
+            let attr = |name| push.child_attr(&items[0], name).unwrap();
+            let contact = BareJid::parse(&attr("jid")).unwrap();
+            match &*attr("subscription") {
+                "remove" => known.remove(&contact),
+                _ => known.insert(contact),
+            };
+        }
+        assert_eq!(known, listed(&account), "{seed}");
+        assert!(versions.is_sorted(), "{seed}: {versions:?}");
+        assert_eq!(versions.last(), Some(&account.roster().version()), "{seed}");
+        assert!(account.roster().changed_since(versions[0]).is_none(), "more than is remembered");
+        assert_eq!(bob.hold.session.held_bytes(), 0);
+    }
 }
