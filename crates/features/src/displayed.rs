@@ -118,7 +118,7 @@ async fn publish(
 ) {
     node.work_turn(session, cost::CHANGE).await;
     let owner = Owner::Account(account.clone());
-    let by = Visitor::seeing(owner.clone(), session.jid.clone().into());
+    let by = Visitor::seeing(owner.clone(), session.jid.clone().into(), Some(account.id));
     let at = node.clock.now().0;
     let published = change(node, &owner, ROWS, move |nodes| {
         Box::pin(async move {

@@ -105,7 +105,7 @@ async fn set(cx: SessionCx, stanza: Stanza, card: Child) -> Answer {
         return Err(not_acceptable("the photo is too large"));
     }
     let owner = Owner::Account(account.clone());
-    let visitor = Visitor::seeing(owner.clone(), cx.from.clone());
+    let visitor = Visitor::seeing(owner.clone(), cx.from.clone(), cx.asker);
     avatar::pay(&cx, &visitor).await?;
     let id = account.id;
     let stored = change(&cx.node, &owner, ROWS, move |nodes| {

@@ -69,6 +69,9 @@ pub struct Cx {
     pub target: Target,
     /// When the request was read.
     pub now: Time,
+    /// The number of the account that asks: whose address it was when it asked. `None`: it is none of
+    /// this server's.
+    pub asker: Option<i64>,
     subject: Option<Arc<Account>>,
     rights: Rights,
 }
@@ -90,15 +93,21 @@ pub struct AdminCx(SessionCx);
 impl Cx {
     /// Makes the context for an account that is asked about. Rights beyond the asker's own need a
     /// session.
-    pub(crate) fn new(node: Arc<Node>, from: Jid, target: Target, subject: Arc<Account>) -> Cx {
+    pub(crate) fn new(
+        node: Arc<Node>,
+        (from, asker): (Jid, Option<i64>),
+        target: Target,
+        subject: Arc<Account>,
+    ) -> Cx {
         let now = node.clock.now();
-        Cx { node, from, target, now, subject: Some(subject), rights: Rights::Own }
+        Cx { node, from, target, now, asker, subject: Some(subject), rights: Rights::Own }
     }
 
     /// Makes the context for a request to an address that is hidden, from this one.
     pub(crate) fn of_hidden(node: Arc<Node>, from: Jid) -> Cx {
         let now = node.clock.now();
-        Cx { node, from, target: Target::Hidden, now, subject: None, rights: Rights::Own }
+        let (target, rights) = (Target::Hidden, Rights::Own);
+        Cx { node, from, target, now, asker: None, subject: None, rights }
     }
 
     /// Returns the account that is asked about, for [`Target::Own`], and for [`Target::Other`]
@@ -136,7 +145,9 @@ impl SessionCx {
         let subject = session.account.clone().filter(|_| target == Target::Own);
         let rights = node.rights(&session);
         let (from, now) = (session.jid.clone().into(), node.clock.now());
-        SessionCx { cx: Cx { node, from, target, now, subject, rights }, session, ticket }
+        let asker = session.account.as_ref().map(|account| account.id);
+        let cx = Cx { node, from, target, now, asker, subject, rights };
+        SessionCx { cx, session, ticket }
     }
 
     /// Returns the account of the session, or `not-allowed`: the server itself has none.

@@ -53,7 +53,8 @@ pub(super) fn of_account(
 ) -> Routed {
     let work = match handler(node, &flight.stanza, Target::Other) {
         Some((Handler::Anybody(handler), child)) => {
-            let cx = Cx::new(node.clone(), flight.from.clone(), Target::Other, account);
+            let asks = (flight.from.clone(), flight.sender);
+            let cx = Cx::new(node.clone(), asks, Target::Other, account);
             handler(cx, flight.stanza.clone(), child)
         }
         Some((Handler::Session(_), _)) => {

@@ -148,7 +148,7 @@ fn comes_back(stanza: &Stanza) -> bool {
 
 /// Lets the answer have its effect. Whoever is no owner has none, and is not told.
 async fn decide(server: &Arc<Node>, owner: Owner, from: Jid, answer: Answer) {
-    let by = Visitor::seeing(owner.clone(), from);
+    let by = Visitor::seeing(owner.clone(), from, None);
     let decided = change(server, &owner, 1, move |nodes| {
         Box::pin(async move { nodes.take_answer(&by, &answer).await })
     });

@@ -161,7 +161,8 @@ impl<'a> Nodes<'a> {
     }
 
     /// The number of the account that asks; 0: it is of none here. One that has gone meanwhile is told
-    /// what strangers are: its name is forgotten in all lists already, and must not come into one.
+    /// what strangers are: its name is forgotten in all lists already, and must not come into one,
+    /// whoever has it now.
     pub async fn account_of(&mut self, by: &Visitor) -> Result<i64, Stop> {
         if by.is_oneself() {
             return Ok(self.owner.id());
@@ -170,7 +171,8 @@ impl<'a> Nodes<'a> {
         if self.server.stored_at(&address).is_none() {
             return Ok(0);
         }
-        let account = self.server.account_number(self.tx, &address).await?;
+        let there = self.server.account_number(self.tx, &address).await?;
+        let account = there.filter(|there| by.account == Some(*there));
         Ok(account.ok_or_else(|| by.not_found())?)
     }
 
@@ -302,7 +304,7 @@ mod tests {
         all: Vec<Publication>,
     ) -> Result<(), StanzaError> {
         let owner = Owner::Account(alice.clone());
-        let by = Visitor::seeing(owner.clone(), alice.jid().clone().into());
+        let by = Visitor::seeing(owner.clone(), alice.jid().clone().into(), Some(alice.id));
         change(server, &owner, 10, move |nodes| {
             Box::pin(async move {
                 for publication in all {
@@ -349,17 +351,28 @@ mod tests {
         let (server, alice) = alice().await;
         publish(&server, &alice, vec![publication("n", "before", "open")]).await.unwrap();
         let owner = Owner::Account(alice.clone());
-        for name in ["bob", "carol"] {
+        for (name, removed) in [("bob", true), ("carol", false), ("dave", true)] {
             let mut tx = server.store.begin().await.unwrap();
             let id = tx.create_account(1, name, &[], 1).await.unwrap().unwrap();
             tx.commit().await.unwrap();
             // Whoever asks is read.
             let by: Jid = Jid::parse(&format!("{name}@localhost/desk")).unwrap();
-            let by = Visitor::seeing(owner.clone(), by);
-            let is_removed = name == "bob";
-            if is_removed {
+            let by = Visitor::seeing(owner.clone(), by, Some(id));
+            if removed {
                 let mut tx = server.store.begin().await.unwrap();
                 assert!(tx.remove_account(id).await.unwrap());
+                tx.commit().await.unwrap();
+            }
+            if name == "dave" {
+                // Nobody has the name in a list any more, and somebody else makes an account of it.
+                let mut tx = server.store.begin().await.unwrap();
+                while let Some(left) = tx.next_removal().await.unwrap() {
+                    match left.holder {
+                        Some(_) => tx.note_holder(left.account, None).await.unwrap(),
+                        None => drop(tx.remove_piece(&left, 500).await.unwrap()),
+                    }
+                }
+                tx.create_account(1, name, &[], 1).await.unwrap().unwrap();
                 tx.commit().await.unwrap();
             }
 
@@ -367,7 +380,7 @@ mod tests {
                 Box::pin(async move { nodes.subscribe(&by, "n", &by.from.to_bare().into()).await })
             });
 
-            let expected = match is_removed {
+            let expected = match removed {
                 true => Err(super::super::refusal::not_found()),
                 false => Ok(Subscription::Subscribed),
             };

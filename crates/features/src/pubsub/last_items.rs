@@ -267,7 +267,8 @@ impl Telling<'_> {
             false => self.server.look_up(who).await?,
         };
         let owner = account.map(Owner::Account);
-        Ok(owner.map(|owner| Visitor::seeing(owner, self.session.jid.clone().into())))
+        let (from, own) = (&self.session.jid, self.viewer.id);
+        Ok(owner.map(|owner| Visitor::seeing(owner, from.clone().into(), Some(own))))
     }
 
     /// Reads one piece of the store, when it is its turn.

@@ -99,6 +99,8 @@ pub(crate) struct Visitor {
     pub owner: Owner,
     /// The address that asks.
     pub from: Jid,
+    /// The number of the account that asks; `None`: it is none of this server's.
+    pub account: Option<i64>,
     /// Whether whoever asks must not learn whether there is such an owner or such a node.
     is_hidden: bool,
 }
@@ -123,8 +125,8 @@ impl Visitor {
     }
 
     /// Somebody who sees this owner.
-    pub fn seeing(owner: Owner, from: Jid) -> Visitor {
-        Visitor { owner, from, is_hidden: false }
+    pub fn seeing(owner: Owner, from: Jid, account: Option<i64>) -> Visitor {
+        Visitor { owner, from, account, is_hidden: false }
     }
 
     /// Finds out whose nodes a request of somebody is about who may see them.
@@ -137,7 +139,7 @@ impl Visitor {
             }
             _ => Owner::Account(cx.subject()?.clone()),
         };
-        Ok(Visitor::seeing(owner, cx.from.clone()))
+        Ok(Visitor::seeing(owner, cx.from.clone(), cx.asker))
     }
 
     /// Whether they may learn addresses of people: who knows an account by a nickname in a room must not.
@@ -212,7 +214,8 @@ async fn stranger(cx: &Cx, stanza: &Stanza, name: &str) -> Result<Visitor, Stanz
     if !cx.node.wiring.shows(&account, &cx.from) {
         return Err(hidden());
     }
-    Ok(Visitor { owner: Owner::Account(account), from: cx.from.clone(), is_hidden: true })
+    let (owner, from) = (Owner::Account(account), cx.from.clone());
+    Ok(Visitor { owner, from, account: cx.asker, is_hidden: true })
 }
 
 /// The number of no node.
