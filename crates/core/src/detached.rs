@@ -1,7 +1,7 @@
-//! What sessions without a connection hold, in sum: bounded for each account and for the server
-//! (`docs/design/shares.md`). Above a bound the session ends that has been without a connection for
-//! longest, of the account that holds most: what is kept stays in the log, and everything else is
-//! answered or dropped as at every end of a session.
+//! What sessions without a connection hold, in sum: bounded for each account, for all new accounts of a
+//! site (docs/design/ledger.md) and for the server (`docs/design/shares.md`). Above a bound the session
+//! ends that has been without a connection for longest, of the account that holds most: what is kept
+//! stays in the log, and everything else is answered or dropped as at every end of a session.
 //!
 //! Losing a connection makes a session no larger, so it is enough to look now and then.
 
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Steady;
+use crate::network::Site;
 use crate::node::Node;
 use crate::session::Session;
 
@@ -18,14 +19,27 @@ const LOOK: Duration = Duration::from_secs(5);
 /// What an account may hold, in sessions that are full: a phone, a computer, and those that they
 /// left behind when they came back without resuming.
 const FULL_SESSIONS: usize = 4;
+/// What all new accounts of a site may hold, in accounts that hold as much as they may. Those that are
+/// older than a day, or that the operator has made, hold what each may hold.
+const ACCOUNTS_OF_SITE: usize = 4;
 
 /// A session without a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Held {
     account: i64,
+    /// Where it was connected from, if its account is new and shares with others.
+    site: Option<Site>,
     /// When its client was last heard.
     since: Steady,
     bytes: usize,
+}
+
+/// What may be held, in bytes.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    account: usize,
+    site: usize,
+    all: usize,
 }
 
 impl Node {
@@ -52,12 +66,14 @@ impl Node {
     async fn end_detached(self: &Arc<Node>) -> bool {
         let mut detached = self.sessions();
         detached.retain(|session| !session.is_attached() && !session.is_gone());
-        let held: Vec<Held> = detached.iter().map(|session| of(session)).collect();
-        let (account, all) = {
+        let now = self.clock.steady();
+        let held: Vec<Held> = detached.iter().map(|session| of(session, now)).collect();
+        let bounds = {
             let limits = &self.settings().limits;
-            (FULL_SESSIONS * limits.session_bytes, limits.detached_bytes)
+            let account = FULL_SESSIONS * limits.session_bytes;
+            Bounds { account, site: ACCOUNTS_OF_SITE * account, all: limits.detached_bytes }
         };
-        for place in beyond(&held, account, all) {
+        for place in beyond(&held, bounds) {
             // Its place is one of those that were looked at.
             let session = &detached[place];
             if !session.is_attached() {
@@ -74,67 +90,112 @@ impl Node {
     }
 }
 
-fn of(session: &Session) -> Held {
+fn of(session: &Session, now: Steady) -> Held {
     Held {
         account: session.account.as_ref().map_or(0, |account| account.id),
+        site: session.payer().and_then(|payer| payer.shares_with(now)),
         since: session.last_heard(),
         bytes: session.held_bytes(),
     }
 }
 
-/// Returns the places of those that are too many, where each account may hold so much, and all
-/// together so much.
-fn beyond(held: &[Held], account: usize, all: usize) -> Vec<usize> {
+/// Returns the places of those that are too many.
+fn beyond(held: &[Held], bounds: Bounds) -> Vec<usize> {
     let mut places: Vec<usize> = (0..held.len()).filter(|&place| held[place].bytes > 0).collect();
     places.sort_by_key(|&place| held[place].since);
-    let mut accounts: BTreeMap<i64, (usize, VecDeque<usize>)> = BTreeMap::new();
-    for place in places {
-        let (bytes, oldest) = accounts.entry(held[place].account).or_default();
-        *bytes += held[place].bytes;
-        oldest.push_back(place);
+    let mut look = Look { held, ends: Vec::new() };
+    let places = look.keep(places, |one| Some(one.account), bounds.account);
+    let places = look.keep(places, |one| one.site, bounds.site);
+    look.keep(places, |_| Some(()), bounds.all);
+    look.ends
+}
+
+/// A look at what is held.
+struct Look<'a> {
+    held: &'a [Held],
+    /// The places of those that end.
+    ends: Vec<usize>,
+}
+
+impl Look<'_> {
+    /// Keeps of each group, which `whose` names, no more than this; returns what is left, the oldest
+    /// first, like `places`.
+    fn keep<K: Ord>(
+        &mut self,
+        places: Vec<usize>,
+        whose: impl Fn(&Held) -> Option<K>,
+        most: usize,
+    ) -> Vec<usize> {
+        let mut left = Vec::new();
+        let mut groups: BTreeMap<K, Vec<usize>> = BTreeMap::new();
+        for place in places {
+            match whose(&self.held[place]) {
+                Some(group) => groups.entry(group).or_default().push(place),
+                None => left.push(place),
+            }
+        }
+        for group in groups.into_values() {
+            self.shrink(&group, most, &mut left);
+        }
+        left.sort_by_key(|&place| self.held[place].since);
+        left
     }
-    let mut ends = Vec::new();
-    let mut total = 0;
-    let mut largest = BinaryHeap::new();
-    for (number, (bytes, oldest)) in &mut accounts {
-        while *bytes > account
-            && let Some(place) = oldest.pop_front()
+
+    /// Ends the oldest of the account that holds most, until all of these hold no more than this.
+    fn shrink(&mut self, group: &[usize], most: usize, left: &mut Vec<usize>) {
+        let mut accounts: BTreeMap<i64, (usize, VecDeque<usize>)> = BTreeMap::new();
+        for &place in group {
+            let (bytes, oldest) = accounts.entry(self.held[place].account).or_default();
+            *bytes += self.held[place].bytes;
+            oldest.push_back(place);
+        }
+        let mut total: usize = accounts.values().map(|(bytes, _)| bytes).sum();
+        let mut largest: BinaryHeap<_> =
+            accounts.iter().map(|(account, (bytes, _))| (*bytes, *account)).collect();
+        while total > most
+            && let Some((_, account)) = largest.pop()
+            && let Some((bytes, oldest)) = accounts.get_mut(&account)
         {
-            *bytes -= held[place].bytes;
-            ends.push(place);
+            if let Some(place) = oldest.pop_front() {
+                *bytes -= self.held[place].bytes;
+                total -= self.held[place].bytes;
+                self.ends.push(place);
+                largest.push((*bytes, account));
+            }
         }
-        total += *bytes;
-        largest.push((*bytes, *number));
+        left.extend(accounts.into_values().flat_map(|(_, places)| places));
     }
-    while total > all
-        && let Some((_, number)) = largest.pop()
-        && let Some((bytes, oldest)) = accounts.get_mut(&number)
-    {
-        if let Some(place) = oldest.pop_front() {
-            *bytes -= held[place].bytes;
-            total -= held[place].bytes;
-            ends.push(place);
-            largest.push((*bytes, number));
-        }
-    }
-    ends
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
+    use crate::network::Network;
+
+    const FREE: usize = 1_000_000;
 
     fn held(account: i64, since: i64, bytes: usize) -> Held {
-        Held { account, since: Steady(since), bytes }
+        Held { account, site: None, since: Steady(since), bytes }
+    }
+
+    fn of_new(account: i64, since: i64, from: u32) -> Held {
+        let network = Network::of(Ipv4Addr::from_bits(0xC000_0200 + from).into());
+        Held { site: Some(network.site()), ..held(account, since, 50) }
+    }
+
+    fn bounds(account: usize, all: usize) -> Bounds {
+        Bounds { account, site: FREE, all }
     }
 
     #[test]
     fn an_account_keeps_the_latest_that_fit() {
         let all = [held(1, 3, 40), held(1, 1, 40), held(2, 0, 90), held(1, 2, 40)];
 
-        assert_eq!(beyond(&all, 100, 1_000), [1]);
-        assert_eq!(beyond(&all, 50, 1_000), [1, 3, 2]);
-        assert!(beyond(&all, 1_000, 1_000).is_empty());
+        assert_eq!(beyond(&all, bounds(100, 1_000)), [1]);
+        assert_eq!(beyond(&all, bounds(50, 1_000)), [1, 3, 2]);
+        assert!(beyond(&all, bounds(1_000, 1_000)).is_empty());
     }
 
     #[test]
@@ -142,15 +203,41 @@ mod tests {
         let mut all: Vec<Held> = (0..20).map(|n| held(666, n, 50)).collect();
         all.extend((0..10).map(|n| held(n, 0, 60)));
 
-        let ends = beyond(&all, 10_000, 1_000);
+        let ends = beyond(&all, bounds(10_000, 1_000));
 
         assert_eq!(ends, (0..12).collect::<Vec<_>>(), "the oldest of the one who holds most");
+    }
+
+    #[test]
+    fn new_accounts_of_a_site_share_and_nobody_else_pays_for_them() {
+        // A hundred that were registered at one address, one elsewhere, and old ones of all places.
+        let mut all: Vec<Held> = (0..100).map(|n| of_new(n, n, 1)).collect();
+        all.push(of_new(500, 0, 2));
+        all.extend((600..700).map(|n| held(n, 0, 50)));
+
+        let ends = beyond(&all, Bounds { account: 50, site: 200, all: FREE });
+
+        assert_eq!(ends.len(), 96);
+        assert!(ends.iter().all(|&place| place < 100));
+        // All as old as three days or made by the operator: as much as each may hold.
+        let old: Vec<Held> = (0..300).map(|n| held(n, n, 50)).collect();
+        assert!(beyond(&old, Bounds { account: 50, site: 200, all: FREE }).is_empty());
+    }
+
+    #[test]
+    fn of_the_new_accounts_of_a_site_whoever_holds_most_loses_the_oldest() {
+        let mut all: Vec<Held> = (0..8).map(|n| of_new(1, n, 1)).collect();
+        all.extend((2..5).map(|n| of_new(n, 100, 1)));
+
+        let ends = beyond(&all, Bounds { account: 400, site: 300, all: FREE });
+
+        assert_eq!(ends, [0, 1, 2, 3, 4]);
     }
 
     #[test]
     fn what_holds_nothing_ends_for_nobody() {
         let all = [held(1, 0, 0), held(1, 1, 10), held(2, 0, 5)];
 
-        assert_eq!(beyond(&all, 5, 0), [1, 2]);
+        assert_eq!(beyond(&all, bounds(5, 0)), [1, 2]);
     }
 }

@@ -33,7 +33,7 @@ pub struct Payer {
     /// Until when the account is new.
     new_until: Steady,
     /// None if nothing is counted for the site.
-    site: Option<Arc<Entry>>,
+    site: Option<(Site, Arc<Entry>)>,
 }
 
 impl Ledger {
@@ -52,7 +52,7 @@ impl Ledger {
         Payer {
             account: self.accounts.entry(account, of_accounts, now),
             new_until,
-            site: site.map(|site| self.sites.entry(site, of_sites, now)),
+            site: site.map(|site| (site, self.sites.entry(site, of_sites, now))),
         }
     }
 }
@@ -69,14 +69,19 @@ impl Payer {
         }
         let own = ask(&self.account, Rates::of_new_account(bytes_per_second));
         let of_site = Rates::of_site(bytes_per_second);
-        self.site.as_ref().map_or(own, |site| own.max(ask(site, of_site)))
+        self.site.as_ref().map_or(own, |(_, site)| own.max(ask(site, of_site)))
     }
 
     /// Returns the turn to read much that it shares with the other new accounts of its site, if it
     /// does.
     pub fn reading_turn(&self, now: Steady) -> Option<&OwnTurn> {
-        let site = self.site.as_ref().filter(|_| now < self.new_until)?;
+        let (_, site) = self.site.as_ref().filter(|_| now < self.new_until)?;
         Some(&site.reading)
+    }
+
+    /// Returns the site whose new accounts share what they may have, if it is one of them.
+    pub(crate) fn shares_with(&self, now: Steady) -> Option<Site> {
+        self.site.as_ref().filter(|_| now < self.new_until).map(|(site, _)| *site)
     }
 
     /// Pays so much; returns when it is covered.

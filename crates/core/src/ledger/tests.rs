@@ -79,6 +79,8 @@ fn a_new_account_becomes_one_like_any_other_after_a_day() {
 
     assert_eq!(a_mib_more(86_399.0), 64);
     assert_eq!(a_mib_more(86_400.0), 8);
+    assert_eq!(payer.shares_with(after(86_399.0)), Some(site(1)));
+    assert_eq!(payer.shares_with(after(86_400.0)), None);
 }
 
 #[test]
