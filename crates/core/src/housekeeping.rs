@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use whoelse_store::{Quotas, Whose};
 
 use crate::clock::Time;
@@ -22,8 +23,9 @@ const STEP: i64 = PIECE.cast_signed();
 /// How long a repeat of a message is recognised (architecture §3).
 const REPEATS: Duration = Duration::from_micros(whoelse_store::REPEAT_WINDOW.unsigned_abs());
 
-/// Starts the tasks; they end with the node.
-pub(crate) fn start(node: &Arc<Node>) {
+/// Starts the tasks; they end with the node. `grown`: archives that have grown by much.
+pub(crate) fn start(node: &Arc<Node>, grown: mpsc::Receiver<i64>) {
+    look_at(node, grown);
     spawn(node, PERIOD, |node| Box::pin(async move { forget(&node).await }));
     spawn(node, PERIOD, |node| Box::pin(async move { keep_to_quota(&node).await }));
     spawn(node, PERIOD, |node| Box::pin(async move { removals::go_on(&node).await }));
@@ -36,6 +38,19 @@ pub(crate) fn start(node: &Arc<Node>) {
     for (period, tap) in node.wiring.periodic() {
         spawn(node, *period, *tap);
     }
+}
+
+/// Keeps the archives to their quota that have grown by much since all were looked at.
+fn look_at(node: &Arc<Node>, mut grown: mpsc::Receiver<i64>) {
+    let weak = Arc::downgrade(node);
+    tokio::spawn(async move {
+        while let Some(archive) = grown.recv().await {
+            let Some(node) = weak.upgrade() else { return };
+            if let Err(error) = keep_grown(&node, archive).await {
+                node.store_failing("archive_not_kept_to_quota", None, &error);
+            }
+        }
+    });
 }
 
 fn spawn(node: &Arc<Node>, period: Duration, tap: crate::kit::taps::Periodic) {
@@ -153,13 +168,24 @@ async fn remove(
 /// Removes what archives have above their quota. No age is asked for, so a clock in doubt does not
 /// matter.
 async fn keep_to_quota(node: &Arc<Node>) {
-    let bytes = |limit: u64| i64::try_from(limit).unwrap_or(i64::MAX);
-    let quotas = {
-        let limits = &node.settings().limits;
-        Quotas { account: bytes(limits.archive_bytes), room: bytes(limits.room_archive_bytes) }
-    };
-    if let Err(error) = keep_all_to(node, quotas).await {
+    node.growth.forget();
+    if let Err(error) = keep_all_to(node, quotas(node)).await {
         node.store_failing("archives_not_kept_to_quota", None, &error);
+    }
+}
+
+fn quotas(node: &Node) -> Quotas {
+    let bytes = |limit: u64| i64::try_from(limit).unwrap_or(i64::MAX);
+    let limits = &node.settings().limits;
+    Quotas { account: bytes(limits.archive_bytes), room: bytes(limits.room_archive_bytes) }
+}
+
+/// Likewise, for one archive.
+async fn keep_grown(node: &Arc<Node>, archive: i64) -> Result<(), whoelse_store::Error> {
+    let quotas = quotas(node);
+    match node.store.find_excess(archive, Whose::Everybody, 0, quotas, 1).await? {
+        Some(_) => keep_one_to(node, archive, quotas).await,
+        None => Ok(()),
     }
 }
 
@@ -197,11 +223,14 @@ async fn keep_one_to(
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use whoelse_store::{Direction, Heartbeat, Location, NewMessage, NewRow, RosterRow, Store};
+    use whoelse_store::{
+        Appended, Direction, Heartbeat, Location, NewMessage, NewRow, RosterRow, Store,
+    };
     use whoelse_xmpp::BareJid;
 
     use super::*;
     use crate::clock::Clock;
+    use crate::keeper::{Post, Unstored, Work};
     use crate::settings::{Contacts, Settings};
     use crate::trust::EARLIEST;
 
@@ -365,6 +394,58 @@ mod tests {
         assert_eq!((left(&store, room).await, left(&store, bob).await.len()), (vec![2, 3], 3));
         keep_all_to(&node, of_accounts(0)).await.unwrap();
         assert_eq!((left(&store, room).await.len(), left(&store, bob).await.len()), (2, 0));
+        node.stop().await;
+    }
+
+    /// A message of 100 KiB that somebody has sent.
+    struct Sent(i64);
+
+    impl Post for Sent {
+        fn rows(&mut self, _: Time) -> NewMessage {
+            let (archive, direction) = (self.0, Direction::Out);
+            NewMessage {
+                first: NewRow { archive, peer: "eve@#1".into(), direction },
+                stanza: vec![b'x'; 100 << 10].into(),
+                ..NewMessage::default()
+            }
+        }
+
+        fn finish(self: Box<Self>, _: &Arc<Node>, _: Result<Appended, Unstored>) {}
+    }
+
+    #[tokio::test]
+    async fn what_grows_is_kept_to_its_quota_between_two_looks_at_all() {
+        let store = Store::open(&Location::Memory).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        let domain = tx.ensure_domain("a.example").await.unwrap();
+        let bob = tx.create_account(domain, "bob", &[], 1).await.unwrap().unwrap();
+        tx.commit().await.unwrap();
+        let mut settings = Settings::default();
+        settings.limits.archive_bytes = 2 << 20;
+        let clock = Clock::manual(NOW);
+        let node = Node::start(settings, clock, store.clone(), &[], Some("a.example"));
+        let node = node.await.unwrap();
+        // All archives are looked at after the start.
+        for _ in 0..10 {
+            node.keeper.caught_up().await;
+            tokio::task::yield_now().await;
+        }
+
+        for _ in 0..60 {
+            assert!(node.keeper.post(Work::Post(Box::new(Sent(bob)))).await.is_ok());
+        }
+        let mut rows = 60;
+        for _ in 0..1_000 {
+            node.keeper.caught_up().await;
+            tokio::task::yield_now().await;
+            rows = left(&store, bob).await.len();
+            if rows <= 31 {
+                break;
+            }
+        }
+
+        // The quota, and what it may grow by before somebody looks.
+        assert!((20..=31).contains(&rows), "{rows}");
         node.stop().await;
     }
 

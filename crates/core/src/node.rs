@@ -21,6 +21,7 @@ use crate::audience;
 use crate::audit::{Audit, Deed};
 use crate::clock::{Clock, Moment, Time};
 use crate::counters::{Census, Counters};
+use crate::growth::Growth;
 use crate::hosts::{Host, Hosts};
 use crate::keeper::{Keeper, Touches};
 use crate::kit::{Service, Wiring};
@@ -103,6 +104,8 @@ pub struct Node {
     pub(crate) known_networks: KnownNetworks,
     /// What accounts and networks have spent lately.
     pub(crate) ledger: Ledger,
+    /// By how much archives have grown lately.
+    pub(crate) growth: Growth,
     /// The state of the wall clock: whether it is believed.
     pub(crate) watch: Watch,
 }

@@ -16,6 +16,7 @@ use crate::asked::Asked;
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::delivery::LOG_READERS;
+use crate::growth::Growth;
 use crate::keeper::{Keeper, PIECE};
 use crate::kit::{Feature, Wiring};
 use crate::known_networks::KnownNetworks;
@@ -116,6 +117,7 @@ impl Node {
         let last_stamp = store.last_stamp().await?;
         let passing = store.archives_with_passing().await?;
         let (keeper, work) = Keeper::new();
+        let (growth, grown) = Growth::new();
         let limits = &settings.limits;
         let accounts = Accounts::new(limits.idle_accounts);
         let node = Arc::new(Node {
@@ -151,12 +153,13 @@ impl Node {
             removals: Asked::default(),
             known_networks,
             ledger: Ledger::default(),
+            growth,
             watch,
         });
         Keeper::start(Arc::downgrade(&node), store, work, last_stamp, passing);
         node.wiring.tell_started(&node).await;
         crate::heartbeat::start(&node);
-        crate::housekeeping::start(&node);
+        crate::housekeeping::start(&node, grown);
         Ok(node)
     }
 

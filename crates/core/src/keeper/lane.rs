@@ -165,12 +165,19 @@ impl Lane {
             }
         }
         let outcomes = self.append_all(node, &rows).await;
-        for (message, outcome) in rows.iter().zip(&outcomes) {
-            let passes = message.first.direction == Direction::Passing;
-            if passes && matches!(outcome, Ok(Appended::Stored { .. })) {
+        let stored = rows.iter().zip(&outcomes);
+        let stored = stored.filter(|(_, outcome)| matches!(outcome, Ok(Appended::Stored { .. })));
+        let stored = stored.map(|(message, _)| message);
+        for message in stored.clone() {
+            if message.first.direction == Direction::Passing {
                 self.passing.insert(message.first.archive);
             }
         }
+        let grown = stored.flat_map(|message| {
+            let archives = [&message.first].into_iter().chain(&message.second);
+            archives.map(move |row| (row.archive, message.stanza.len() as u64))
+        });
+        node.growth.note(grown, &node.settings().limits);
         self.finisher.hand(finishes(group, outcomes)).await;
     }
 
