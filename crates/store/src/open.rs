@@ -123,6 +123,7 @@ impl Store {
         let postgres::Writer { mut conn, pid } = postgres::open_writer(url).await?;
         let prepared = async {
             let upgraded = upgrade(&mut conn, &place, Dialect::Postgres, opening).await?;
+            postgres::tune(&mut conn).await;
             // See `postgres`: a server that reconnects after this opening finds that its own is no
             // longer the last.
             let opened = sequences::next(&mut conn, postgres::OPENED).await;

@@ -72,9 +72,47 @@ const LOCK: &str = "SELECT pg_try_advisory_lock(2003332965, CAST(oid AS INTEGER)
 const END_HOLDER: &str = "SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_locks \
     WHERE locktype = 'advisory' AND classid = 2003332965 AND objsubid = 2 AND pid = $1";
 
+/// Returns whether nothing is said of how a table is stored.
+const UNTUNED: &str =
+    "SELECT COUNT(*) FROM pg_catalog.pg_class WHERE oid = to_regclass($1) AND reloptions IS NULL";
+
+/// Tables whose rows come and go, or change, all the time. By default PostgreSQL begins to clear a table
+/// when a fifth of it is dead, and spares the disk: of the journal, which is emptied again and again and
+/// read whole each time, millions of dead rows would be left by then.
+const TUNED: [(&str, &str); 5] = [
+    (
+        "journal",
+        "ALTER TABLE journal SET (autovacuum_vacuum_scale_factor = 0, \
+        autovacuum_vacuum_threshold = 4096, autovacuum_vacuum_cost_delay = 0)",
+    ),
+    // What is counted of an archive changes with each fold and each confirmation: there is room for
+    // the new row beside the old one, so no index changes.
+    (
+        "archives",
+        "ALTER TABLE archives SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, \
+        autovacuum_vacuum_threshold = 1000)",
+    ),
+    (
+        "archive_rows",
+        "ALTER TABLE archive_rows SET (autovacuum_vacuum_scale_factor = 0.02, \
+        autovacuum_vacuum_threshold = 10000)",
+    ),
+    (
+        "bodies",
+        "ALTER TABLE bodies SET (autovacuum_vacuum_scale_factor = 0.02, \
+        autovacuum_vacuum_threshold = 10000)",
+    ),
+    (
+        "repeats",
+        "ALTER TABLE repeats SET (autovacuum_vacuum_scale_factor = 0.02, \
+        autovacuum_vacuum_threshold = 1000)",
+    ),
+];
+
 /// The statements among them that are prepared.
 #[cfg(test)]
-pub(crate) const STATEMENTS: [&str; 6] = [STATUS, COUNT_TABLES, HAS_TABLE, ABOUT, LOCK, END_HOLDER];
+pub(crate) const STATEMENTS: [&str; 7] =
+    [STATUS, COUNT_TABLES, HAS_TABLE, ABOUT, LOCK, END_HOLDER, UNTUNED];
 
 /// How often, and how long, to wait for a lock.
 const TRIES: u32 = 20;
@@ -203,6 +241,23 @@ pub(crate) async fn was_committed(conn: &mut AnyConnection, txid: i64) -> Result
         Err(error) => return Err(error.into()),
     };
     Ok(status.as_deref() == Some("committed"))
+}
+
+/// Says how tables are stored of which nothing is said: what an administrator has set stays. Whoever may
+/// not do that goes on without it.
+pub(crate) async fn tune(conn: &mut AnyConnection) {
+    for (table, statement) in TUNED {
+        let tuned = async {
+            let row = sqlx::query(UNTUNED).bind(table).fetch_one(&mut *conn).await?;
+            if row.try_get::<i64, _>(0)? > 0 {
+                conn.execute(sqlx::raw_sql(statement)).await?;
+            }
+            Ok::<(), sqlx::Error>(())
+        };
+        if let Err(error) = tuned.await {
+            tracing::info!(%table, %error, "table_not_tuned");
+        }
+    }
 }
 
 /// Translates a schema change for PostgreSQL; 0001.sql says what differs.

@@ -43,6 +43,41 @@ async fn a_schema_of_another_program_or_of_none_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
+async fn tables_that_are_emptied_all_the_time_are_cleared_soon_unless_an_administrator_says_otherwise()
+ {
+    let Some(scratch) = scratch() else { return };
+    let place = scratch.place();
+    Store::open(&scratch.place()).await.unwrap().close().await.unwrap();
+    for (table, _) in TUNED {
+        assert!(
+            stored_as(&place, table).await.contains("autovacuum_vacuum_scale_factor=0"),
+            "{table}"
+        );
+    }
+
+    scratch
+        .alter(
+            "ALTER TABLE journal RESET (autovacuum_vacuum_scale_factor, \
+        autovacuum_vacuum_threshold, autovacuum_vacuum_cost_delay)",
+        )
+        .unwrap();
+    scratch.alter("ALTER TABLE journal SET (autovacuum_vacuum_threshold = 7)").unwrap();
+    Store::open(&scratch.place()).await.unwrap().close().await.unwrap();
+
+    assert_eq!(stored_as(&place, "journal").await, "autovacuum_vacuum_threshold=7");
+}
+
+/// What is said of how a table is stored.
+async fn stored_as(place: &Location, table: &str) -> String {
+    let Location::Postgres(url) = place else { panic!() };
+    let mut conn = look(url).await.unwrap();
+    let said = "SELECT COALESCE(array_to_string(reloptions, ' '), '') FROM pg_class \
+        WHERE oid = to_regclass($1)";
+    let row = sqlx::query(said).bind(table).fetch_one(&mut conn).await.unwrap();
+    row.try_get(0).unwrap()
+}
+
+#[tokio::test]
 async fn what_is_in_the_way_of_opening_is_told_apart() {
     let Some(server) = Scratch::server() else { return };
     // Port 1 is tcpmux, which nobody has run for decades.
