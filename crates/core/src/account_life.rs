@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use whoelse_store::{ChangedAt, StoredVerifier};
+use whoelse_store::{ChangedAt, StoredVerifier, Tx};
 use whoelse_stream::secret::Password;
 use whoelse_xmpp::{BareJid, Condition, StanzaError, StreamCondition, StreamError, ns};
 
 use crate::account::Account;
 use crate::clock::{Steady, Time};
-use crate::keeper::{After, Touches};
+use crate::keeper::{After, PIECE, Touches};
 use crate::ledger::NEW;
 use crate::names::{self, REMOVED_NAME, REMOVED_NAMES, taken};
 use crate::node::Node;
@@ -35,6 +35,8 @@ enum Made {
     RemovedLately,
     /// Others may still have a removed account of this name in their rosters.
     StillLeft,
+    /// The name may still have rights that it was given when nobody had it.
+    StillGiven,
 }
 
 impl Node {
@@ -67,6 +69,7 @@ impl Node {
                 Made::Taken => return Err(taken(account)),
                 Made::RemovedLately => return Err(names::removed_lately(account)),
                 Made::New => break,
+                Made::StillGiven => {}
                 Made::StillLeft => {
                     let left = removals::forget_names(self).await;
                     left.map_err(|error| self.internal(&error))?;
@@ -91,7 +94,7 @@ impl Node {
         let lately = even.before(REMOVED_NAME);
         let (node, verifiers) = (self.clone(), verifiers.to_vec());
         // The account's own rows, and the requests that wait for it.
-        let rows = 8 + self.settings().limits.roster_requests as u64;
+        let rows = 8 + 2 * PIECE + self.settings().limits.roster_requests as u64;
         let made = self.keeper.change(Touches::AtMost(rows), move |tx| {
             Box::pin(async move {
                 // The name can have been given up since it was judged.
@@ -100,22 +103,31 @@ impl Node {
                 {
                     return Ok((Made::RemovedLately, Vec::new()));
                 }
+                let (key, mut then) = (node.key_of(jid.as_str()), After::new());
+                let is_there = tx.find_account(domain, &name).await?.is_some();
+                if maker == Maker::Themselves && !is_there {
+                    let (voided, is_all) = void(&node, tx, (&jid, &key)).await?;
+                    then = voided;
+                    if !is_all {
+                        return Ok((Made::StillGiven, then));
+                    }
+                }
                 let made = tx.create_account(domain, &name, &verifiers, now.0).await?;
                 let Some(id) = made else {
                     let is_left = tx.is_name_left(domain, &name).await?;
-                    return Ok((if is_left { Made::StillLeft } else { Made::Taken }, Vec::new()));
+                    return Ok((if is_left { Made::StillLeft } else { Made::Taken }, then));
                 };
                 if maker == Maker::Themselves {
                     tx.note_registered(id, even.0).await?;
                 }
-                roster::take_requests(&node, tx, id, &node.key_of(jid.as_str())).await?;
+                roster::take_requests(&node, tx, id, &key).await?;
                 // An account that existed already may have sessions. If it were forgotten, too, it
                 // would be loaded a second time, and those sessions would miss what the second one
                 // gets.
-                let then: After = vec![Box::new(move |node: &Arc<Node>| {
+                then.push(Box::new(move |node: &Arc<Node>| {
                     node.forget_account(&jid);
                     node.everybody.add(&jid);
-                })];
+                }));
                 Ok((Made::New, then))
             })
         });
@@ -232,11 +244,19 @@ impl Node {
     }
 }
 
+/// Voids what a name was given that nobody has, in a piece; returns what follows the commit, and whether
+/// nothing of it is left.
+async fn void(
+    node: &Arc<Node>,
+    tx: &mut Tx,
+    (jid, key): (&BareJid, &str),
+) -> Result<(After, bool), whoelse_store::Error> {
+    let (then, is_all) = roster::void_approvals(tx, (jid, key), PIECE).await?;
+    Ok((then, is_all && node.wiring.void_name(node, tx, key, PIECE).await?))
+}
+
 /// Whether a session can no longer speak for its account: another one has set a new password.
-async fn is_outdated(
-    tx: &mut whoelse_store::Tx,
-    session: Option<&Session>,
-) -> Result<bool, whoelse_store::Error> {
+async fn is_outdated(tx: &mut Tx, session: Option<&Session>) -> Result<bool, whoelse_store::Error> {
     let Some(session) = session.filter(|session| !session.is_trusted()) else { return Ok(false) };
     let Some(account) = &session.account else { return Ok(false) };
     Ok(tx.generation(account.id).await? != Some(session.generation()))

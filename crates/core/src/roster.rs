@@ -11,6 +11,7 @@ pub mod everybody;
 mod inbound;
 pub mod item;
 pub(crate) mod missed;
+mod nobodys;
 pub mod outbound;
 mod removal;
 pub mod transition;
@@ -19,13 +20,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use whoelse_store::{Domain, RosterRow, RosterVersion, Store, from_key};
+use whoelse_store::{Domain, Holder, RosterRow, RosterVersion, Store, from_key};
 use whoelse_xmpp::BareJid;
 
 use crate::account::Account;
+use crate::node::Node;
 
 pub(crate) use arrival::take_requests;
 pub(crate) use inbound::{addressed, plain};
+pub(crate) use nobodys::void_approvals;
 pub(crate) use removal::{forget_contact, tell_holders};
 pub use transition::{State, Step, SubscriptionType, Way, step};
 
@@ -56,13 +59,24 @@ pub struct Contact {
     pub request: Bytes,
     /// The version of the roster in which it last changed; 0: it was never a contact.
     pub version: i64,
+    /// Whether the owner has approved in advance a name that nobody had, and that somebody has
+    /// registered since: it looks approved, and is not.
+    pub approved_nobody: bool,
 }
 
 impl Contact {
+    /// Whether it looks approved in advance.
+    pub(crate) fn looks_approved(&self) -> bool {
+        self.state.approved || self.approved_nobody
+    }
+
     /// Whether the owner would see a difference.
     fn looks_like(&self, other: &Contact) -> bool {
         // A roster does not show whether a contact asks (RFC 6121, A.1).
-        let seen = |contact: &Contact| State { asked: false, ..contact.state };
+        let seen = |contact: &Contact| {
+            let approved = contact.looks_approved();
+            State { asked: false, approved, ..contact.state }
+        };
         let same = self.name == other.name && self.groups == other.groups;
         self.listed == other.listed && (!self.listed || same && seen(self) == seen(other))
     }
@@ -81,6 +95,7 @@ impl Contact {
             state: State { to, from, ask, asked, approved },
             request: row.request,
             version: row.version,
+            approved_nobody: row.approved_nobody,
         }
     }
 
@@ -95,6 +110,7 @@ impl Contact {
             from,
             ask,
             approved,
+            approved_nobody: self.approved_nobody,
             request: self.request.clone(),
             version: self.version,
         }
@@ -166,9 +182,7 @@ impl Roster {
         if version < self.version.known_since || version > self.version.last {
             return None;
         }
-        let mut changed: Vec<_> = self.all().filter(|(_, it)| it.version > version).collect();
-        changed.sort_by_key(|(_, contact)| contact.version);
-        Some(changed)
+        Some(self.after(version))
     }
 
     fn all(&self) -> impl Iterator<Item = (&BareJid, &Contact)> {
@@ -210,6 +224,13 @@ impl Roster {
         }
         roster
     }
+}
+
+/// Returns the owner of a roster, if they are in memory.
+fn here(node: &Node, holder: &Holder) -> Option<Arc<Account>> {
+    let domain = node.domain();
+    let jid = BareJid::new(Some(&holder.localpart), &domain.name).ok()?;
+    node.refresh_account(&jid).filter(|_| holder.domain == domain.id)
 }
 
 /// How many removed contacts are remembered, so that a client with an older version is told of

@@ -30,6 +30,7 @@ pub mod hints;
 pub mod introductions;
 pub mod last_activity;
 pub mod muc;
+mod nobodys;
 pub mod offline;
 pub mod ping;
 pub mod ping_command;

@@ -49,6 +49,8 @@ use affiliation::Affiliation;
 use limits::Limits;
 use rooms::Rooms;
 
+use crate::nobodys::NOBODYS;
+
 /// XEP-0045, XEP-0410, XEP-0421, XEP-0486, and the keeping of XEP-0249.
 pub const FEATURE: Feature = Feature {
     name: "rooms",
@@ -68,6 +70,7 @@ pub const FEATURE: Feature = Feature {
         w.started(|node| Box::pin(async move { rooms::remove_passing(&node).await }));
         w.every(SWEEP, |node| Box::pin(async move { sweep(node).await }));
         w.name_gone(|node, tx, who, most| Box::pin(forget(node, tx, who, most)));
+        w.name_taken(|node, tx, who, most| Box::pin(void(node, tx, who, most)));
     },
     ..Feature::PLAIN
 };
@@ -147,6 +150,18 @@ async fn forget(node: &Arc<Node>, tx: &mut Tx, who: &str, most: u64) -> Result<u
     // A room that was loaded before the commit may still have the name: so the last piece is one
     // that finds nothing, after the commit of all others.
     Ok(if rooms.is_empty() { 0 } else { most })
+}
+
+/// Takes from a name what it was given in rooms while nobody had it, in at most so many rows. Whoever was
+/// put out stays so.
+async fn void(node: &Arc<Node>, tx: &mut Tx, who: &str, most: u64) -> Result<u64, Error> {
+    let rights = Affiliation::Member.number()..=Affiliation::Owner.number();
+    let voided = tx.void_room_affiliations(who, (rights, NOBODYS), most).await?;
+    if let Ok(jid) = BareJid::parse(&node.address_of(who, "")) {
+        Rooms::of(node).void(node, &jid);
+    }
+    // As above: a room may be loaded before the commit.
+    Ok(if voided == 0 { 0 } else { most })
 }
 
 /// Returns what was read from the store for an answer; see [`crate::readable`].

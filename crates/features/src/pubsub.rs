@@ -60,6 +60,7 @@ pub const FEATURE: Feature = Feature {
         w.incoming(When::Guard, authorization::take_from_owner);
         w.service(&SERVICE);
         w.name_gone(|_, tx, who, most| Box::pin(tx.forget_pubsub_name(who, most)));
+        w.name_taken(|_, tx, who, most| Box::pin(affiliations::void(tx, who, most)));
         w.about_accounts(&discovery::OF_ACCOUNTS);
         last_items::wire(w);
         w.every(SWEEP, |server| Box::pin(async move { nodes::remove_gone(&server).await }));

@@ -34,6 +34,13 @@ const HOLDERS: &str = "SELECT r.account, a.domain, a.localpart FROM roster r \
 const ASKING: &str = "SELECT a.domain, a.localpart FROM roster r \
     JOIN accounts a ON a.id = r.account WHERE r.contact = $1 AND r.ask <> 0 \
     ORDER BY r.account LIMIT $2";
+/// Those who have approved this contact in advance, the first so many; and their approvals.
+const APPROVING: &str = "SELECT r.account, a.domain, a.localpart FROM roster r \
+    JOIN accounts a ON a.id = r.account WHERE r.contact = $1 AND r.approved = 1 \
+    ORDER BY r.account LIMIT $2";
+const VOID: &str = "UPDATE roster SET approved = 2 WHERE (account, contact) IN \
+    (SELECT r.account, r.contact FROM roster r JOIN accounts a ON a.id = r.account \
+    WHERE r.contact = $1 AND r.approved = 1 ORDER BY r.account LIMIT $2)";
 const NAMING: &str = "SELECT account, contact FROM roster WHERE contact LIKE '%' || $1 || '%'";
 const MOVE: &str = "UPDATE roster SET contact = $3 WHERE account = $1 AND contact = $2";
 
@@ -48,6 +55,8 @@ pub(crate) const STATEMENTS: &[&str] = &[
     SET_VERSION,
     HOLDERS,
     ASKING,
+    APPROVING,
+    VOID,
     NAMING,
     MOVE,
 ];
@@ -75,6 +84,9 @@ pub struct RosterRow {
     pub ask: bool,
     /// The owner has approved the contact's request in advance.
     pub approved: bool,
+    /// The owner has done so when nobody had the name, and somebody has registered it since: the
+    /// owner sees it, and it approves nobody.
+    pub approved_nobody: bool,
     /// The contact's request to see the owner's presence; empty: there is none.
     pub request: Bytes,
     /// The version of the roster in which it last changed; 0: it was never a contact.
@@ -138,7 +150,7 @@ impl Tx {
             .bind(groups)
             .bind(i64::from(row.to) + 2 * i64::from(row.from))
             .bind(i64::from(row.ask))
-            .bind(i64::from(row.approved))
+            .bind(if row.approved_nobody { 2 } else { i64::from(row.approved) })
             .bind(row.request.to_vec())
             .bind(row.version);
         query.execute(self.conn()?).await?;
@@ -177,14 +189,18 @@ impl Tx {
         limit: i64,
     ) -> Result<Vec<Holder>> {
         let query = sqlx::query(HOLDERS).bind(contact).bind(after_account).bind(limit.max(0));
-        let rows = query.fetch_all(self.conn()?).await?;
-        let holder = |row: &AnyRow| {
-            Ok(Holder {
-                account: row.try_get(0)?,
-                domain: row.try_get(1)?,
-                localpart: row.try_get(2)?,
-            })
-        };
+        query.fetch_all(self.conn()?).await?.iter().map(holder).collect()
+    }
+
+    /// Lets approvals in advance of this contact, who is nobody yet, approve nobody: those of so many
+    /// accounts at most, which are returned.
+    pub async fn void_approvals(&mut self, contact: &str, most: u64) -> Result<Vec<Holder>> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let conn = self.conn()?;
+        let rows = sqlx::query(APPROVING).bind(contact).bind(most).fetch_all(&mut *conn).await?;
+        if !rows.is_empty() {
+            sqlx::query(VOID).bind(contact).bind(most).execute(conn).await?;
+        }
         rows.iter().map(holder).collect()
     }
 
@@ -229,9 +245,14 @@ async fn version(conn: &mut AnyConnection, account: i64) -> Result<RosterVersion
     })
 }
 
+fn holder(row: &AnyRow) -> Result<Holder> {
+    Ok(Holder { account: row.try_get(0)?, domain: row.try_get(1)?, localpart: row.try_get(2)? })
+}
+
 fn row(row: &AnyRow) -> Result<RosterRow> {
     let (groups, subscription): (String, i64) = (row.try_get(3)?, row.try_get(4)?);
     let flag = |at: usize| row.try_get::<i64, _>(at).map(|value| value != 0);
+    let approved: i64 = row.try_get(6)?;
     Ok(RosterRow {
         contact: row.try_get(0)?,
         listed: flag(1)?,
@@ -240,7 +261,8 @@ fn row(row: &AnyRow) -> Result<RosterRow> {
         to: subscription & 1 != 0,
         from: subscription & 2 != 0,
         ask: flag(5)?,
-        approved: flag(6)?,
+        approved: approved == 1,
+        approved_nobody: approved == 2,
         request: row.try_get::<Vec<u8>, _>(7)?.into(),
         version: row.try_get(8)?,
     })
@@ -271,6 +293,7 @@ mod tests {
             from: false,
             ask: false,
             approved: true,
+            approved_nobody: false,
             request: Bytes::from_static(b"<presence/>"),
             version: 7,
         };
@@ -331,6 +354,36 @@ mod tests {
         tx.remove_roster_row(bob, "mona@#1").await.unwrap();
         tx.remove_roster_row(eve, "mona@#1").await.unwrap();
         assert!(tx.roster_holders("mona@#1", 0, 9).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn approvals_of_a_name_are_void_in_pieces_and_those_of_others_stay() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let approved = RosterRow { approved: true, ..contact("new@#1", 7) };
+        let mut ids = Vec::new();
+        for name in ["ada", "bob", "eve"] {
+            let id = account(&mut tx, name).await;
+            tx.write_roster_row(id, &approved).await.unwrap();
+            let other = RosterRow { contact: "old@#1".into(), ..approved.clone() };
+            tx.write_roster_row(id, &other).await.unwrap();
+            ids.push(id);
+        }
+
+        let voided = |holders: Vec<Holder>| holders.into_iter().map(|it| it.account);
+        let first: Vec<_> = voided(tx.void_approvals("new@#1", 2).await.unwrap()).collect();
+        let second: Vec<_> = voided(tx.void_approvals("new@#1", 2).await.unwrap()).collect();
+
+        assert_eq!((first, second), (ids[..2].to_vec(), ids[2..].to_vec()));
+        assert!(tx.void_approvals("new@#1", 2).await.unwrap().is_empty());
+        for id in ids {
+            let void = tx.roster_row(id, "new@#1").await.unwrap().unwrap();
+            let shown = RosterRow { approved: false, approved_nobody: true, ..approved.clone() };
+            assert_eq!(void, shown);
+            assert!(tx.roster_row(id, "old@#1").await.unwrap().unwrap().approved);
+            tx.write_roster_row(id, &void).await.unwrap();
+            assert_eq!(tx.roster_row(id, "new@#1").await.unwrap(), Some(void));
+        }
     }
 
     #[tokio::test]

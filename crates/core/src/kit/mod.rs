@@ -193,7 +193,8 @@ pub struct Wiring {
     binds: Vec<((&'static str, &'static str), taps::BindTap)>,
     bound: Vec<taps::BoundTap>,
     accounts: Vec<taps::AccountTap>,
-    names_gone: Vec<taps::NameGoneTap>,
+    names_gone: Vec<taps::NameTap>,
+    names_taken: Vec<taps::NameTap>,
     barred: Vec<taps::BarredTap>,
     started: Vec<taps::Periodic>,
     periodic: Vec<(Duration, taps::Periodic)>,
@@ -441,8 +442,14 @@ impl Wiring {
 
     /// Called in pieces after an account was removed, until nothing is left: no account gets its name
     /// before that.
-    pub fn name_gone(&mut self, tap: taps::NameGoneTap) {
+    pub fn name_gone(&mut self, tap: taps::NameTap) {
         self.names_gone.push(tap);
+    }
+
+    /// Called in pieces before somebody registers a name that nobody has, until nothing is left: what
+    /// the name was given counts for nobody.
+    pub fn name_taken(&mut self, tap: taps::NameTap) {
+        self.names_taken.push(tap);
     }
 
     /// Called when what an account has open beside its sessions has to end: it was removed, blocked
@@ -763,15 +770,19 @@ impl Wiring {
         key: &str,
         most: u64,
     ) -> Result<bool, whoelse_store::Error> {
-        let mut left = most;
-        for tap in &self.names_gone {
-            let changed = tap(node, tx, key, left).await?;
-            if changed >= left {
-                return Ok(false);
-            }
-            left -= changed;
-        }
-        Ok(true)
+        about_name(&self.names_gone, node, (tx, key), most).await
+    }
+
+    /// Lets the features void what a name was given that somebody is about to register, in at most so
+    /// many rows; returns whether nothing of it is left.
+    pub(crate) async fn void_name(
+        &self,
+        node: &Arc<Node>,
+        tx: &mut Tx,
+        key: &str,
+        most: u64,
+    ) -> Result<bool, whoelse_store::Error> {
+        about_name(&self.names_taken, node, (tx, key), most).await
     }
 
     pub(crate) fn tell_barred(&self, node: &Node, account: &Account) {
@@ -781,6 +792,24 @@ impl Wiring {
     pub(crate) fn tell_account(&self, node: &Arc<Node>, account: &Arc<Account>, exists: bool) {
         self.accounts.iter().for_each(|tap| tap(node, account, exists));
     }
+}
+
+/// Calls these for a name, for at most so many rows in all; returns whether nothing is left.
+async fn about_name(
+    taps: &[taps::NameTap],
+    node: &Arc<Node>,
+    (tx, key): (&mut Tx, &str),
+    most: u64,
+) -> Result<bool, whoelse_store::Error> {
+    let mut left = most;
+    for tap in taps {
+        let changed = tap(node, tx, key, left).await?;
+        if changed >= left {
+            return Ok(false);
+        }
+        left -= changed;
+    }
+    Ok(true)
 }
 
 fn run(taps: &[(When, OutgoingTap)], passing: &mut Passing<'_>) -> Flow {

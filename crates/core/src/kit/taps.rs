@@ -98,9 +98,9 @@ pub type BoundTap =
     Box<dyn Fn(Arc<Node>, Arc<Session>) -> super::BoxFuture<'static, Vec<u8>> + Send + Sync>;
 /// An account was made (true) or removed.
 pub type AccountTap = fn(&Arc<Node>, &Arc<Account>, bool);
-/// An account of this key was removed: forgets its name wherever the feature has it stored, in at most
-/// so many rows. Returns how many rows it has changed; when that is fewer, nothing is left.
-pub type NameGoneTap =
+/// Something is to be done about the name of an account, by its key, wherever the feature has it stored,
+/// in at most so many rows. Returns how many rows it has changed; when that is fewer, nothing is left.
+pub type NameTap =
     for<'a> fn(&'a Arc<Node>, &'a mut Tx, &'a str, u64) -> super::BoxFuture<'a, Result<u64, Error>>;
 /// What an account has open beside its sessions has to end: the account was removed, an
 /// administrator has blocked it, or it has a new password.

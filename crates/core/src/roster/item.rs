@@ -35,7 +35,7 @@ pub fn item(node: &Node, jid: &BareJid, contact: &Contact, exists: bool) -> Elem
     };
     let item = item
         .attr_opt("ask", (state.ask && !shared).then_some("subscribe"))
-        .attr_opt("approved", (state.approved && !shared).then_some("true"));
+        .attr_opt("approved", (contact.looks_approved() && !shared).then_some("true"));
     contact.groups.iter().fold(item, |item, group| item.child(Element::new("group").text(group)))
 }
 

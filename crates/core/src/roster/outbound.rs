@@ -157,6 +157,10 @@ fn decide(entry: &mut Entry, wish: Wish) -> Result<Said, StanzaError> {
 fn say(entry: &mut Entry, said: &mut Said, type_: SubscriptionType, presence: Bytes) {
     let taken = step(entry.after.state, Way::Out, type_);
     entry.take(taken.state, &Bytes::new());
+    if matches!(type_, SubscriptionType::Subscribed | SubscriptionType::Unsubscribed) {
+        // It is said of who has the name now.
+        entry.after.approved_nobody = false;
+    }
     if taken.passes {
         said.push((type_, presence));
     }

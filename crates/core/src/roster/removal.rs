@@ -5,7 +5,7 @@ use std::sync::Arc;
 use whoelse_store::{Holder, RosterVersion, Tx};
 use whoelse_xmpp::BareJid;
 
-use super::{Contact, item};
+use super::{Contact, here, item};
 use crate::node::Node;
 
 /// A roster that lost a contact: its owner, the trace that is left, and the version, if its owner
@@ -49,13 +49,8 @@ pub(crate) async fn forget_contact(
 
 /// Swaps the snapshots of the owners that are in memory, and pushes the change.
 pub(crate) fn tell_holders(node: &Arc<Node>, contact: &BareJid, gone: Vec<Gone>) {
-    let domain = node.domain();
     for (holder, left, version) in gone {
-        if holder.domain != domain.id {
-            continue;
-        }
-        let Ok(jid) = BareJid::new(Some(&holder.localpart), &domain.name) else { continue };
-        let Some(account) = node.refresh_account(&jid) else { continue };
+        let Some(account) = here(node, &holder) else { continue };
         account.put(Arc::new(account.roster().with(contact, left.clone(), version)));
         // With the shared roster, everybody is told anyway.
         if version.is_some() && !node.contacts.are_shared() {

@@ -85,7 +85,7 @@ impl Room {
                     judged.roles.push((number, *role, reason.clone()));
                 }
                 Wish::Affiliation { who, to, nick, reason } => {
-                    may_change_affiliation(affiliation, self.affiliation(who), *to)?;
+                    may_change_affiliation(affiliation, self.shown_affiliation(who), *to)?;
                     if who == asker.who && *to == Affiliation::Outcast {
                         return Err(StanzaError::new(Condition::Conflict)
                             .with_text("nobody puts out themselves"));
@@ -194,7 +194,8 @@ impl Room {
             Some(before) if before.affiliation == change.to => before.since,
             _ => now,
         };
-        let listed = Listed { affiliation: change.to, nick: change.nick.clone(), since };
+        let (affiliation, nick) = (change.to, change.nick.clone());
+        let listed = Listed { affiliation, nick, since, is_nobodys: false };
         self.set_listed(change.who.clone(), change.to.is_listed().then_some(listed));
         // A domain that is listed is so for all of its people who are not listed themselves.
         let concerns = |who: &BareJid| {
@@ -230,7 +231,7 @@ impl Room {
     /// Who owns the room from now on, if nobody does: who has been an admin for the longest time.
     fn heir(&self) -> Option<NewStanding> {
         let of = |affiliation| {
-            self.lists.iter().filter(move |(_, listed)| listed.affiliation == affiliation)
+            self.lists.iter().filter(move |(_, listed)| listed.gives() == affiliation)
         };
         if of(Affiliation::Owner).next().is_some() {
             return None;

@@ -17,7 +17,7 @@ use super::change::{Judged, NewStanding};
 use super::config::Config;
 use super::limits::Limits;
 use super::lists;
-use super::room::Room;
+use super::room::{Listed, Room};
 use crate::form;
 
 const NICKNAME: Field = Field {
@@ -37,7 +37,7 @@ impl Config {
 impl Room {
     /// What somebody is by themselves, and not with all of their domain.
     fn listed_as(&self, who: &BareJid) -> Affiliation {
-        self.lists.get(who).map_or(Affiliation::None, |listed| listed.affiliation)
+        self.lists.get(who).map_or(Affiliation::None, Listed::gives)
     }
 
     /// Whether somebody may register, or change what is registered.

@@ -59,6 +59,16 @@ pub(crate) struct Listed {
     pub nick: Option<String>,
     /// Since when.
     pub since: Time,
+    /// Whether it gives nothing: nobody had the name when it was given, and somebody has registered it
+    /// since ([`crate::nobodys`]).
+    pub is_nobodys: bool,
+}
+
+impl Listed {
+    /// What it gives.
+    pub fn gives(&self) -> Affiliation {
+        if self.is_nobodys { Affiliation::None } else { self.affiliation }
+    }
 }
 
 /// Somebody in a room, by a nickname.
@@ -175,12 +185,26 @@ impl Room {
 
     /// Returns what somebody is to the room: what they are themselves, or what their domain is.
     pub fn affiliation(&self, who: &BareJid) -> Affiliation {
-        let of_domain = || {
-            let domain = BareJid::new(None, who.domain()).ok()?;
-            self.lists.get(&domain).filter(|_| who.local().is_some())
-        };
-        let listed = self.lists.get(who).or_else(of_domain);
-        listed.map_or(Affiliation::None, |listed| listed.affiliation)
+        let own = self.lists.get(who).filter(|listed| !listed.is_nobodys);
+        own.or_else(|| self.listed_domain(who)).map_or(Affiliation::None, |it| it.affiliation)
+    }
+
+    /// Returns what the lists show of somebody, whether it gives them anything or not.
+    pub(super) fn shown_affiliation(&self, who: &BareJid) -> Affiliation {
+        let own = self.lists.get(who);
+        own.or_else(|| self.listed_domain(who)).map_or(Affiliation::None, |it| it.affiliation)
+    }
+
+    fn listed_domain(&self, who: &BareJid) -> Option<&Listed> {
+        let domain = BareJid::new(None, who.domain()).ok()?;
+        self.lists.get(&domain).filter(|_| who.local().is_some())
+    }
+
+    /// Takes from a name what it was given while nobody had it.
+    pub fn void(&mut self, who: &BareJid) {
+        if let Some(listed) = self.lists.get_mut(who).filter(|it| it.affiliation.belongs()) {
+            listed.is_nobodys = true;
+        }
     }
 
     pub fn is_empty(&self) -> bool {

@@ -28,6 +28,7 @@ use super::room::{Listed, Room, Told};
 use super::seat::Seat;
 use super::subject::Subject;
 use super::{KEY, readable};
+use crate::nobodys;
 
 /// How long a room waits for its first configuration (10.1).
 const LOCKED: Duration = Duration::from_secs(600);
@@ -247,6 +248,14 @@ impl Rooms {
             let _ = live.act(node, |room| ((), room.forget(who, now)));
         }
     }
+
+    /// Takes from an address what it was given in all rooms in memory, while nobody had it.
+    pub fn void(&self, node: &Arc<Node>, who: &BareJid) {
+        self.note_change();
+        for live in self.all() {
+            let _ = live.act(node, |room| (room.void(who), Vec::new()));
+        }
+    }
 }
 
 impl Live {
@@ -263,8 +272,11 @@ impl Live {
         room.photos = Photos::of(row.photos.as_deref());
         for RoomAffiliation { who, affiliation, nick, since } in lists {
             let who = BareJid::parse(&node.address_of(&who, ""));
-            if let (Ok(who), Some(affiliation)) = (who, Affiliation::of_number(affiliation)) {
-                room.set_listed(who, Some(Listed { affiliation, nick, since: Time(since) }));
+            let is_nobodys = nobodys::is_nobodys(affiliation);
+            let affiliation = Affiliation::of_number(nobodys::shown(affiliation));
+            if let (Ok(who), Some(affiliation)) = (who, affiliation) {
+                let listed = Listed { affiliation, nick, since: Time(since), is_nobodys };
+                room.set_listed(who, Some(listed));
             }
         }
         let since = node.clock.steady();

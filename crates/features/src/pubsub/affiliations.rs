@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use whoelse_core::kit::{Answer, Cx, Reply};
+use whoelse_store::{Error, Tx};
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Condition, Jid, StanzaError, ns};
 
@@ -14,6 +15,7 @@ use super::limits::{Limits, MOST_ENTRIES};
 use super::owner::Visitor;
 use super::refusal::no_room;
 use super::standing::Standing;
+use crate::nobodys::{self, NOBODYS};
 use crate::readable;
 
 /// Answers 5.7: what the asker is, at one node or at all.
@@ -59,7 +61,7 @@ pub(super) async fn of_node(cx: Cx, visitor: Visitor, name: String) -> Answer {
     let rows = readable(server, "node_unreadable", Some(owner.address()), rows)?;
     let rows = rows.into_iter().filter_map(|(who, number)| {
         let who = BareJid::parse(&server.address_of(&who, "")).ok()?;
-        Some((who, Affiliation::of_number(number)?))
+        Some((who, Affiliation::of_number(nobodys::shown(number))?))
     });
     let account = owner.account().map(|account| (account.jid().clone(), Affiliation::Owner));
     let list = list(&name, account.into_iter().chain(rows));
@@ -110,7 +112,14 @@ pub(super) async fn set(
     Err(StanzaError::new(Condition::NotAcceptable).with_payload(payload))
 }
 
-/// Who is what at a node while that is changed, by their keys.
+/// Takes from a name what it was given at nodes while nobody had it, in at most so many rows; returns how
+/// many. Whoever was put out stays so.
+pub(super) async fn void(tx: &mut Tx, who: &str, most: u64) -> Result<u64, Error> {
+    let rights = Affiliation::Owner.number()..=Affiliation::Member.number();
+    tx.void_pubsub_affiliations(who, (rights, NOBODYS), most).await
+}
+
+/// Who is what at a node while that is changed, by their keys, as the list shows it.
 struct List(HashMap<String, Affiliation>);
 
 impl List {
@@ -150,7 +159,8 @@ impl List {
 impl Nodes<'_> {
     async fn list(&mut self, found: &Found) -> Result<List, Stop> {
         let rows = self.tx.pubsub_affiliations(found.row.id).await?.into_iter();
-        Ok(List(rows.filter_map(|(who, it)| Some((who, Affiliation::of_number(it)?))).collect()))
+        let of = |(who, it)| Some((who, Affiliation::of_number(nobodys::shown(it))?));
+        Ok(List(rows.filter_map(of).collect()))
     }
 
     /// Whether this is the account whose nodes these are. It owns them without a list.

@@ -1,5 +1,7 @@
 //! The lists of nodes: who is what at them, and who is subscribed to them, by address key.
 
+use std::ops::RangeInclusive;
+
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
@@ -41,6 +43,11 @@ const FORGET: [&str; 3] = [
     WHERE s.who > $1 || '/' AND s.who < $1 || '0' LIMIT $2)",
 ];
 
+/// What an address is at nodes, of these numbers, becomes so much higher.
+const VOID: &str = "UPDATE pubsub_affiliations SET affiliation = affiliation + $4 \
+    WHERE (node, who) IN (SELECT a.node, a.who FROM pubsub_affiliations a WHERE a.who = $1 \
+    AND a.affiliation >= $2 AND a.affiliation <= $3 LIMIT $5)";
+
 const NAMING: &str = "SELECT node, who FROM pubsub_affiliations WHERE who LIKE '%' || $1 || '%' \
     UNION SELECT node, who FROM pubsub_subscriptions WHERE who LIKE '%' || $1 || '%'";
 /// A name that is there already stays as it is there.
@@ -65,6 +72,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     FORGET[0],
     FORGET[1],
     FORGET[2],
+    VOID,
     NAMING,
     MOVE[0],
     MOVE[1],
@@ -217,6 +225,23 @@ impl Tx {
             }
         }
         Ok(forgotten)
+    }
+
+    /// Adds so much to what an address is at at most so many nodes, where that is one of `rights`;
+    /// returns at how many. When those are fewer than `most`, it is none of these at any.
+    pub async fn void_pubsub_affiliations(
+        &mut self,
+        who: &str,
+        (rights, more): (RangeInclusive<i64>, i64),
+        most: u64,
+    ) -> Result<u64> {
+        let query = sqlx::query(VOID)
+            .bind(who)
+            .bind(*rights.start())
+            .bind(*rights.end())
+            .bind(more)
+            .bind(i64::try_from(most).unwrap_or(i64::MAX));
+        Ok(query.execute(self.conn()?).await?.rows_affected())
     }
 }
 

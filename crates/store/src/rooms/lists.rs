@@ -1,5 +1,7 @@
 //! Who is what in a room, by address key.
 
+use std::ops::RangeInclusive;
+
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
@@ -15,6 +17,10 @@ const DISMISS: &str = "DELETE FROM room_affiliations WHERE room = $1 AND who = $
 /// Those of an address: the room of each.
 const FORGET: &str = "DELETE FROM room_affiliations WHERE (room, who) IN \
     (SELECT a.room, a.who FROM room_affiliations a WHERE a.who = $1 LIMIT $2) RETURNING room";
+/// What an address is in rooms, of these numbers, becomes so much higher.
+const VOID: &str = "UPDATE room_affiliations SET affiliation = affiliation + $4 \
+    WHERE (room, who) IN (SELECT a.room, a.who FROM room_affiliations a WHERE a.who = $1 \
+    AND a.affiliation >= $2 AND a.affiliation <= $3 LIMIT $5)";
 const HAS: &str = "SELECT 1 FROM room_affiliations WHERE room = $1 AND affiliation = $2 LIMIT 1";
 const ELDEST: &str = "SELECT who, affiliation, nick, since FROM room_affiliations \
     WHERE room = $1 AND affiliation = $2 ORDER BY since, who LIMIT 1";
@@ -25,7 +31,7 @@ const MOVE: &str = "UPDATE room_affiliations SET who = $3 WHERE room = $1 AND wh
     NOT EXISTS (SELECT 1 FROM room_affiliations a WHERE a.room = $1 AND a.who = $3)";
 
 pub(super) const STATEMENTS: &[&str] =
-    &[OF_ROOM, COUNT_OF, AFFILIATE, DISMISS, FORGET, HAS, ELDEST, NAMING, MOVE];
+    &[OF_ROOM, COUNT_OF, AFFILIATE, DISMISS, FORGET, VOID, HAS, ELDEST, NAMING, MOVE];
 
 /// What somebody is in a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +88,23 @@ impl Tx {
         let query = sqlx::query(FORGET).bind(who).bind(most);
         let rows = query.fetch_all(self.conn()?).await?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    /// Adds so much to what an address is in at most so many rooms, where that is one of `rights`;
+    /// returns in how many. When those are fewer than `most`, it is none of these in any.
+    pub async fn void_room_affiliations(
+        &mut self,
+        who: &str,
+        (rights, more): (RangeInclusive<i64>, i64),
+        most: u64,
+    ) -> Result<u64> {
+        let query = sqlx::query(VOID)
+            .bind(who)
+            .bind(*rights.start())
+            .bind(*rights.end())
+            .bind(more)
+            .bind(i64::try_from(most).unwrap_or(i64::MAX));
+        Ok(query.execute(self.conn()?).await?.rows_affected())
     }
 
     /// Whether anybody is this in a room.

@@ -27,7 +27,7 @@ fn room() -> Room {
 }
 
 fn list(room: &mut Room, name: &str, affiliation: Affiliation) {
-    let listed = Listed { affiliation, nick: None, since: NOW };
+    let listed = Listed { affiliation, nick: None, since: NOW, is_nobodys: false };
     room.set_listed(jid(name), Some(listed));
 }
 
@@ -210,9 +210,15 @@ fn who_may_not_enter_is_told_why_and_nobody_else_is_told_anything() {
     let mut room = room();
     list(&mut room, "mal", Affiliation::Outcast);
     list(&mut room, "mem", Affiliation::Member);
-    let evil = Listed { affiliation: Affiliation::Outcast, nick: None, since: NOW };
+    let evil =
+        Listed { affiliation: Affiliation::Outcast, nick: None, since: NOW, is_nobodys: false };
     room.set_listed(BareJid::parse("evil.example").unwrap(), Some(evil));
-    let kept = Listed { affiliation: Affiliation::Member, nick: Some("Boss".into()), since: NOW };
+    let kept = Listed {
+        affiliation: Affiliation::Member,
+        nick: Some("Boss".into()),
+        since: NOW,
+        is_nobodys: false,
+    };
     room.set_listed(jid("kay"), Some(kept));
     enters(&mut room, "alice", "Ali");
     let enter = |room: &mut Room, who: &str, nick: &str, password| {
@@ -385,10 +391,31 @@ fn a_room_always_has_an_owner() {
 }
 
 #[test]
+fn what_a_name_was_given_while_nobody_had_it_is_listed_and_gives_nothing_until_it_is_given_again() {
+    let mut room = room();
+    list(&mut room, "eve", Affiliation::Admin);
+    list(&mut room, "mal", Affiliation::Outcast);
+
+    room.void(&jid("eve"));
+    room.void(&jid("mal"));
+
+    assert_eq!(room.affiliation(&jid("eve")), Affiliation::None);
+    assert_eq!(room.shown_affiliation(&jid("eve")), Affiliation::Admin);
+    assert_eq!(room.affiliation(&jid("mal")), Affiliation::Outcast, "who is put out stays so");
+    list(&mut room, "eve", Affiliation::Admin);
+    assert_eq!(room.affiliation(&jid("eve")), Affiliation::Admin);
+}
+
+#[test]
 fn a_removed_account_is_in_no_list_and_the_eldest_admin_owns_its_room() {
     let mut room = room();
     for (name, since) in [("bob", 2), ("eve", 1)] {
-        let listed = Listed { affiliation: Affiliation::Admin, nick: None, since: Time(since) };
+        let listed = Listed {
+            affiliation: Affiliation::Admin,
+            nick: None,
+            since: Time(since),
+            is_nobodys: false,
+        };
         room.set_listed(jid(name), Some(listed));
     }
     enters(&mut room, "eve", "Eve");
