@@ -1,5 +1,6 @@
 //! XEP-0045, 8 and 9: `muc#admin`, by which moderators, admins and owners read lists and change them.
 
+use whoelse_core::Node;
 use whoelse_core::kit::{Answer, Reply};
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Child, Condition, Jid, Stanza, StanzaError, ns};
@@ -92,6 +93,7 @@ impl Room {
 /// Makes changes: all that are asked for, or none.
 pub(super) async fn change(asked: Asked) -> Answer {
     let wishes = read(&asked.stanza, &asked.payload)?;
+    check(&asked.node, &wishes).await?;
     let stores = wishes.iter().any(|wish| matches!(wish, Wish::Affiliation { .. }));
     let most = asked.node.settings().of::<Limits>().affiliations;
     let now = asked.node.clock.now();
@@ -112,6 +114,23 @@ pub(super) async fn change(asked: Asked) -> Answer {
     let judge = move |room: &Room| room.judge(&Asker { device: &from, who: &who }, &wishes, most);
     lists::change(&node, live, rows, judge).await?;
     Ok(Reply::empty())
+}
+
+/// Where it is no secret who exists, nobody is made something in a room who does not: it is a typing
+/// error. Elsewhere such a right is nobody's ([`crate::nobodys`]).
+async fn check(node: &Node, wishes: &[Wish]) -> Result<(), StanzaError> {
+    if node.contacts.hide_who_exists() {
+        return Ok(());
+    }
+    for wish in wishes {
+        let Wish::Affiliation { who, to, .. } = wish else { continue };
+        if to.belongs() && node.is_local(who) && node.look_up(who).await?.is_none() {
+            return Err(StanzaError::new(Condition::ItemNotFound)
+                .with_text(format!("there is no user {}", who.local().unwrap_or_default()))
+                .with_app("no-such-user", ns::WHOELSE_ERRORS));
+        }
+    }
+    Ok(())
 }
 
 /// Reads what is wanted.

@@ -1,9 +1,9 @@
 //! Wording of rooms (docs/behaviour.md): pure functions, safe for a terminal.
 
-use whoelse_client::RequestError;
 use whoelse_client::rooms::{
     Affiliation, Exit, NotEntered, NotSaid, Occupant, Role, RoomEvent, RoomName, RoomNews, Wanted,
 };
+use whoelse_client::{Refusal, RequestError};
 use whoelse_xmpp::{Condition, StanzaError};
 
 use super::{condition, name, text, words};
@@ -281,10 +281,16 @@ pub fn deed_refused(why: &RequestError, deed: Deed<'_>) -> String {
         (Condition::ItemNotFound, _) if by_nick => {
             format!("nobody is called {whom} in {room}; members {room} lists who is there")
         }
+        (Condition::ItemNotFound, _) if is_nobody(error) => format!("there is no user {whom}"),
         (Condition::ItemNotFound, _) => format!("there is no {room}; rooms lists those there are"),
         (_, Some(said)) => format!("{room} refused: {}", text::line(said)),
         _ => words::request_error(why, None),
     }
+}
+
+/// Whether a request was about somebody who does not exist.
+fn is_nobody(error: &StanzaError) -> bool {
+    matches!(Refusal::of(error), Refusal::NoSuchUser)
 }
 
 /// Says why somebody was not invited.
