@@ -38,7 +38,8 @@ impl Backoff {
     }
 }
 
-/// A bounded number of attempts to reach a server that closes the connection at once.
+/// A bounded number of attempts at what may pass: a server that closes the connection at once, or has no
+/// room for a session right now.
 #[derive(Debug)]
 pub(crate) struct Tries {
     left: usize,
@@ -55,6 +56,19 @@ impl Tries {
     pub(crate) async fn after(&mut self, fault: ConnectError) -> Result<(), ConnectError> {
         sleep(self.wait_after(fault)?).await;
         Ok(())
+    }
+
+    /// Waits until the next attempt is due, where trying again can help. Returns false if this was the
+    /// last.
+    pub(crate) async fn once_more(&mut self) -> bool {
+        let Some(wait) = self.wait_once_more() else { return false };
+        sleep(wait).await;
+        true
+    }
+
+    fn wait_once_more(&mut self) -> Option<Duration> {
+        self.left = self.left.saturating_sub(1);
+        (self.left > 0).then(|| self.backoff.next())
     }
 
     fn wait_after(&mut self, fault: ConnectError) -> Result<Duration, ConnectError> {
@@ -84,6 +98,16 @@ mod tests {
         let longer = tries.wait_after(busy).unwrap_or_default();
         assert!(longer >= Duration::from_millis(250));
         assert_eq!(tries.wait_after(ConnectError::Ended), Err(ConnectError::Ended));
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_so_often_within_some_seconds_and_no_more() {
+        let mut tries = Tries::new(6);
+        let waits: Vec<Duration> = std::iter::from_fn(|| tries.wait_once_more()).take(9).collect();
+
+        assert_eq!(waits.len(), 5);
+        let all = waits.iter().sum();
+        assert!((Duration::from_secs(3)..Duration::from_secs(8)).contains(&all), "{all:?}");
     }
 
     #[test]

@@ -566,17 +566,20 @@ fn seconds(until: Steady, now: Steady) -> u64 {
 }
 
 fn refuse_blocked(blocked: Blocked, now: Steady) -> Refusal {
-    let text = match blocked {
-        Blocked::Until(until) => format!(
+    let refusal = Refusal::new(SaslCondition::TemporaryAuthFailure).and_close();
+    match blocked {
+        Blocked::Until(until) => refusal.with_text(format!(
             "blocked after too many wrong passwords; try again in {} s",
             seconds(until, now)
+        )),
+        Blocked::OnlyKnown => refusal.with_text(
+            "too many wrong passwords for this account; for some minutes only networks it has \
+             logged in from before may try",
         ),
-        Blocked::OnlyKnown => "too many wrong passwords for this account; for some minutes only \
-                               networks it has logged in from before may try"
-            .to_owned(),
-        Blocked::Crowded => "too many logins at once; try again in a moment".to_owned(),
-    };
-    Refusal::new(SaslCondition::TemporaryAuthFailure).with_text(text).and_close()
+        Blocked::Crowded => {
+            refusal.of_crowd().with_text("too many logins at once; try again in a moment")
+        }
+    }
 }
 
 /// Only a client that knows the password is told this, or it would reveal which names exist.

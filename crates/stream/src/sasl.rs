@@ -205,12 +205,14 @@ pub struct Refusal {
     pub text: Option<String>,
     /// Whether that was the last try on this connection.
     pub close: bool,
+    /// Whether nothing is wrong but that too many come at once: another connection may be let in.
+    pub is_crowd: bool,
 }
 
 impl Refusal {
     /// Makes a refusal without a text; another try is allowed.
     pub fn new(condition: Condition) -> Refusal {
-        Refusal { condition, text: None, close: false }
+        Refusal { condition, text: None, close: false, is_crowd: false }
     }
 
     /// Adds a text for people.
@@ -222,6 +224,12 @@ impl Refusal {
     /// Makes the refusal end the connection.
     pub fn and_close(mut self) -> Refusal {
         self.close = true;
+        self
+    }
+
+    /// Makes the refusal end the connection of one of too many who come at once.
+    pub fn of_crowd(mut self) -> Refusal {
+        (self.close, self.is_crowd) = (true, true);
         self
     }
 
@@ -248,6 +256,7 @@ impl Refusal {
             condition: condition.unwrap_or(Condition::NotAuthorized),
             text: failure.child_text("text", failure.ns()).map(String::from),
             close: false,
+            is_crowd: false,
         }
     }
 }

@@ -27,6 +27,8 @@ use crate::wire::{CLOSE_WITHIN, Wire};
 const CONNECTIONS: usize = 6;
 /// Attempts if it closes when it is asked something. Each one may count as a wrong password.
 const QUESTIONS: usize = 3;
+/// Attempts if it has no room for the session right now, though the password is right: 8 s in all.
+const ADMISSIONS: usize = 6;
 
 /// The connector and the idle connection.
 pub(super) struct Lobby {
@@ -259,7 +261,7 @@ impl Lobby {
     }
 
     async fn login(&mut self, entry: &Entry) -> Result<Fresh, LoginError> {
-        let mut tries = Tries::new(QUESTIONS);
+        let (mut tries, mut admissions) = (Tries::new(QUESTIONS), Tries::new(ADMISSIONS));
         let by_token = matches!(entry.by, By::Token(_)) || entry.wants_token;
         self.leave_unless_for(&entry.name, by_token);
         loop {
@@ -291,8 +293,12 @@ impl Lobby {
                     }
                 }
                 Err(refused) => {
-                    self.at_hand = refused.wire;
-                    return Err(refused.fault);
+                    // There are too many sessions of this account, or logins, and either may pass.
+                    let may_pass = matches!(refused.fault, LoginError::NotNow { .. });
+                    if !(may_pass && admissions.once_more().await) {
+                        self.at_hand = refused.wire;
+                        return Err(refused.fault);
+                    }
                 }
             }
         }

@@ -428,11 +428,15 @@ impl Machine {
     /// Clients of SASL2 may throw a token away at any `<failure/>` (XEP-0484, 4.1). So one that says
     /// nothing about the credentials is an error of the stream there.
     pub(super) fn refuse_login(&mut self, refusal: &Refusal, back: State) -> State {
+        let ended_by = match refusal.is_crowd {
+            true => StreamCondition::ResourceConstraint,
+            false => StreamCondition::PolicyViolation,
+        };
         if self.profile == Profile::Sasl2 && refusal.condition == Condition::TemporaryAuthFailure {
-            let error = match refusal.close {
-                true => StreamError::new(StreamCondition::PolicyViolation),
-                false => StreamError::new(StreamCondition::InternalServerError),
-            };
+            let error = StreamError::new(match refusal.close {
+                true => ended_by,
+                false => StreamCondition::InternalServerError,
+            });
             let text = refusal.text.clone().unwrap_or_else(|| NOT_NOW.to_owned());
             self.end(error.with_text(text));
             return State::Over;
@@ -442,7 +446,7 @@ impl Machine {
         self.authenticate = None;
         self.logins = self.logins.saturating_add(1);
         if refusal.close || self.logins >= TRIES {
-            return self.fail(StreamCondition::PolicyViolation);
+            return self.fail(ended_by);
         }
         back
     }

@@ -218,11 +218,16 @@ fn a_login_that_is_outdated_before_it_is_bound_has_not_happened() {
 
 #[test]
 fn what_is_not_about_the_credentials_is_no_failure() {
-    for (close, condition) in [(true, "policy-violation"), (false, "internal-server-error")] {
+    let refusal = || Refusal::new(Sasl::TemporaryAuthFailure).with_text("not now");
+    for (refusal, condition) in [
+        (refusal().and_close(), "policy-violation"),
+        // It is tried again.
+        (refusal().of_crowd(), "resource-constraint"),
+        (refusal(), "internal-server-error"),
+    ] {
         let mut world = World::tls();
         world.send(&authenticate(""));
-        let refusal = Refusal::new(Sasl::TemporaryAuthFailure).with_text("not now");
-        world.machine.lookup(LookupAnswer::Refused(Refusal { close, ..refusal }));
+        world.machine.lookup(LookupAnswer::Refused(refusal));
 
         let said = world.settle();
 
