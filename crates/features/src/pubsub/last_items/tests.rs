@@ -177,7 +177,8 @@ async fn who_reads_slowly_and_comes_and_goes_believes_in_the_end_what_is_so() {
             // What they do is covered again.
             node.clock.advance_to(node.clock.steady().after(Duration::from_secs(2)));
             let of = NODES[random.below(3) as usize];
-            let id = random.below(4).to_string();
+            // More than are read at once.
+            let id = random.below(9).to_string();
             match random.below(14) {
                 0..4 => {
                     let most = if random.below(2) == 0 { 50 } else { 4_000 };
@@ -248,6 +249,30 @@ async fn what_happens_while_a_session_has_no_room_for_what_was_read_is_told_last
     let last = |what: &str| read.rfind(what).unwrap();
     assert!(last("n='2'") > last("node='urn:b'"), "{read}");
     assert!(last("<retract") > last("node='urn:c'"), "{read}");
+}
+
+#[tokio::test]
+async fn of_more_missed_items_than_are_read_at_once_each_is_told_and_the_newest_last() {
+    let node = world().await;
+    let (mut alice, mut bob) = (Client::new(&node, "alice").await, Client::new(&node, "bob").await);
+    alice.says("<presence/>").await;
+    bob.wants(&NODES).await;
+    let mut published = Items::new();
+    for n in 0..12 {
+        node.clock.advance_to(node.clock.steady().after(Duration::from_secs(2)));
+        // The newest has the first id.
+        let (id, text) = (format!("{:02}", 20 - n), "x".repeat(900));
+        let item = format!("<item id='{id}'><v xmlns='urn:v' n='{n}'>{text}</v></item>");
+        alice.publishes("urn:a", &item).await;
+        published.insert(("urn:a".to_owned(), id), n);
+    }
+
+    bob.reads_all().await;
+
+    assert_eq!(bob.believes(), published);
+    let told: Vec<&str> = bob.read.split(" n='").skip(1).collect();
+    assert!(told.last().unwrap().starts_with("11'"), "{}", bob.read);
+    assert_eq!(told.iter().filter(|it| it.starts_with("11'")).count(), 2, "in its page, and last");
 }
 
 /// The last item of a node, with so many bytes.
