@@ -46,7 +46,7 @@ impl Node {
             tell_withdrawal(self, own, session, &who);
         }
         if let Some(after) = session.begin_roster() {
-            missed::tell(self, own, session, after).await;
+            missed::tell(self, session, after).await;
         }
         if let Some(from) = anew.requests_from {
             tell_requests(self, own, session, from).await;

@@ -10,13 +10,13 @@ use whoelse_xmpp::BareJid;
 
 use super::item::{item, push_of};
 use super::{AsItWas, Contact, Roster};
-use crate::account::Account;
 use crate::node::Node;
 use crate::session::Session;
 
 /// Pushes to a session what the roster has after this version, until it misses nothing. What changes
 /// meanwhile is not pushed by anybody else, and found when it is looked at again.
-pub(crate) async fn tell(node: &Node, own: &Account, session: &Session, mut after: i64) {
+pub(crate) async fn tell(node: &Node, session: &Session, mut after: i64) {
+    let Some(own) = &session.account else { return session.leave_roster() };
     loop {
         let roster = own.roster();
         // An older one is of what was missed before, and told. None: it is being kept right now.
