@@ -265,7 +265,7 @@ impl Tx {
     /// Appends messages to the log, in a few round trips however many they are, and returns the
     /// result for each. Each archive numbers its rows in the order of the list.
     pub async fn append(&mut self, messages: &[NewMessage]) -> Result<Vec<Appended>> {
-        let archives = messages.iter().flat_map(NewMessage::archives);
+        let archives = messages.iter().flat_map(NewMessage::sizes).map(|(archive, _)| archive);
         let bodies = messages.iter().map(NewMessage::bodies).sum();
         let unread = self.make_room(bodies, archives).await?;
         let (conn, numbering, known) = self.conn_and_known()?;
@@ -322,8 +322,11 @@ impl Tx {
 }
 
 impl NewMessage {
-    fn archives(&self) -> impl Iterator<Item = i64> {
-        std::iter::once(&self.first).chain(&self.second).map(|row| row.archive)
+    /// The archives that it is for, and how many bytes it has in each.
+    pub fn sizes(&self) -> impl Iterator<Item = (i64, u64)> {
+        let second = self.second_body.as_ref().map_or(&self.stanza, |own| &own.stanza);
+        let second = self.second.as_ref().map(|row| (row.archive, second.len() as u64));
+        std::iter::once((self.first.archive, self.stanza.len() as u64)).chain(second)
     }
 
     /// How many bodies it has, if all of it is stored.

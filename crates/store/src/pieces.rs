@@ -2,7 +2,9 @@
 //! whoever wants all of them changed repeats it for as long as it changes so many. Everybody who
 //! writes waits for one piece at most.
 
-use sqlx::{AnyConnection, Row};
+use sqlx::any::AnyArguments;
+use sqlx::query::Query;
+use sqlx::{Any, AnyConnection, Row};
 
 use crate::Result;
 
@@ -14,7 +16,27 @@ pub(crate) async fn change(
     parameters: &[i64],
     most: u64,
 ) -> Result<u64> {
-    let query = parameters.iter().fold(sqlx::query(text), |query, it| query.bind(*it));
+    run(conn, sqlx::query(text), parameters, most).await
+}
+
+/// The same for rows about an address, which is the first parameter.
+pub(crate) async fn change_about(
+    conn: &mut AnyConnection,
+    text: &'static str,
+    who: &str,
+    parameters: &[i64],
+    most: u64,
+) -> Result<u64> {
+    run(conn, sqlx::query(text).bind(who), parameters, most).await
+}
+
+async fn run(
+    conn: &mut AnyConnection,
+    query: Query<'_, Any, AnyArguments>,
+    parameters: &[i64],
+    most: u64,
+) -> Result<u64> {
+    let query = parameters.iter().fold(query, |query, it| query.bind(*it));
     let query = query.bind(i64::try_from(most).unwrap_or(i64::MAX));
     Ok(query.execute(conn).await?.rows_affected())
 }

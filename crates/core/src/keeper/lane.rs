@@ -173,11 +173,7 @@ impl Lane {
                 self.passing.insert(message.first.archive);
             }
         }
-        let grown = stored.flat_map(|message| {
-            let archives = [&message.first].into_iter().chain(&message.second);
-            archives.map(move |row| (row.archive, message.stanza.len() as u64))
-        });
-        node.growth.note(grown, &node.settings().limits);
+        node.growth.note(stored.flat_map(NewMessage::sizes), &node.settings().limits);
         self.finisher.hand(finishes(group, outcomes)).await;
     }
 

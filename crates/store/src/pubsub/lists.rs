@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use crate::{Domain, Result, Store, Tx, to_key};
+use crate::{Domain, Result, Store, Tx, pieces, to_key};
 
 const AFFILIATION: &str =
     "SELECT affiliation FROM pubsub_affiliations WHERE node = $1 AND who = $2";
@@ -218,10 +218,9 @@ impl Tx {
         let conn = self.conn()?;
         let mut forgotten = 0;
         for text in FORGET {
-            let left = i64::try_from(most.saturating_sub(forgotten)).unwrap_or(i64::MAX);
+            let left = most.saturating_sub(forgotten);
             if left > 0 {
-                let query = sqlx::query(text).bind(who).bind(left);
-                forgotten += query.execute(&mut *conn).await?.rows_affected();
+                forgotten += pieces::change_about(&mut *conn, text, who, &[], left).await?;
             }
         }
         Ok(forgotten)
@@ -235,13 +234,8 @@ impl Tx {
         (rights, more): (RangeInclusive<i64>, i64),
         most: u64,
     ) -> Result<u64> {
-        let query = sqlx::query(VOID)
-            .bind(who)
-            .bind(*rights.start())
-            .bind(*rights.end())
-            .bind(more)
-            .bind(i64::try_from(most).unwrap_or(i64::MAX));
-        Ok(query.execute(self.conn()?).await?.rows_affected())
+        let which = [*rights.start(), *rights.end(), more];
+        pieces::change_about(self.conn()?, VOID, who, &which, most).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use crate::{Domain, Result, Store, Tx, to_key};
+use crate::{Domain, Result, Store, Tx, pieces, to_key};
 
 const OF_ROOM: &str = "SELECT who, affiliation, nick, since FROM room_affiliations \
     WHERE room = $1 ORDER BY who";
@@ -98,13 +98,8 @@ impl Tx {
         (rights, more): (RangeInclusive<i64>, i64),
         most: u64,
     ) -> Result<u64> {
-        let query = sqlx::query(VOID)
-            .bind(who)
-            .bind(*rights.start())
-            .bind(*rights.end())
-            .bind(more)
-            .bind(i64::try_from(most).unwrap_or(i64::MAX));
-        Ok(query.execute(self.conn()?).await?.rows_affected())
+        let which = [*rights.start(), *rights.end(), more];
+        pieces::change_about(self.conn()?, VOID, who, &which, most).await
     }
 
     /// Whether anybody is this in a room.
