@@ -76,10 +76,9 @@ impl Tries {
         let was_there = self.backoff.tries > 0;
         // A server that timed out was waited for already.
         let is_silent = matches!(fault, ConnectError::TimedOut { .. });
-        self.left = self.left.saturating_sub(1);
         match fault.is_passing() || was_there && fault.is_temporary() && !is_silent {
-            true if self.left > 0 => Ok(self.backoff.next()),
-            _ => Err(fault),
+            true => self.wait_once_more().ok_or(fault),
+            false => Err(fault),
         }
     }
 }
