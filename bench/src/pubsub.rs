@@ -68,9 +68,14 @@ pub async fn run(program: &Path, options: Options) -> Result<(), Failed> {
     befriend(&directory, options.contacts).await?;
     // The first start makes what a server needs.
     let server = Server::start_in(program, directory, SETTINGS).await?;
-    let directory = start(program, server.stop().await?, "without items").await?.stop().await?;
+    let directory =
+        Server::start_measured(program, server.stop().await?, SETTINGS, "without items")
+            .await?
+            .stop()
+            .await?;
     fill(&directory, options.items, options.accounts).await?;
-    let server = start(program, directory, &format!("with {} items", options.items)).await?;
+    let what = format!("with {} items", options.items);
+    let server = Server::start_measured(program, directory, SETTINGS, &what).await?;
 
     let entrance = Entrance::new(server.port, Language::Xmpp)?;
     let heard = Arc::new(AtomicU64::new(0));
@@ -92,21 +97,6 @@ pub async fn run(program: &Path, options: Options) -> Result<(), Failed> {
     println!("{} KiB of memory", server.memory()?);
     server.stop().await?;
     Ok(())
-}
-
-/// Starts a server, and says what that took.
-async fn start(program: &Path, directory: TempDir, what: &str) -> Result<Server, Failed> {
-    let begun = Instant::now();
-    let server = Server::start_in(program, directory, SETTINGS).await?;
-    let took = begun.elapsed();
-    println!(
-        "a start {what}: {:.0} ms, {:.0} ms of processor time, {} KiB of memory, {} MiB on the disk",
-        took.as_secs_f64() * 1e3,
-        server.cpu()?.as_secs_f64() * 1e3,
-        server.memory()?,
-        server.database() >> 20
-    );
-    Ok(server)
 }
 
 async fn open(directory: &TempDir) -> Result<Store, Failed> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -56,6 +56,26 @@ impl Server {
         // Its output goes on being read, or it would block.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Ok(Server { child, port, directory })
+    }
+
+    /// The same, and says what that took; `what` is beside it.
+    pub async fn start_measured(
+        program: &Path,
+        directory: tempfile::TempDir,
+        settings: &str,
+        what: &str,
+    ) -> Result<Server, Failed> {
+        let begun = Instant::now();
+        let server = Server::start_in(program, directory, settings).await?;
+        let took = begun.elapsed();
+        println!(
+            "a start {what}: {:.0} ms, {:.0} ms of processor time, {} KiB of memory, {} MiB on the disk",
+            took.as_secs_f64() * 1e3,
+            server.cpu()?.as_secs_f64() * 1e3,
+            server.memory()?,
+            server.database() >> 20
+        );
+        Ok(server)
     }
 
     /// Lets it end as it should. Returns its directory.

@@ -32,25 +32,13 @@ pub(super) async fn starts(program: &Path, rooms: usize) -> Result<(), Failed> {
     crowd::fill(&directory, 2).await?;
     // The first start makes what a server needs.
     let server = Server::start_in(program, directory, SETTINGS).await?;
-    let directory = start(program, server.stop().await?, "without rooms").await?;
+    let directory = server.stop().await?;
+    let server = Server::start_measured(program, directory, SETTINGS, "without rooms").await?;
+    let directory = server.stop().await?;
     fill(&directory, rooms).await?;
-    start(program, directory, &format!("with {rooms} rooms")).await?;
+    let what = format!("with {rooms} rooms");
+    Server::start_measured(program, directory, SETTINGS, &what).await?.stop().await?;
     Ok(())
-}
-
-/// Starts a server, says what that took, and stops it.
-async fn start(program: &Path, directory: TempDir, what: &str) -> Result<TempDir, Failed> {
-    let begun = Instant::now();
-    let server = Server::start_in(program, directory, SETTINGS).await?;
-    let took = begun.elapsed();
-    println!(
-        "a start {what}: {:.0} ms, {:.0} ms of processor time, {} KiB of memory, {} MiB on the disk",
-        took.as_secs_f64() * 1e3,
-        server.cpu()?.as_secs_f64() * 1e3,
-        server.memory()?,
-        server.database() >> 20
-    );
-    server.stop().await
 }
 
 /// Makes rooms that stay, in the database itself.
