@@ -8,7 +8,7 @@
 //! exactly once.
 //!
 //! Others publish lists of their devices meanwhile (XEP-0163). After each crash the list is the last
-//! one that was accepted, or the one that was on its way: whole, and never nothing.
+//! one that was accepted, or one that was on its way: whole, and never nothing.
 //!
 //! All of that is repeated over bad wires, which delay, split, swallow and break
 //! (`common/proxy.rs`), and with rosters, where people who do not see each other still send
@@ -57,16 +57,35 @@ struct World {
     over: AtomicBool,
     /// What the receivers wait for after the senders have ended.
     sent: OnceLock<Vec<Sent>>,
+    /// Set when somebody has failed: the others would wait for them for ever.
+    failed: AtomicBool,
 }
 
 impl World {
+    /// Ends whoever goes on although somebody else has failed.
+    fn go_on(&self) {
+        assert!(!self.failed.load(Ordering::SeqCst), "another has failed");
+    }
+
     /// Waits until another message is acknowledged.
     fn wait_for_acknowledgement(&self) {
         let before = self.acknowledged.load(Ordering::SeqCst);
         let until = Instant::now() + PATIENCE;
         while self.acknowledged.load(Ordering::SeqCst) == before {
+            self.go_on();
             assert!(Instant::now() < until, "nothing is acknowledged any more");
             thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// Tells the others when its thread fails.
+struct Alarm<'a>(&'a World);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.failed.store(true, Ordering::SeqCst);
         }
     }
 }
@@ -124,10 +143,12 @@ fn is_killed(crashes: u64, contacts: &str, bad_wires: bool) {
         acknowledged: AtomicUsize::new(0),
         over: AtomicBool::new(false),
         sent: OnceLock::new(),
+        failed: AtomicBool::new(false),
     };
 
     let received: Vec<Inbox> = thread::scope(|scope| {
         let world = &world;
+        let _alarm = Alarm(world);
         let senders: Vec<_> =
             (0..SENDERS).map(|n| scope.spawn(move || send(world, n, chance(n)))).collect();
         let receivers: Vec<_> = (0..RECEIVERS)
@@ -156,7 +177,6 @@ fn is_killed(crashes: u64, contacts: &str, bad_wires: bool) {
         world.over.store(true, Ordering::SeqCst);
         let lists: Vec<u32> = publishers.into_iter().map(|it| it.join().unwrap()).collect();
         println!("{lists:?} lists were published");
-        assert!(lists.iter().all(|lists| *lists > 0), "somebody has never published");
         world.sent.set(senders.into_iter().map(|it| it.join().unwrap()).collect()).unwrap();
         receivers.into_iter().map(|it| it.join().unwrap()).collect()
     });
@@ -170,10 +190,6 @@ fn is_killed(crashes: u64, contacts: &str, bad_wires: bool) {
     }
     check_archives(&world, sent);
     println!("{total} messages, {twice} of them came twice");
-    assert!(
-        sent.iter().all(|sent| sent.iter().sum::<u32>() > 0),
-        "somebody never got in: {sent:?}"
-    );
 }
 
 fn sender(n: usize) -> String {
@@ -204,8 +220,10 @@ impl Outbox {
     }
 }
 
-/// Sends until the crashes are over and everything is acknowledged.
+/// Sends until the crashes are over and everything is acknowledged, at least one message: where a
+/// busy machine lets nobody in between two crashes, after the last one.
 fn send(world: &World, me: usize, mut chance: Chance) -> Sent {
+    let _alarm = Alarm(world);
     let mut sent = [0; RECEIVERS];
     let mut outbox = Outbox::default();
     let mut resume = None;
@@ -244,7 +262,8 @@ fn send_over(
     raw.send(&again.concat())?;
     let mut left = chance.number(50, 500);
     loop {
-        let over = world.over.load(Ordering::SeqCst);
+        world.go_on();
+        let over = world.over.load(Ordering::SeqCst) && sent.iter().any(|sent| *sent > 0);
         if over && outbox.unacknowledged.is_empty() {
             return Ok(true);
         }
@@ -282,6 +301,7 @@ fn send_over(
 
 /// Receives until everything that was sent is here.
 fn receive(world: &World, me: usize, mut chance: Chance) -> Inbox {
+    let _alarm = Alarm(world);
     let mut inbox = Inbox::default();
     let mut resume = None;
     let mut session = 0;
@@ -350,6 +370,7 @@ fn receive_over(
     let mut heard = 0;
     let mut waiting_since = Instant::now();
     loop {
+        world.go_on();
         if is_complete(world, me, receipts) {
             return Ok(Visit::Complete);
         }
@@ -411,6 +432,7 @@ fn is_complete(world: &World, me: usize, receipts: &[Receipt]) -> bool {
 fn come(world: &World, name: &str, resume: Option<Resumption>) -> (Raw, bool) {
     let until = Instant::now() + PATIENCE;
     loop {
+        world.go_on();
         assert!(Instant::now() < until, "{name} does not get in");
         let came = Raw::connect(world.server, resume.clone())
             .and_then(|raw| raw.try_log_in(name, &common::password(name)));
@@ -436,7 +458,7 @@ fn publisher(n: usize) -> String {
 }
 
 /// The lists of a publisher, by number; 0 is none.
-#[derive(Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Lists {
     /// The last one that was accepted, or read.
     accepted: u32,
@@ -444,8 +466,10 @@ struct Lists {
     said: u32,
 }
 
-/// Publishes one list after the other until the crashes are over; returns how many there were.
+/// Publishes one list after the other until the crashes are over, at least one; returns how many
+/// there were.
 fn publish(world: &World, me: usize, mut chance: Chance) -> u32 {
+    let _alarm = Alarm(world);
     let mut lists = Lists::default();
     loop {
         let (mut raw, _) = come(world, &publisher(me), None);
@@ -467,9 +491,10 @@ fn publish_over(
     chance: &mut Chance,
 ) -> Result<(), Gone> {
     loop {
+        world.go_on();
         // What was read stays, whether or not it was answered.
         lists.accepted = read_list(raw, *lists)?;
-        if world.over.load(Ordering::SeqCst) {
+        if world.over.load(Ordering::SeqCst) && lists.accepted > 0 {
             return Ok(());
         }
         for _ in 0..chance.number(1, 20) {
@@ -496,14 +521,15 @@ fn devices(list: u32) -> impl Iterator<Item = u32> {
     (0..1 + list % 4).map(move |device| list * 10 + device)
 }
 
-/// Reads the list, and checks that it is the last one that was accepted, or the one after that.
+/// Reads the list, and checks that it is the last one that was accepted, or one that was said after
+/// that: what a connection said before it broke may be done only after the next one has read.
 fn read_list(raw: &mut Raw, lists: Lists) -> Result<u32, Gone> {
     let answer = ask(raw, "get", lists.said, &format!("<items node='{DEVICES}'/>"))?;
     let ids = answer.split("<device id='").skip(1).map(|rest| rest.split('\'').next().unwrap());
     let ids: Vec<u32> = ids.map(|id| id.parse().unwrap()).collect();
     let read = ids.first().map_or(0, |first| first / 10);
     let is_whole = read == 0 || devices(read).eq(ids);
-    assert!(is_whole && [lists.accepted, lists.said].contains(&read), "{answer}");
+    assert!(is_whole && (lists.accepted..=lists.said).contains(&read), "{answer}, {lists:?}");
     Ok(read)
 }
 
