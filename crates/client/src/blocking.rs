@@ -6,17 +6,22 @@ use whoelse_xmpp::{BareJid, FullJid, Jid, Kind, Stanza, ns};
 use crate::client::Client;
 use crate::error::RequestError;
 use crate::nested;
-use crate::request::Request;
+use crate::request::{Answer, Request};
 
 /// Returns whom I have blocked, sorted.
 pub async fn list(client: &Client) -> Result<Vec<BareJid>, RequestError> {
-    read(&client.request(Request::get(element("blocklist"))).await?.iq)
+    read(client.request(Request::get(element("blocklist"))).await)
 }
 
 /// Returns the same on the program's own behalf; from then on the server pushes changes of the
 /// list ([`Event::Blocked`](crate::Event::Blocked)).
 pub async fn watch(client: &Client) -> Result<Vec<BareJid>, RequestError> {
-    read(&client.request(Request::get(element("blocklist")).by_itself()).await?.iq)
+    read(client.request(ask()).await)
+}
+
+/// The request of [`watch`].
+pub(crate) fn ask() -> Request {
+    Request::get(element("blocklist")).by_itself()
 }
 
 /// Blocks somebody; does nothing if they are blocked already.
@@ -40,8 +45,9 @@ fn element(name: &'static str) -> Element {
 
 /// Reads a block list. Leaves out whole domains and single devices, which other clients may have
 /// blocked, since they are no persons.
-fn read(answer: &Stanza) -> Result<Vec<BareJid>, RequestError> {
-    let list = nested::find(answer, "blocklist", ns::BLOCKING).ok_or(RequestError::Unreadable)?;
+pub(crate) fn read(answer: Result<Answer, RequestError>) -> Result<Vec<BareJid>, RequestError> {
+    let answer = answer?.iq;
+    let list = nested::find(&answer, "blocklist", ns::BLOCKING).ok_or(RequestError::Unreadable)?;
     let mut people = people(&list);
     people.sort();
     Ok(people)
@@ -86,15 +92,19 @@ mod tests {
         Stanza::parse(xml.as_bytes().to_vec()).unwrap()
     }
 
+    fn answer(xml: &str) -> Result<Answer, RequestError> {
+        Ok(Answer { iq: stanza(xml), results: Vec::new() })
+    }
+
     #[test]
     fn a_list_is_read_and_sorted_and_holds_persons_only() {
-        let answer = stanza(
+        let answer = answer(
             "<iq type='result' id='q'><blocklist xmlns='urn:xmpp:blocking'>\
              <item jid='carol@a.example'/><item jid='bob@a.example'/><item jid='b.example'/>\
              <item jid='eve@a.example/x'/><item jid='@'/><item/></blocklist></iq>",
         );
 
-        let names: Vec<_> = read(&answer).unwrap().iter().map(ToString::to_string).collect();
+        let names: Vec<_> = read(answer).unwrap().iter().map(ToString::to_string).collect();
 
         assert_eq!(names, ["bob@a.example", "carol@a.example"]);
     }
@@ -102,8 +112,8 @@ mod tests {
     #[test]
     fn an_empty_list_is_a_list_and_nothing_is_none() {
         let empty = "<iq type='result' id='q'><blocklist xmlns='urn:xmpp:blocking'/></iq>";
-        assert_eq!(read(&stanza(empty)), Ok(vec![]));
-        assert_eq!(read(&stanza("<iq type='result' id='q'/>")), Err(RequestError::Unreadable));
+        assert_eq!(read(answer(empty)), Ok(vec![]));
+        assert_eq!(read(answer("<iq type='result' id='q'/>")), Err(RequestError::Unreadable));
     }
 
     #[test]

@@ -216,6 +216,20 @@ pub enum RequestError {
     Unreadable,
 }
 
+impl RequestError {
+    /// Returns whether the addressee has answered.
+    pub fn is_answer(&self) -> bool {
+        match self {
+            RequestError::Refused(_) | RequestError::Unreadable => true,
+            RequestError::TimedOut
+            | RequestError::ConnectionLost
+            | RequestError::NotLoggedIn
+            | RequestError::Renamed
+            | RequestError::TooMany => false,
+        }
+    }
+}
+
 /// Why a message was not even queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotSent {

@@ -50,8 +50,21 @@ pub enum Heard {
     /// The own account has unblocked these, or everybody if there are none. Reported like
     /// [`Heard::Blocked`].
     Unblocked(Vec<BareJid>),
+    /// A request with this mark ([`Request::marked`](crate::request::Request::marked)) was answered,
+    /// after all that was heard before this and before all that comes after it. The answer itself goes
+    /// to whoever has asked.
+    Answered(u64),
     /// The session has ended for good; a new login is needed.
     LoggedOut,
+}
+
+/// A place among what a listener hears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Who hears it.
+    pub listener: ListenerId,
+    /// What tells it from others of this listener.
+    pub number: u64,
 }
 
 /// Identifies a listener.

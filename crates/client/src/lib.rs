@@ -61,7 +61,7 @@ pub use error::{
     Stranger,
 };
 pub use events::{Ending, Event, Message};
-pub use kit::{Heard, Kit, Listener, ListenerId};
+pub use kit::{Heard, Kit, Listener, ListenerId, Mark};
 pub use link::{Credentials, Link};
 pub use pins::Fingerprint;
 pub use reached::{Reached, SameServer};

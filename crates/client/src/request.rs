@@ -10,6 +10,7 @@ use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Class, Condition, FullJid, Jid, Outgoing, Stanza, StanzaError, ns};
 
 use crate::error::RequestError;
+use crate::kit::Mark;
 use crate::renamed::Renamed;
 
 /// Deadline of an answer; the server's own is 30 s.
@@ -41,6 +42,8 @@ pub struct Request {
     pub collect: Option<String>,
     /// Recognises a refusal that asks for more. Such a one is the answer, and not an error.
     pub asks_back: Option<fn(&Stanza) -> bool>,
+    /// What a listener is told where the answer, if one comes, stands among all that it hears.
+    pub mark: Option<Mark>,
 }
 
 /// An answer with the results that came before it.
@@ -72,12 +75,19 @@ impl Request {
 
     fn new(ask: Ask, payload: Element) -> Request {
         let payload = payload.finish().to_vec();
-        Request { ask, to: None, payload, by_hand: true, collect: None, asks_back: None }
+        let (to, collect, asks_back, mark) = (None, None, None, None);
+        Request { ask, to, payload, by_hand: true, collect, asks_back, mark }
     }
 
     /// Marks that the program asks and no person.
     pub fn by_itself(self) -> Request {
         Request { by_hand: false, ..self }
+    }
+
+    /// Has a listener told where the answer stands ([`Heard::Answered`](crate::kit::Heard)): who has
+    /// asked gets it by another way, and would not know what was told before it and what after it.
+    pub fn marked(self, mark: Mark) -> Request {
+        Request { mark: Some(mark), ..self }
     }
 
     /// Addresses somebody else.

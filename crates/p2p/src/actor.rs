@@ -288,6 +288,8 @@ impl<T: From<Happening>> Actor<T> {
             Heard::Blocked(whom) => self.handle_blocked(&whom),
             // It opens nothing by itself.
             Heard::Unblocked(_) => {}
+            // Nothing is asked with a mark here.
+            Heard::Answered(_) => {}
             Heard::NotDelivered { id, to, why } => {
                 if let Some(account) = &mut self.account {
                     account.introductions.handle_refused(&id, &to, why);

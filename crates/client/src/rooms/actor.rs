@@ -15,7 +15,7 @@ use super::Service;
 use super::bookmark;
 use super::carrier::{self, Errand};
 use super::event::{NotEntered, NotSaid, RoomNews};
-use super::order::{EnterReply, Note, Order};
+use super::order::{EnterReply, Note, Noted, Order};
 use super::set::{Action, RoomSet};
 use crate::client::Client;
 use crate::events::Event;
@@ -37,7 +37,11 @@ pub(super) struct Actor<T> {
     listener: Listener,
     orders: mpsc::Receiver<Order>,
     face: Teller<T>,
-    notes: mpsc::Receiver<Note>,
+    notes: mpsc::Receiver<Noted>,
+    /// Notes of answers whose marks are still to be heard.
+    early: HashMap<u64, Note>,
+    /// A mark that was heard before the note: until that comes nothing more is heard.
+    awaited: Option<u64>,
     /// What the carrier has to do with the session.
     carrier: Teller<Errand>,
     service: watch::Sender<Service>,
@@ -65,6 +69,8 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
             orders,
             face: Teller::new(face),
             notes,
+            early: HashMap::new(),
+            awaited: None,
             service,
             set: RoomSet::default(),
             entering: HashMap::new(),
@@ -89,10 +95,13 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
                 carries = self.carrier.tell_next() => if !carries {
                     break;
                 },
-                order = self.orders.recv(), if room => match order {
+                order = self.orders.recv(), if room && self.awaited.is_none() => match order {
                     Some(order) => {
                         // An order may depend on what the session has reported so far.
-                        while self.face.has_room() && let Some(heard) = self.listener.try_next() {
+                        while self.awaited.is_none()
+                            && self.face.has_room()
+                            && let Some(heard) = self.listener.try_next()
+                        {
                             self.handle_heard(heard);
                             self.act();
                         }
@@ -100,8 +109,9 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
                     }
                     None => break,
                 },
-                Some(note) = self.notes.recv(), if room => self.handle_note(note),
-                heard = self.listener.next(), if room && !session_ended => match heard {
+                Some(noted) = self.notes.recv(), if room => self.handle_noted(noted),
+                heard = self.listener.next(),
+                    if room && !session_ended && self.awaited.is_none() => match heard {
                     Some(heard) => self.handle_heard(heard),
                     None => session_ended = true,
                 },
@@ -196,6 +206,10 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
             Heard::Unblocked(whom) => self.set.handle_unblocked(&whom),
             Heard::NotDelivered { .. } => {}
             Heard::Stanza(stanza) => self.handle_stanza(&stanza, now),
+            Heard::Answered(mark) => match self.early.remove(&mark) {
+                Some(note) => self.handle_note(note),
+                None => self.awaited = Some(mark),
+            },
         }
     }
 
@@ -247,8 +261,26 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
         true
     }
 
+    /// Handles a note where its answer stands among what the session tells: a room that has refused
+    /// has said so before it answered, and what was noted on another device after all bookmarks were
+    /// read is not among them.
+    fn handle_noted(&mut self, Noted { after, note }: Noted) {
+        match after {
+            Some(mark) if self.awaited != Some(mark) => {
+                self.early.insert(mark, note);
+            }
+            _ => {
+                if after.is_some() {
+                    self.awaited = None;
+                }
+                self.handle_note(note);
+            }
+        }
+    }
+
     fn handle_note(&mut self, note: Note) {
         match note {
+            Note::Nothing => {}
             Note::Service(service) => {
                 self.set.handle_service(service.clone());
                 self.service.send_replace(service.map_or(Service::None, Service::At));

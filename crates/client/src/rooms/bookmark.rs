@@ -50,10 +50,18 @@ pub(super) enum Change {
 
 /// Returns all bookmarks.
 pub async fn all(client: &Client) -> Result<Vec<Bookmark>, RequestError> {
-    read_all(client.request(ask(None)).await)
+    read_all(client.request(ask_all()).await)
 }
 
-fn read_all(answer: Result<Answer, RequestError>) -> Result<Vec<Bookmark>, RequestError> {
+/// The request of [`all`].
+pub(super) fn ask_all() -> Request {
+    ask(None)
+}
+
+/// Reads its answer.
+pub(super) fn read_all(
+    answer: Result<Answer, RequestError>,
+) -> Result<Vec<Bookmark>, RequestError> {
     match answer {
         Ok(answer) => {
             let pubsub = nested::find(&answer.iq, "pubsub", ns::PUBSUB);

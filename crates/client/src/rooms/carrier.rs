@@ -5,11 +5,13 @@ use tokio::sync::mpsc;
 use whoelse_xmpp::{BareJid, Condition, Jid, Outgoing};
 
 use super::event::NotSaid;
-use super::order::Note;
+use super::order::{Note, Noted};
 use super::{bookmark, govern, service};
+use crate::blocking;
 use crate::client::Client;
 use crate::error::{NotSent, RequestError};
-use crate::kit::ListenerId;
+use crate::kit::{ListenerId, Mark};
+use crate::request::{Answer, Request};
 use crate::teller::Teller;
 
 /// Errands that the carrier takes at once; further ones wait with the rooms.
@@ -43,7 +45,7 @@ pub(super) enum Errand {
 }
 
 /// Begins. Holds the session as long as errands can be told.
-pub(super) fn start(client: Client, me: ListenerId, notes: mpsc::Sender<Note>) -> Teller<Errand> {
+pub(super) fn start(client: Client, me: ListenerId, notes: mpsc::Sender<Noted>) -> Teller<Errand> {
     let (carry, errands) = mpsc::channel(TAKEN);
     tokio::spawn(run(client, me, errands, notes));
     Teller::new(carry)
@@ -53,8 +55,13 @@ async fn run(
     client: Client,
     me: ListenerId,
     mut errands: mpsc::Receiver<Errand>,
-    notes: mpsc::Sender<Note>,
+    notes: mpsc::Sender<Noted>,
 ) {
+    let mut last = 0;
+    let mut mark = || {
+        last += 1;
+        Mark { listener: me, number: last }
+    };
     while let Some(errand) = errands.recv().await {
         let (client, notes) = (client.clone(), notes.clone());
         match errand {
@@ -67,18 +74,29 @@ async fn run(
             Errand::Say { room, id, stanza } => {
                 if client.send(stanza).await.is_err() {
                     // Not from here: the rooms may be waiting for room in the errands.
-                    tokio::spawn(async move { notes.send(Note::NotSent { room, id }).await });
+                    let note = Note::NotSent { room, id };
+                    tokio::spawn(async move { notes.send(Noted { after: None, note }).await });
                 }
             }
             Errand::Aside { room, stanza, id } => {
                 let sent = client.send(stanza).await;
+                let mark = mark();
                 tokio::spawn(async move {
-                    let done = match sent {
-                        Ok(()) => done(service::ping(&client, &Jid::from(room)).await),
-                        Err(NotSent::NotLoggedIn) => Err(NotSaid::NotLoggedIn),
-                        Err(NotSent::TooMany) => Err(NotSaid::TooMany),
+                    let noted = match sent {
+                        Ok(()) => {
+                            let ping = service::ping(Jid::from(room));
+                            let note = |answer| Note::Answered(id, done(answer));
+                            ask(&client, ping, mark, note).await
+                        }
+                        Err(why) => {
+                            let why = match why {
+                                NotSent::NotLoggedIn => NotSaid::NotLoggedIn,
+                                NotSent::TooMany => NotSaid::TooMany,
+                            };
+                            Noted { after: None, note: Note::Answered(id, Err(why)) }
+                        }
                     };
-                    let _ = notes.send(Note::Answered(id, done)).await;
+                    let _ = notes.send(noted).await;
                 });
             }
             Errand::Cancel(room) => {
@@ -92,15 +110,29 @@ async fn run(
                 });
             }
             Errand::Prepare => {
-                tokio::spawn(async move { prepare(&client, &notes).await });
+                let marks = [mark(), mark()];
+                tokio::spawn(async move { prepare(&client, &notes, marks).await });
             }
         }
     }
 }
 
+/// Asks, and makes a note of the answer. Notes come by another way than what the session tells, and
+/// the mark says where between that this one stands.
+async fn ask(
+    client: &Client,
+    request: Request,
+    mark: Mark,
+    note: impl FnOnce(Result<Answer, RequestError>) -> Note,
+) -> Noted {
+    let answer = client.request(request.marked(mark)).await;
+    let is_answered = answer.as_ref().err().is_none_or(RequestError::is_answer);
+    Noted { after: is_answered.then_some(mark.number), note: note(answer) }
+}
+
 /// Returns what the answer to a request says of the message before it: the room has refused that by
 /// then, or done it.
-fn done(answer: Result<(), RequestError>) -> Result<(), NotSaid> {
+fn done(answer: Result<Answer, RequestError>) -> Result<(), NotSaid> {
     match answer {
         Err(RequestError::Refused(why))
             if matches!(
@@ -111,7 +143,7 @@ fn done(answer: Result<(), RequestError>) -> Result<(), NotSaid> {
             Err(NotSaid::TimedOut)
         }
         // Whatever it says, the room has answered.
-        Ok(()) | Err(RequestError::Refused(_) | RequestError::Unreadable) => Ok(()),
+        Ok(_) | Err(RequestError::Refused(_) | RequestError::Unreadable) => Ok(()),
         Err(RequestError::TimedOut) => Err(NotSaid::TimedOut),
         Err(RequestError::NotLoggedIn) => Err(NotSaid::NotLoggedIn),
         Err(RequestError::ConnectionLost | RequestError::Renamed | RequestError::TooMany) => {
@@ -121,20 +153,17 @@ fn done(answer: Result<(), RequestError>) -> Result<(), NotSaid> {
 }
 
 /// Finds out where rooms are and whom the account has blocked, and then which rooms are noted, since a
-/// room is named by where it is, and what the blocked say in it is not shown. Each is noted as soon as
-/// it is known: a change that is told after an answer must not be noted before it.
-async fn prepare(client: &Client, notes: &mpsc::Sender<Note>) {
+/// room is named by where it is, and what the blocked say in it is not shown.
+async fn prepare(client: &Client, notes: &mpsc::Sender<Noted>, [list, all]: [Mark; 2]) {
     let service = async {
         let service = service::find(client).await.unwrap_or_default();
-        let _ = notes.send(Note::Service(service)).await;
+        let _ = notes.send(Noted { after: None, note: Note::Service(service) }).await;
     };
     let blocked = async {
-        if let Ok(blocked) = crate::blocking::watch(client).await {
-            let _ = notes.send(Note::Blocked(blocked)).await;
-        }
+        let note = |answer| blocking::read(answer).map_or(Note::Nothing, Note::Blocked);
+        let _ = notes.send(ask(client, blocking::ask(), list, note).await).await;
     };
     tokio::join!(service, blocked);
-    if let Ok(bookmarks) = bookmark::all(client).await {
-        let _ = notes.send(Note::Bookmarks(bookmarks)).await;
-    }
+    let note = |answer| bookmark::read_all(answer).map_or(Note::Nothing, Note::Bookmarks);
+    let _ = notes.send(ask(client, bookmark::ask_all(), all, note).await).await;
 }

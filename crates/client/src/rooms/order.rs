@@ -40,9 +40,18 @@ pub(super) enum Order {
     Settle(oneshot::Sender<()>),
 }
 
+/// A note, and the mark of the request whose answer it is about, if one has come.
+#[derive(Debug)]
+pub(super) struct Noted {
+    pub after: Option<u64>,
+    pub note: Note,
+}
+
 /// A note of another task.
 #[derive(Debug)]
 pub(super) enum Note {
+    /// The answer says nothing.
+    Nothing,
     /// The domain of the own server's rooms.
     Service(Option<String>),
     /// Whom the account has blocked.

@@ -65,9 +65,8 @@ pub(super) async fn find(client: &Client) -> Result<Option<String>, RequestError
 }
 
 /// Asks a room anything: its answer comes after what it has to say about what was sent before.
-pub(super) async fn ping(client: &Client, room: &Jid) -> Result<(), RequestError> {
-    let request = ask(ns::DISCO_INFO, None).by_itself();
-    client.request(request.to(room.clone())).await.map(|_| ())
+pub(super) fn ping(room: Jid) -> Request {
+    ask(ns::DISCO_INFO, None).by_itself().to(room)
 }
 
 /// Returns what a room says of itself; `None` if there is no such room.

@@ -13,7 +13,7 @@ use crate::answer;
 use crate::blocking;
 use crate::events::Event;
 use crate::history;
-use crate::kit::{Heard, ListenerId};
+use crate::kit::{Heard, ListenerId, Mark};
 use crate::message::{self, Incoming};
 use crate::order::Mine;
 use crate::outlets::Telling;
@@ -158,6 +158,9 @@ impl Session {
         let (then, answer) = self.pending.answered(stanza, &self.me)?;
         match then {
             Then::Reply { request, reply, results } => {
+                if let Some(Mark { listener, number }) = request.mark {
+                    self.outbox.tell(Telling::Listener(listener, Heard::Answered(number)));
+                }
                 let answer = match request.asks_back {
                     Some(recognise) if recognise(stanza) => Ok(stanza.clone()),
                     _ => answer,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::keepalive::{ASK_AGAIN, PATIENCE, SILENCE};
 use super::wishes::MAX_WAITING;
 use super::*;
-use crate::kit::{Kit, ListenerId};
+use crate::kit::{Kit, ListenerId, Mark};
 use crate::refusal::Refusal;
 use crate::request::Answer;
 use crate::subscription::SubscriptionType;
@@ -788,6 +788,24 @@ fn what_is_under_a_namespace_of_a_listener_is_handed_to_it_unanswered_and_to_nob
     assert!(bench.sent().is_empty());
     bench.hear("<iq type='set' id='p' from='bob@a.example/y'><x xmlns='urn:x:theirs'/></iq>");
     assert_eq!(bench.sent()[0].type_(), Some("error"));
+}
+
+#[test]
+fn a_listener_hears_where_an_answer_stands_among_what_it_is_told() {
+    let mut bench = Bench::listened_to(granted(), false, &[&["urn:x:ours"]]);
+    let mark = Mark { listener: ListenerId(0), number: 7 };
+    let mut answer = bench.ask(look().marked(mark));
+    let id = bench.sent().pop().unwrap().id().unwrap().to_owned();
+    let is_stanza = |told| matches!(told, Some(Telling::Listener(_, Heard::Stanza(_))));
+
+    bench.hear("<message from='bob@a.example/y'><x xmlns='urn:x:ours'/></message>");
+    bench.hear(&format!("<iq type='result' id='{id}'/>"));
+    bench.hear("<message from='bob@a.example/y'><x xmlns='urn:x:ours'/></message>");
+
+    assert!(answer.try_recv().unwrap().is_ok());
+    assert!(is_stanza(bench.told()));
+    assert_eq!(bench.told(), Some(Telling::Listener(mark.listener, Heard::Answered(7))));
+    assert!(is_stanza(bench.told()));
 }
 
 #[test]

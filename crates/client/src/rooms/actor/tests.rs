@@ -10,6 +10,7 @@ use super::*;
 use crate::error::{NotSent, RequestError};
 use crate::kit::Kit;
 use crate::order::{Order as ToSession, Reply};
+use crate::request::Answer;
 use crate::rooms::{RoomEvent, Rooms, Wanted};
 
 struct Bench {
@@ -53,19 +54,24 @@ fn refused(condition: Condition) -> RequestError {
 }
 
 impl Bench {
-    /// Beside a session of a server that offers nothing of what is asked after a login.
-    async fn new() -> Bench {
+    /// Beside a session that has just begun.
+    async fn begun() -> Bench {
         let (client, ordered) = Client::by_hand(&me());
         let mut kit = Kit::default();
         let listener = Rooms::listen(&mut kit);
         let tell = kit.into_parts().1.remove(0);
         let (face, told) = mpsc::channel(64);
         let rooms = Rooms::start(client, listener, face);
-        let mut bench = Bench { rooms, ordered, tell, told };
+        let bench = Bench { rooms, ordered, tell, told };
         bench.tell.send(Heard::LoggedIn { me: me() }).await.unwrap();
+        bench
+    }
+
+    /// Beside a session of a server that offers nothing of what is asked after a login.
+    async fn new() -> Bench {
+        let mut bench = Bench::begun().await;
         for _ in 0..3 {
-            let reply = bench.asked().await;
-            let _ = reply.send(Err(refused(Condition::ServiceUnavailable)));
+            bench.answers(Err(refused(Condition::ServiceUnavailable))).await;
         }
         bench
     }
@@ -93,12 +99,24 @@ impl Bench {
         self.tell.send(Heard::Stanza(stanza)).await.unwrap();
     }
 
-    /// Waits for a request; returns what its answer is sent to.
-    async fn asked(&mut self) -> Reply {
+    /// Waits for a request; returns its mark, if it has one, and what its answer is sent to.
+    async fn asked(&mut self) -> (Option<u64>, Reply) {
         match self.ordered.recv().await {
-            Some(ToSession::Request(_, reply)) => reply,
+            Some(ToSession::Request(request, reply)) => {
+                (request.mark.map(|mark| mark.number), reply)
+            }
             other => panic!("no request: {other:?}"),
         }
+    }
+
+    /// Answers a request, as a session does.
+    async fn answers(&mut self, answer: Result<Answer, RequestError>) {
+        let (mark, reply) = self.asked().await;
+        let is_answer = answer.as_ref().err().is_none_or(RequestError::is_answer);
+        if let Some(mark) = mark.filter(|_| is_answer) {
+            self.tell.send(Heard::Answered(mark)).await.unwrap();
+        }
+        let _ = reply.send(answer);
     }
 
     /// Takes a stanza, or does not.
@@ -109,6 +127,25 @@ impl Bench {
                 Some(ToSession::Stanza(_, _, reply)) => break reply.send(answer).unwrap(),
                 other => panic!("no stanza: {other:?}"),
             }
+        }
+    }
+
+    /// Lets all tasks do what they can.
+    async fn everybody_is_idle(&self) {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Takes a message; returns its id.
+    async fn takes_message(&mut self) -> String {
+        match self.ordered.recv().await {
+            Some(ToSession::Stanza(written, _, reply)) => {
+                reply.send(Ok(())).unwrap();
+                let stanza = Stanza::parse(written.to_vec()).unwrap();
+                stanza.id().unwrap().to_owned()
+            }
+            other => panic!("no stanza: {other:?}"),
         }
     }
 
@@ -140,9 +177,65 @@ async fn only_what_the_room_has_answered_is_said_to_be_done() {
     ] {
         let inviting = bench.invites();
         bench.takes(Ok(())).await;
-        let _ = bench.asked().await.send(Err(answer.clone()));
+        bench.answers(Err(answer.clone())).await;
         assert_eq!(inviting.await.unwrap(), outcome, "{answer:?}");
     }
+}
+
+#[tokio::test]
+async fn what_a_room_refuses_before_it_answers_is_refused_whichever_is_noticed_first() {
+    let mut bench = Bench::in_a_room().await;
+
+    for answer_first in [true, false] {
+        let inviting = bench.invites();
+        let id = bench.takes_message().await;
+        let (mark, reply) = bench.asked().await;
+        let mark = Heard::Answered(mark.unwrap());
+        let refusal = format!(
+            "<message type='error' id='{id}' from='lunch@rooms.a.example'><error type='auth'>\
+             <forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>"
+        );
+        let answer = Err(refused(Condition::FeatureNotImplemented));
+        if answer_first {
+            let _ = reply.send(answer);
+            bench.everybody_is_idle().await;
+            bench.hears(&refusal).await;
+            bench.tell.send(mark).await.unwrap();
+        } else {
+            bench.hears(&refusal).await;
+            bench.tell.send(mark).await.unwrap();
+            let _ = reply.send(answer);
+        }
+
+        let Err(NotSaid::Refused(why)) = inviting.await.unwrap() else { panic!() };
+        assert_eq!(why.condition, Condition::Forbidden, "{answer_first}");
+    }
+}
+
+#[tokio::test]
+async fn what_another_device_notes_after_the_bookmarks_were_read_stays_noted() {
+    let mut bench = Bench::begun().await;
+    for _ in 0..2 {
+        bench.answers(Err(refused(Condition::ServiceUnavailable))).await;
+    }
+    let (mark, reply) = bench.asked().await;
+
+    bench.tell.send(Heard::Answered(mark.unwrap())).await.unwrap();
+    bench
+        .hears(
+            "<message from='alice@a.example'><event xmlns='http://jabber.org/protocol/pubsub#event'>\
+             <items node='urn:xmpp:bookmarks:1'><item id='lunch@rooms.a.example'>\
+             <conference xmlns='urn:xmpp:bookmarks:1' autojoin='true'/></item></items></event>\
+             </message>",
+        )
+        .await;
+    bench.everybody_is_idle().await;
+    // There were none.
+    let _ = reply.send(Err(refused(Condition::ItemNotFound)));
+
+    bench.takes(Ok(())).await;
+    bench.rooms.settle().await;
+    assert!(bench.rooms.view(&lunch()).await.is_some(), "it is being entered");
 }
 
 #[tokio::test]
