@@ -64,6 +64,19 @@ impl Client {
         self.lines.wait_for(line, |heard| heard == line);
     }
 
+    /// Waits for a line with each of these beginnings, in whichever order: an answer, and what the same
+    /// command makes others tell, come by ways of their own.
+    #[track_caller]
+    pub fn wait_for_all(&mut self, beginnings: &[&str]) {
+        let mut missing = beginnings.to_vec();
+        while !missing.is_empty() {
+            let fits = |line: &str| missing.iter().any(|begin| line.starts_with(begin));
+            let heard = self.lines.wait_for(&format!("{missing:?}"), fits);
+            let found = missing.iter().position(|begin| heard.starts_with(begin)).unwrap();
+            missing.remove(found);
+        }
+    }
+
     /// Types a line, and expects this line next.
     #[track_caller]
     pub fn says(&mut self, line: &str, answer: &str) {
