@@ -252,13 +252,16 @@ fn refuse_to_blocked(passing: &mut Passing<'_>) -> Flow {
     match (passing.stanza.kind(), passing.stanza.type_()) {
         (_, Some("error")) | (Kind::Iq, Some("result")) => Flow::Drop,
         (Kind::Presence, Some("unavailable")) => Flow::On,
-        _ => Flow::Refuse(
-            StanzaError::new(Condition::NotAcceptable)
-                .with_type(ErrorType::Cancel)
-                .with_text(format!("you have blocked {}", name(passing.to)))
-                .with_app("blocked", ns::BLOCKING_ERRORS),
-        ),
+        _ => Flow::Refuse(blocked_by_you(name(passing.to))),
     }
+}
+
+/// XEP-0191, 3.3: what somebody hears who says something to whom they have blocked.
+pub fn blocked_by_you(whom: &str) -> StanzaError {
+    StanzaError::new(Condition::NotAcceptable)
+        .with_type(ErrorType::Cancel)
+        .with_text(format!("you have blocked {whom}"))
+        .with_app("blocked", ns::BLOCKING_ERRORS)
 }
 
 /// XEP-0191, 3.3: returns messages and requests of a blocked contact, and drops their presence.

@@ -49,6 +49,8 @@ struct Whom {
     seat: Arc<Seat>,
     /// Whether it is the device that asks.
     is_oneself: bool,
+    /// Whether whoever asks sees whose nickname it is.
+    sees: bool,
 }
 
 impl Room {
@@ -64,7 +66,8 @@ impl Room {
                 .with_text("you may not ask this of one alone in this room"));
         }
         let by = self.address_of(&asker.nick);
-        Ok(Whom { by, seat: other.shown_seat().clone(), is_oneself })
+        let sees = asker.sees_addresses(&self.config);
+        Ok(Whom { by, seat: other.shown_seat().clone(), is_oneself, sees })
     }
 }
 
@@ -85,7 +88,7 @@ pub(super) fn pass(node: &Arc<Node>, origin: Origin, of: Addressed, live: &Arc<L
         // XEP-0410: the room says it, and not another device of theirs.
         return of.answer(node, origin, Box::pin(async { Ok(Reply::empty()) }));
     }
-    let owner = match whom.seat.listener(node, &session) {
+    let owner = match whom.seat.listener(node, &session, whom.sees) {
         Ok(owner) => owner,
         Err(error) => return of.refuse(node, &origin, &error),
     };

@@ -258,7 +258,8 @@ pub(super) fn decline(
         meant.map(|it| it.seats.iter().map(|it| it.seat.clone()).collect::<Vec<_>>())
     });
     let Some(seats) = seats else { return };
-    if seats.first().is_none_or(|seat| seat.listener(node, session).is_err()) {
+    // Nothing is answered, so it tells nothing to whoever has blocked whom they do not see.
+    if seats.first().is_none_or(|seat| seat.listener(node, session, true).is_err()) {
         return;
     }
     let word = Element::new("decline").attr("from", session.jid.bare());

@@ -37,6 +37,8 @@ struct Whisper {
     /// The seats of the occupant.
     seats: Vec<Arc<Seat>>,
     is_to_oneself: bool,
+    /// Whether whoever says it sees whose nickname it is for.
+    sees: bool,
 }
 
 /// A seat, and the room in it that is held for something.
@@ -81,6 +83,7 @@ impl Room {
             sent: content.with_children(&x).with_attributes(&address),
             seats: other.seats.iter().map(|sitting| sitting.seat.clone()).collect(),
             is_to_oneself: other.nick == occupant.nick,
+            sees: occupant.sees_addresses(&self.config),
         })
     }
 
@@ -165,7 +168,8 @@ impl Private {
     ) -> Result<Private, StanzaError> {
         let nick = of.to().resource().unwrap_or_default();
         let whisper = live.look(|room| room.whisper(&session.jid, nick, Said::of(of)))?;
-        let recipient = whisper.seats.first().ok_or_else(nobody)?.listener(node, session)?;
+        let recipient =
+            whisper.seats.first().ok_or_else(nobody)?.listener(node, session, whisper.sees)?;
         let sender = session.sender(!audience::knows(node, &recipient, &session.jid));
         let addresses = of.to().as_str().len() + whisper.by.len() + recipient.jid().as_str().len();
         let bytes = whisper.heard.bytes.len() + addresses + ADDED;

@@ -7,7 +7,9 @@ use whoelse_core::account::Account;
 use whoelse_core::session::{HeldRoom, PushRefused, Sender, Session};
 use whoelse_core::{Node, audience};
 use whoelse_xmpp::write::escape;
-use whoelse_xmpp::{BareJid, Condition, FullJid, Outgoing, StanzaError};
+use whoelse_xmpp::{BareJid, Condition, FullJid, Jid, Outgoing, StanzaError};
+
+use crate::blocking::{blocked_by_you, has_blocked};
 
 /// One device in a room.
 pub(crate) struct Seat {
@@ -83,11 +85,25 @@ impl Seat {
     }
 
     /// The account behind the seat, if it hears from this session: a block holds against whoever is
-    /// behind a nickname. Else it is as if nobody were there.
-    pub fn listener(&self, node: &Node, from: &Session) -> Result<Arc<Account>, StanzaError> {
+    /// behind a nickname. Else it is as if nobody were there. Whoever has blocked it themselves is told
+    /// so, if they see whose nickname it is (`sees`): to others that would tell who is behind it.
+    pub fn listener(
+        &self,
+        node: &Node,
+        from: &Session,
+        sees: bool,
+    ) -> Result<Arc<Account>, StanzaError> {
         let account = node.here(&self.who()).filter(|it| it.id == self.account);
-        let account = account.filter(|it| audience::hears(node, it, &from.jid));
-        account.ok_or_else(|| StanzaError::new(Condition::ServiceUnavailable))
+        let account = account.ok_or_else(|| StanzaError::new(Condition::ServiceUnavailable))?;
+        let whom = Jid::from(account.jid().clone());
+        let blocks = |own: &Arc<Account>| own.id != account.id && has_blocked(own, &whom);
+        if sees && from.account.as_ref().is_some_and(blocks) {
+            return Err(blocked_by_you(account.name()));
+        }
+        match audience::hears(node, &account, &from.jid) {
+            true => Ok(account),
+            false => Err(StanzaError::new(Condition::ServiceUnavailable)),
+        }
     }
 }
 
