@@ -189,6 +189,10 @@ fn a_refusal_of_a_room_says_what_to_do() {
     carol.says("message #nowhere x", "you are not in #nowhere; join #nowhere enters it");
     carol.says("invite bob #lunch", "you are not in #lunch; join #lunch enters it");
     carol.says("join", "usage: join ROOM [NICK]");
+    carol.says("message #lunch", "usage: message ROOM TEXT");
+    carol.says("message #lunch  ", "usage: message ROOM TEXT");
+    carol.says("message bob", "usage: message USER TEXT");
+    carol.says("history #lunch 1 2", "usage: history ROOM [N]");
     carol.says("join a/b", "'a/b' is not a room; rooms are typed as #lunch");
     carol.says("join a@b@c", "'a@b@c' is not a room; rooms are typed as #lunch");
     carol.says("grant bob #lunch king", "usage: grant USER ROOM none|member|moderator|admin|owner");

@@ -25,7 +25,7 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
     let whose = args.word()?;
     if let Some(room) = seat.room_among_people(whose).await? {
         let count = args.optional_word().map_or(Ok(USUAL), count)?;
-        args.end()?;
+        args.end().map_err(|_| Fault::usage("history ROOM [N]"))?;
         return of_room(seat, &room, count).await;
     }
     let with = address(whose, &seat.client.domain())?;

@@ -15,7 +15,11 @@ pub const COMMAND: TypedCommand = TypedCommand {
 
 async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
     let to = args.word()?;
-    send(seat, to, args.text()?, whoelse_client::token()).await
+    let text = match args.text() {
+        Ok(text) => text,
+        Err(_) => return Err(seat.usage_for(to, "message ROOM TEXT").await),
+    };
+    send(seat, to, text, whoelse_client::token()).await
 }
 
 /// Sends the text under this id.

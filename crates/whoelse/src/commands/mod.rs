@@ -391,6 +391,11 @@ impl Fault {
         Fault::Say { condition, words: words.into() }
     }
 
+    /// Returns that a line's syntax was wrong, with another usage than the one in the help.
+    pub fn usage(usage: &str) -> Fault {
+        Fault::say("usage", format!("usage: {usage}"))
+    }
+
     /// Returns the failure of a line that the session did not take.
     fn not_sent(why: NotSent) -> Fault {
         match why {

@@ -43,6 +43,15 @@ impl Seat<'_> {
         Ok((is_room && address.local().is_some()).then_some(address))
     }
 
+    /// Returns the usage of a line about somebody, or else, if it names a room, the one about rooms.
+    pub async fn usage_for(&self, typed: &str, if_room: &'static str) -> Fault {
+        match self.room_among_people(typed).await {
+            Ok(Some(_)) => Fault::usage(if_room),
+            Ok(None) => Fault::Usage,
+            Err(why) => why,
+        }
+    }
+
     /// Returns the name of a room as it is shown.
     pub fn room_name(&self, room: &BareJid) -> String {
         room::called(&self.rooms.name(room))
