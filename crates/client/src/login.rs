@@ -91,8 +91,12 @@ pub(crate) async fn open(mut wire: Wire, refused: OfRefusal) -> Result<Entered, 
             Ok(Step::NotResumed { h }) => remembered = h,
             Ok(Step::AuthFailed(refusal)) => {
                 // A server that allows no other attempt ends the stream right after the refusal.
-                let ended = timeout(SAME_BREATH, wire.until_gone()).await.is_ok();
-                let fault = refused(refusal, ended);
+                let end = timeout(SAME_BREATH, wire.step()).await;
+                let ended = end.is_ok();
+                let fault = match end {
+                    Ok(Ok(Step::Error(error))) if is_crowded(&error) => not_now(error, refusal),
+                    _ => refused(refusal, ended),
+                };
                 return Err(Refused { fault, wire: (!ended).then_some(wire) });
             }
             Ok(Step::BindRefused(error)) => break refused_bind(&error),
@@ -142,6 +146,17 @@ fn ended_login(error: StreamError) -> LoginError {
         }
         _ => LoginError::Connect(no_connection(Ok(Step::Error(error)))),
     }
+}
+
+/// Whether the server has no room for a login right now, right or wrong: that may pass. In RFC 6120's
+/// SASL the refusal before it says the same, but not how it is meant.
+fn is_crowded(error: &StreamError) -> bool {
+    error.condition == StreamCondition::ResourceConstraint
+}
+
+fn not_now(error: StreamError, refusal: Refusal) -> LoginError {
+    let words = error.text.or(refusal.text);
+    LoginError::NotNow { text: words.unwrap_or_else(|| refusal.condition.to_string()) }
 }
 
 fn refused_bind(error: &StanzaError) -> LoginError {

@@ -142,6 +142,28 @@ async fn whoever_cannot_begin_a_session_along_with_a_login_is_told_why() {
 }
 
 #[tokio::test]
+async fn a_login_among_too_many_others_is_tried_again_however_that_is_said() {
+    for sasl2 in [true, false] {
+        let world = World::new().await;
+        world.account("alice", "secret");
+        if !sasl2 {
+            world.speak_no_sasl2();
+        }
+        let (client, mut events) = world.client();
+        world.be_crowded_for_next(2);
+
+        client.login("alice", password("secret")).await.unwrap();
+        assert_eq!(world.connections(), 3);
+
+        // So is one that comes back.
+        world.forget_sessions();
+        world.be_crowded_for_next(1);
+        world.break_connections().await;
+        passes(&mut events, &Event::Reconnected).await;
+    }
+}
+
+#[tokio::test]
 async fn without_a_server_it_is_said_where_none_answers() {
     let world = World::new().await;
     let mut config = world.config();

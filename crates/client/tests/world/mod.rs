@@ -59,6 +59,10 @@ struct State {
     closes: u32,
     /// So many are closed when somebody logs in.
     hangs_up: u32,
+    /// So many logins find too many others that log in.
+    crowded: u32,
+    /// Logins are by the SASL of RFC 6120 alone.
+    no_sasl2: bool,
     /// The domain had this name before.
     former: Vec<String>,
     /// The next question about a name is not answered.
@@ -224,6 +228,16 @@ impl World {
         self.state().hangs_up = logins;
     }
 
+    /// The next so many logins find too many others that log in.
+    pub fn be_crowded_for_next(&self, logins: u32) {
+        self.state().crowded = logins;
+    }
+
+    /// From now on logins are by the SASL of RFC 6120 alone.
+    pub fn speak_no_sasl2(&self) {
+        self.state().no_sasl2 = true;
+    }
+
     /// The next question about a name is not answered.
     pub fn ignore_next_question(&self) {
         self.state().ignores = true;
@@ -379,6 +393,9 @@ impl World {
         if let (true, Some(inline)) = (self.state().no_tokens, &mut config.sasl2) {
             inline.fast.clear();
         }
+        if self.state().no_sasl2 {
+            config.sasl2 = None;
+        }
         if let (true, Some(inline)) = (self.state().sends_what_waits, &mut config.sasl2) {
             inline.bind = Some(vec![ns::WHOELSE_WAITING.to_owned(), ns::SM.to_owned()]);
         }
@@ -510,6 +527,11 @@ impl Connection {
     fn take(&mut self, step: Step) -> bool {
         match step {
             Step::Lookup { .. } if one_more(&mut self.world.state().hangs_up) => return true,
+            Step::Lookup { .. } if one_more(&mut self.world.state().crowded) => {
+                let refusal = Refusal::new(SaslCondition::TemporaryAuthFailure).of_crowd();
+                let refusal = refusal.with_text("too many logins at once");
+                self.machine.lookup(LookupAnswer::Refused(refusal));
+            }
             Step::Token(login) => self.token(&login),
             Step::Complete => self.complete(),
             Step::Lookup { account, mechanism } => {
