@@ -24,6 +24,7 @@ use tokio::time::timeout;
 use whoelse_xmpp::{BareJid, Outgoing, ns};
 
 use crate::client::Client;
+use crate::error::RequestError;
 use crate::events::Event;
 use crate::kit::{Kit, Listener};
 use crate::request::ANSWER_WITHIN;
@@ -56,6 +57,8 @@ pub(crate) enum Service {
     /// It has not been asked, or has not answered yet.
     #[default]
     Unknown,
+    /// It was asked, and this has become of that.
+    Failed(RequestError),
     /// There are none.
     None,
     /// At this domain.
@@ -82,14 +85,23 @@ impl Rooms {
         Rooms { orders, service }
     }
 
-    /// Returns the domain of the own server's rooms; after a login it waits until the server has said
-    /// it. `None`: it has none, or does not say.
-    pub async fn service(&self) -> Option<String> {
+    /// Returns the domain of the own server's rooms; `None`: it has none. After a login it waits until
+    /// the server has said it. A server that has not answered is asked again.
+    pub async fn service(&self) -> Result<Option<String>, RequestError> {
         let mut service = self.service.clone();
+        if matches!(*service.borrow_and_update(), Service::Failed(_)) {
+            let _ = self.order(Order::FindService).await;
+        }
         let known = service.wait_for(|it| *it != Service::Unknown);
-        match timeout(ANSWER_WITHIN, known).await.as_ref().map(|known| known.as_deref()) {
-            Ok(Ok(Service::At(domain))) => Some(domain.clone()),
-            _ => None,
+        match timeout(ANSWER_WITHIN, known).await {
+            Ok(Ok(known)) => match &*known {
+                Service::At(domain) => Ok(Some(domain.clone())),
+                Service::None => Ok(None),
+                Service::Failed(why) => Err(why.clone()),
+                Service::Unknown => Err(RequestError::TimedOut),
+            },
+            Ok(Err(_)) => Err(RequestError::NotLoggedIn),
+            Err(_) => Err(RequestError::TimedOut),
         }
     }
 
@@ -97,7 +109,7 @@ impl Rooms {
     pub fn name(&self, address: &BareJid) -> RoomName {
         let is_local = match &*self.service.borrow() {
             Service::At(domain) => domain == address.domain(),
-            Service::Unknown | Service::None => false,
+            Service::Unknown | Service::Failed(_) | Service::None => false,
         };
         RoomName { address: address.clone(), is_local }
     }

@@ -45,6 +45,8 @@ pub(super) struct Actor<T> {
     /// What the carrier has to do with the session.
     carrier: Teller<Errand>,
     service: watch::Sender<Service>,
+    /// How often the server was asked where rooms are and what else is needed, and no answer is noted.
+    preparing: usize,
     set: RoomSet,
     /// Callers that wait to be in a room.
     entering: HashMap<BareJid, EnterReply>,
@@ -72,6 +74,7 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
             early: HashMap::new(),
             awaited: None,
             service,
+            preparing: 0,
             set: RoomSet::default(),
             entering: HashMap::new(),
             asides: HashMap::new(),
@@ -176,6 +179,13 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
                 let _ = reply.send(self.set.views());
             }
             Order::Settle(reply) => self.settling.push(reply),
+            Order::FindService(reply) => {
+                // What else is needed may have failed with it.
+                if matches!(*self.service.borrow(), Service::Failed(_)) {
+                    self.prepare();
+                }
+                let _ = reply.send(());
+            }
         }
     }
 
@@ -222,6 +232,7 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
 
     fn prepare(&mut self) {
         self.service.send_replace(Service::Unknown);
+        self.preparing += 1;
         self.carrier.tell(Errand::Prepare);
     }
 
@@ -281,9 +292,19 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
     fn handle_note(&mut self, note: Note) {
         match note {
             Note::Nothing => {}
-            Note::Service(service) => {
-                self.set.handle_service(service.clone());
-                self.service.send_replace(service.map_or(Service::None, Service::At));
+            Note::Service(found) => {
+                self.preparing = self.preparing.saturating_sub(1);
+                match found {
+                    Ok(service) => {
+                        self.set.handle_service(service.clone());
+                        self.service.send_replace(service.map_or(Service::None, Service::At));
+                    }
+                    // An earlier session could not say it: this one is still asked.
+                    Err(_) if self.preparing > 0 => {}
+                    Err(why) => {
+                        self.service.send_replace(Service::Failed(why));
+                    }
+                }
             }
             Note::Blocked(whom) => {
                 self.set.handle_unblocked(&[]);

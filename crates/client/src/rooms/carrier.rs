@@ -156,8 +156,8 @@ fn done(answer: Result<Answer, RequestError>) -> Result<(), NotSaid> {
 /// room is named by where it is, and what the blocked say in it is not shown.
 async fn prepare(client: &Client, notes: &mpsc::Sender<Noted>, [list, all]: [Mark; 2]) {
     let service = async {
-        let service = service::find(client).await.unwrap_or_default();
-        let _ = notes.send(Noted { after: None, note: Note::Service(service) }).await;
+        let note = Note::Service(service::find(client).await);
+        let _ = notes.send(Noted { after: None, note }).await;
     };
     let blocked = async {
         let note = |answer| blocking::read(answer).map_or(Note::Nothing, Note::Blocked);

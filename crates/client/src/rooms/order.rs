@@ -7,6 +7,7 @@ use whoelse_xmpp::{BareJid, Outgoing};
 use super::bookmark::Bookmark;
 use super::event::{NotEntered, NotSaid, Wanted};
 use super::set::RoomView;
+use crate::error::RequestError;
 
 /// The channel for the outcome of entering a room.
 pub(super) type EnterReply = oneshot::Sender<Result<Wanted, NotEntered>>;
@@ -38,6 +39,8 @@ pub(super) enum Order {
     View(BareJid, oneshot::Sender<Option<RoomView>>),
     Views(oneshot::Sender<Vec<RoomView>>),
     Settle(oneshot::Sender<()>),
+    /// Asks again where rooms are, if the server has not answered that. Answered when it is asked.
+    FindService(oneshot::Sender<()>),
 }
 
 /// A note, and the mark of the request whose answer it is about, if one has come.
@@ -52,8 +55,8 @@ pub(super) struct Noted {
 pub(super) enum Note {
     /// The answer says nothing.
     Nothing,
-    /// The domain of the own server's rooms.
-    Service(Option<String>),
+    /// The domain of the own server's rooms, or what has become of asking for it.
+    Service(Result<Option<String>, RequestError>),
     /// Whom the account has blocked.
     Blocked(Vec<BareJid>),
     /// All bookmarks.

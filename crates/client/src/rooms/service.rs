@@ -41,10 +41,14 @@ impl RoomInfo {
     }
 }
 
-/// Returns the domain of the service where the own server has its rooms; `None` if it has none.
+/// Returns the domain of the service where the own server has its rooms; `None` if it has none. If none
+/// says that it has rooms, and one has not said what it is, it is not known whether there are any.
 pub(super) async fn find(client: &Client) -> Result<Option<String>, RequestError> {
     let server = Jid::parse(&client.domain()).map_err(|_| RequestError::Unreadable)?;
-    let answer = client.request(ask(ns::DISCO_ITEMS, None).by_itself().to(server)).await?;
+    let answer = match client.request(ask(ns::DISCO_ITEMS, None).by_itself().to(server)).await {
+        Err(why) if is_for_good(&why) => return Ok(None),
+        answer => answer?,
+    };
     let query = nested::find(&answer.iq, "query", ns::DISCO_ITEMS);
     let query = query.ok_or(RequestError::Unreadable)?;
     let services: Vec<Jid> = nested::each(&query, "item")
@@ -52,16 +56,28 @@ pub(super) async fn find(client: &Client) -> Result<Option<String>, RequestError
         .filter(|jid| jid.local().is_none() && jid.resource().is_none())
         .take(MAX_SERVICES)
         .collect();
+    let mut silent = None;
     for service in services {
         let info = client.request(ask(ns::DISCO_INFO, None).by_itself().to(service.clone())).await;
         match info {
             Ok(info) if has_rooms(&info.iq) => return Ok(Some(service.domain().to_owned())),
-            // One that does not answer well is none.
-            Ok(_) | Err(RequestError::Refused(_) | RequestError::TimedOut) => {}
+            Ok(_) => {}
+            Err(why) if is_for_good(&why) => {}
+            Err(why @ (RequestError::Refused(_) | RequestError::TimedOut)) => silent = Some(why),
             Err(why) => return Err(why),
         }
     }
-    Ok(None)
+    silent.map_or(Ok(None), Err)
+}
+
+/// Returns whether somebody who is asked what they are has refused and would do so again.
+fn is_for_good(why: &RequestError) -> bool {
+    matches!(why, RequestError::Refused(error) if !matches!(
+        error.condition,
+        Condition::ResourceConstraint
+            | Condition::InternalServerError
+            | Condition::RemoteServerTimeout
+    ))
 }
 
 /// Asks a room anything: its answer comes after what it has to say about what was sent before.

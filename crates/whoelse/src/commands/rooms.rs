@@ -42,7 +42,8 @@ async fn run(seat: &Seat<'_>, args: Args<'_>) -> Result<Answer, Fault> {
     for bookmark in noted.into_iter().filter(|it| it.autojoin) {
         at(seat, &mut all, bookmark.room).is_noted = true;
     }
-    if let Some(service) = seat.rooms.service().await {
+    let service = seat.rooms.service().await.map_err(|why| Fault::of(why, None))?;
+    if let Some(service) = service {
         let listed = service::listed(seat.client, &service).await;
         for listed in listed.map_err(|why| Fault::of(why, None))? {
             at(seat, &mut all, listed.room).is_listed = true;

@@ -22,7 +22,7 @@ impl Seat<'_> {
         let name = typed.strip_prefix('#').unwrap_or(typed);
         let address = match name.contains('@') {
             true => BareJid::parse(name),
-            false => match self.rooms.service().await {
+            false => match self.rooms.service().await.map_err(|why| Fault::of(why, None))? {
                 Some(service) => BareJid::new(Some(name), &service),
                 None => return Err(Fault::say("no-rooms", "this server has no rooms")),
             },

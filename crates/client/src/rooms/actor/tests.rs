@@ -70,10 +70,15 @@ impl Bench {
     /// Beside a session of a server that offers nothing of what is asked after a login.
     async fn new() -> Bench {
         let mut bench = Bench::begun().await;
-        for _ in 0..3 {
-            bench.answers(Err(refused(Condition::ServiceUnavailable))).await;
-        }
+        bench.is_prepared_with(refused(Condition::ServiceUnavailable)).await;
         bench
+    }
+
+    /// Answers all that is asked after a login: where rooms are, who is blocked, what is noted.
+    async fn is_prepared_with(&mut self, answer: RequestError) {
+        for _ in 0..3 {
+            self.answers(Err(answer.clone())).await;
+        }
     }
 
     /// The same, in a room.
@@ -111,7 +116,15 @@ impl Bench {
 
     /// Answers a request, as a session does.
     async fn answers(&mut self, answer: Result<Answer, RequestError>) {
-        let (mark, reply) = self.asked().await;
+        let asked = self.asked().await;
+        self.gives(asked, answer).await;
+    }
+
+    async fn gives(
+        &self,
+        (mark, reply): (Option<u64>, Reply),
+        answer: Result<Answer, RequestError>,
+    ) {
         let is_answer = answer.as_ref().err().is_none_or(RequestError::is_answer);
         if let Some(mark) = mark.filter(|_| is_answer) {
             self.tell.send(Heard::Answered(mark)).await.unwrap();
@@ -147,6 +160,12 @@ impl Bench {
             }
             other => panic!("no stanza: {other:?}"),
         }
+    }
+
+    /// Waits until it is noted that the server has not said where rooms are.
+    async fn failure(&self) {
+        let mut service = self.rooms.service.clone();
+        service.wait_for(|it| matches!(it, Service::Failed(_))).await.unwrap();
     }
 
     async fn news(&mut self) -> RoomEvent {
@@ -274,4 +293,48 @@ async fn what_the_session_does_not_take_has_its_verdict() {
     assert_eq!(bench.news().await, RoomEvent::Sent { id: id() });
     assert_eq!(bench.news().await, RoomEvent::NotSent { id: id() });
     bench.rooms.settle().await;
+}
+
+#[tokio::test]
+async fn a_server_that_has_not_said_where_rooms_are_is_asked_again() {
+    let mut bench = Bench::new().await;
+    assert_eq!(bench.rooms.service().await, Ok(None), "it has refused for good");
+
+    bench.tell.send(Heard::Reconnected { me: me() }).await.unwrap();
+    bench.is_prepared_with(RequestError::ConnectionLost).await;
+    for why in [RequestError::TimedOut, refused(Condition::ResourceConstraint)] {
+        // What has failed before is told to nobody who asks now.
+        bench.failure().await;
+        let rooms = bench.rooms.clone();
+        let asking = tokio::spawn(async move { rooms.service().await });
+        bench.is_prepared_with(why.clone()).await;
+        assert_eq!(asking.await.unwrap(), Err(why.clone()));
+    }
+    bench.failure().await;
+    let rooms = bench.rooms.clone();
+    let asking = tokio::spawn(async move { rooms.service().await });
+    bench.is_prepared_with(refused(Condition::ServiceUnavailable)).await;
+    assert_eq!(asking.await.unwrap(), Ok(None));
+}
+
+#[tokio::test]
+async fn what_the_former_session_could_not_say_is_no_answer_of_the_new_one() {
+    let mut bench = Bench::new().await;
+    bench.tell.send(Heard::Reconnected { me: me() }).await.unwrap();
+    let former = [bench.asked().await, bench.asked().await];
+    bench.tell.send(Heard::Reconnected { me: me() }).await.unwrap();
+    let now = [bench.asked().await, bench.asked().await];
+
+    for asked in former {
+        bench.gives(asked, Err(RequestError::ConnectionLost)).await;
+    }
+    // The bookmarks are asked for after the failure was noted.
+    bench.answers(Err(RequestError::ConnectionLost)).await;
+    let rooms = bench.rooms.clone();
+    let asking = tokio::spawn(async move { rooms.service().await });
+    for asked in now {
+        bench.gives(asked, Err(refused(Condition::ServiceUnavailable))).await;
+    }
+
+    assert_eq!(asking.await.unwrap(), Ok(None));
 }
