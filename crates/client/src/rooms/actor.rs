@@ -311,6 +311,9 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
                 self.set.handle_blocked(whom);
             }
             Note::Bookmarks(bookmarks) => self.set.handle_bookmarks(bookmarks, Instant::now()),
+            Note::PresenceNotSent { wish, place } => {
+                self.set.handle_presence_not_sent(wish, place, Instant::now());
+            }
             Note::NotSent { room, id } => self.set.handle_not_sent(&room, id),
             Note::Answered(id, done) => {
                 if let Some((_, reply)) = self.asides.remove(&id) {
@@ -327,7 +330,7 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
             match action {
                 Action::Claim(room) => self.carrier.tell(Errand::Claim(room)),
                 Action::Release(room) => self.carrier.tell(Errand::Release(room)),
-                Action::Send(stanza) => self.carrier.tell(Errand::Send(stanza)),
+                Action::Send(presence) => self.carrier.tell(Errand::Send(presence)),
                 Action::Say { room, id, stanza } => {
                     self.carrier.tell(Errand::Say { room, id, stanza });
                 }

@@ -6,6 +6,7 @@ use whoelse_xmpp::{BareJid, Condition, Jid, Outgoing};
 
 use super::event::NotSaid;
 use super::order::{Note, Noted};
+use super::write::Presence;
 use super::{bookmark, govern, service};
 use crate::blocking;
 use crate::client::Client;
@@ -22,8 +23,8 @@ const TAKEN: usize = 32;
 pub(super) enum Errand {
     Claim(BareJid),
     Release(BareJid),
-    /// Sends presence.
-    Send(Outgoing),
+    /// Sends presence, and notes if it was not sent.
+    Send(Presence),
     /// Says something to all in a room, and notes if it was not sent.
     Say {
         room: BareJid,
@@ -67,9 +68,13 @@ async fn run(
         match errand {
             Errand::Claim(room) => client.claim(me, &room).await,
             Errand::Release(room) => client.release(&room).await,
-            // An entry that is not sent is given up in time; without a session there are no rooms.
-            Errand::Send(stanza) => {
-                let _ = client.send(stanza).await;
+            // Without a session there are no rooms.
+            Errand::Send(Presence { wish, place, stanza }) => {
+                if client.send(stanza).await == Err(NotSent::TooMany) {
+                    // Not from here, as below.
+                    let note = Note::PresenceNotSent { wish, place };
+                    tokio::spawn(async move { notes.send(Noted { after: None, note }).await });
+                }
             }
             Errand::Say { room, id, stanza } => {
                 if client.send(stanza).await.is_err() {

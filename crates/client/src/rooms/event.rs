@@ -220,6 +220,8 @@ pub enum NotEntered {
     Left,
     /// There are too many rooms.
     TooMany,
+    /// It never left: too many lines wait for the connection.
+    NotSent,
 }
 
 /// Why nothing was said in a room.

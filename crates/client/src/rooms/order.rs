@@ -2,11 +2,12 @@
 //! other tasks for it.
 
 use tokio::sync::oneshot;
-use whoelse_xmpp::{BareJid, Outgoing};
+use whoelse_xmpp::{BareJid, FullJid, Outgoing};
 
 use super::bookmark::Bookmark;
 use super::event::{NotEntered, NotSaid, Wanted};
 use super::set::RoomView;
+use super::write::Wish;
 use crate::error::RequestError;
 
 /// The channel for the outcome of entering a room.
@@ -61,6 +62,8 @@ pub(super) enum Note {
     Blocked(Vec<BareJid>),
     /// All bookmarks.
     Bookmarks(Vec<Bookmark>),
+    /// The session has not taken a presence to this address in a room.
+    PresenceNotSent { wish: Wish, place: FullJid },
     /// The session has not taken what was to be said in a room.
     NotSent { room: BareJid, id: String },
     /// What has become of the message of this id to a room, and not to all in it.

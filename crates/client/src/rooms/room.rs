@@ -13,7 +13,7 @@ use whoelse_xmpp::{BareJid, Condition, FullJid, Jid, Kind, Outgoing, Stanza, Sta
 use super::event::{Exit, NotEntered, NotSaid, RoomEvent, Speech, Wanted};
 use super::occupant::Occupant;
 use super::user::{Item, Said};
-use super::write;
+use super::write::{self, Presence, Wish};
 use crate::message::parse_time;
 use crate::request::ANSWER_WITHIN;
 
@@ -73,8 +73,7 @@ struct Unheard {
 /// What follows from something.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
-    /// Presence.
-    Send(Outgoing),
+    Send(Presence),
     /// Something to all, by its id.
     Say {
         id: String,
@@ -155,6 +154,28 @@ impl Room {
     fn give_up_renaming(&mut self) -> Vec<Step> {
         let answer = self.renaming.take().map(|_| Step::Answer(Err(NotEntered::TimedOut)));
         answer.into_iter().collect()
+    }
+
+    /// Returns whether it is being entered by this address, and nobody waits for that.
+    pub(super) fn is_entering_by_itself(&self, place: &FullJid) -> bool {
+        let by_itself = |why| matches!(why, Wanted::Bookmark | Wanted::Elsewhere | Wanted::Again);
+        matches!(self.phase, Phase::Entering { why, .. } if by_itself(why))
+            && self.nick == place.resource()
+    }
+
+    /// Takes note that a presence for which somebody waits never left.
+    pub(super) fn handle_presence_not_sent(&mut self, wish: Wish, place: &FullJid) -> Vec<Step> {
+        let nick = place.resource();
+        match (wish, self.phase) {
+            (Wish::Enter, Phase::Entering { why, .. }) if self.nick == nick => {
+                self.not_entered(why, NotEntered::NotSent)
+            }
+            (Wish::Rename, _) => {
+                let unsent = self.renaming.take_if(|(to, _)| to == nick);
+                unsent.map(|_| Step::Answer(Err(NotEntered::NotSent))).into_iter().collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Leaves it. Where something of mine is unheard, the room stays until it has said that I am gone:

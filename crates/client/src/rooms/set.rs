@@ -14,6 +14,7 @@ use super::event::{Exit, NotEntered, NotSaid, RoomEvent, RoomName, RoomNews, Wan
 use super::invitation;
 use super::occupant::Occupant;
 use super::room::{Room, Step};
+use super::write::{self, Presence, Wish};
 
 /// Rooms that a session is in: fewer than it may claim addresses.
 const MAX_ROOMS: usize = 500;
@@ -40,7 +41,7 @@ pub(super) enum Action {
     Claim(BareJid),
     /// They are not any more.
     Release(BareJid),
-    Send(Outgoing),
+    Send(Presence),
     /// Something is said to all in a room.
     Say {
         room: BareJid,
@@ -71,6 +72,10 @@ pub(super) struct RoomSet {
     /// Those that the user has entered here, and whose new bookmark has not been told yet: it moves
     /// nobody, even if the room has put me out by then.
     asked: BTreeSet<BareJid>,
+    /// Presence that found no room among the lines that wait for the connection, and that nobody waits
+    /// for: leaving a room, and entering one by itself. Each room has one address here at most, since no
+    /// other presence to it leaves before.
+    unsent: BTreeSet<(FullJid, Wish)>,
     actions: VecDeque<Action>,
 }
 
@@ -97,11 +102,53 @@ impl RoomSet {
     pub(super) fn handle_resumed(&mut self, now: Instant) {
         self.is_away = false;
         self.rooms.values_mut().for_each(|room| room.wait_anew(now));
+        self.send_unsent(now);
+    }
+
+    /// Takes note that a presence never left, since too many lines wait for the connection.
+    pub(super) fn handle_presence_not_sent(&mut self, wish: Wish, place: FullJid, now: Instant) {
+        let address = place.to_bare();
+        let Some(room) = self.rooms.get_mut(&address).filter(|_| wish != Wish::Leave) else {
+            if wish == Wish::Leave && self.me.is_some() {
+                self.keep_unsent(place, wish, now);
+            }
+            return;
+        };
+        if wish == Wish::Enter && room.is_entering_by_itself(&place) {
+            self.keep_unsent(place, wish, now);
+            return;
+        }
+        let steps = room.handle_presence_not_sent(wish, &place);
+        self.take(&address, steps);
+    }
+
+    fn keep_unsent(&mut self, place: FullJid, wish: Wish, now: Instant) {
+        self.unsent.insert((place, wish));
+        // The connection may be back already.
+        if !self.is_away {
+            self.send_unsent(now);
+        }
+    }
+
+    fn send_unsent(&mut self, now: Instant) {
+        for (place, wish) in std::mem::take(&mut self.unsent) {
+            let address = place.to_bare();
+            if wish == Wish::Leave {
+                self.actions.push_back(Action::Send(write::leave(&place)));
+            } else if let Some(room) = self.rooms.get_mut(&address)
+                && room.is_entering_by_itself(&place)
+            {
+                let steps = room.enter_again(address.clone(), now);
+                self.take(&address, steps);
+            }
+        }
     }
 
     /// Enters every room again, in a new session.
     pub(super) fn handle_reconnected(&mut self, me: FullJid, now: Instant) {
         self.is_away = false;
+        // The new session is in no room.
+        self.unsent.clear();
         let former = self.me.as_ref().map(|me| me.domain().to_owned());
         let renamed = |room: BareJid| match &former {
             Some(former) => renamed(room, former, me.domain()),
@@ -141,6 +188,7 @@ impl RoomSet {
         }
         self.noted.clear();
         self.asked.clear();
+        self.unsent.clear();
         self.blocked.clear();
         self.service = None;
         self.is_away = false;

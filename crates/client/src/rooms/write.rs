@@ -3,26 +3,46 @@
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Class, FullJid, Outgoing, ns};
 
+/// What is wanted by a presence. Of two that wait, leaving comes before entering again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Wish {
+    Leave,
+    Enter,
+    Rename,
+}
+
+/// Presence to an address in a room.
+#[derive(Debug, Clone)]
+pub(super) struct Presence {
+    pub wish: Wish,
+    pub place: FullJid,
+    pub stanza: Outgoing,
+}
+
+impl Presence {
+    fn new(wish: Wish, place: &FullJid, more: impl FnOnce(Element) -> Element) -> Presence {
+        let stanza = more(Element::new("presence").attr("to", place.as_str()));
+        Presence { wish, place: place.clone(), stanza: stanza.outgoing(Class::Presence) }
+    }
+}
+
 /// 7.2.2: enters a room, by this address in it.
-pub(super) fn enter(place: &FullJid, password: Option<&str>) -> Outgoing {
+pub(super) fn enter(place: &FullJid, password: Option<&str>) -> Presence {
     let mut x = Element::new("x").xmlns(ns::MUC);
     if let Some(password) = password {
         x = x.text_child("password", password);
     }
-    Element::new("presence").attr("to", place.as_str()).child(x).outgoing(Class::Presence)
+    Presence::new(Wish::Enter, place, |presence| presence.child(x))
 }
 
 /// 7.6: takes another nickname.
-pub(super) fn rename(place: &FullJid) -> Outgoing {
-    Element::new("presence").attr("to", place.as_str()).outgoing(Class::Presence)
+pub(super) fn rename(place: &FullJid) -> Presence {
+    Presence::new(Wish::Rename, place, |presence| presence)
 }
 
 /// 7.14: leaves a room.
-pub(super) fn leave(place: &FullJid) -> Outgoing {
-    Element::new("presence")
-        .attr("to", place.as_str())
-        .attr("type", "unavailable")
-        .outgoing(Class::Presence)
+pub(super) fn leave(place: &FullJid) -> Presence {
+    Presence::new(Wish::Leave, place, |presence| presence.attr("type", "unavailable"))
 }
 
 /// 7.4: says something to all.
@@ -66,12 +86,12 @@ mod tests {
         let place = FullJid::parse("lunch@rooms.a.example/al'ice").unwrap();
 
         assert_eq!(
-            text(enter(&place, Some("a<b"))),
+            text(enter(&place, Some("a<b")).stanza),
             "<presence to='lunch@rooms.a.example/al&apos;ice'>\
              <x xmlns='http://jabber.org/protocol/muc'><password>a&lt;b</password></x></presence>"
         );
-        assert!(text(enter(&place, None)).contains("muc'/>"));
-        assert!(text(leave(&place)).contains(" type='unavailable'"));
+        assert!(text(enter(&place, None).stanza).contains("muc'/>"));
+        assert!(text(leave(&place).stanza).contains(" type='unavailable'"));
     }
 
     #[test]

@@ -199,6 +199,7 @@ pub fn not_entered(why: &NotEntered, room: &str) -> String {
         NotEntered::NotLoggedIn => "log in first".to_owned(),
         NotEntered::Left => format!("you have left {room}"),
         NotEntered::TooMany => "you are in too many rooms; leave one first".to_owned(),
+        NotEntered::NotSent => "not sent: too many lines wait for the connection".to_owned(),
     }
 }
 
@@ -349,6 +350,7 @@ pub fn condition_of_entry(why: &NotEntered) -> &'static str {
         NotEntered::NotLoggedIn => "not-logged-in",
         NotEntered::Left => "left",
         NotEntered::TooMany => "too-many-rooms",
+        NotEntered::NotSent => "too-many-waiting",
     }
 }
 

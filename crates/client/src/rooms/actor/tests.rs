@@ -338,3 +338,14 @@ async fn what_the_former_session_could_not_say_is_no_answer_of_the_new_one() {
 
     assert_eq!(asking.await.unwrap(), Ok(None));
 }
+
+#[tokio::test]
+async fn presence_that_the_session_does_not_take_is_answered() {
+    let mut bench = Bench::new().await;
+    let rooms = bench.rooms.clone();
+    let entering = tokio::spawn(async move { rooms.enter(&lunch(), "alice", None, false).await });
+
+    bench.takes(Err(NotSent::TooMany)).await;
+
+    assert_eq!(entering.await.unwrap(), Err(NotEntered::NotSent));
+}

@@ -22,7 +22,7 @@ fn told(steps: &[Step]) -> Vec<RoomEvent> {
 
 fn sent(steps: &[Step]) -> Vec<String> {
     let stanza = |step: &Step| match step {
-        Step::Send(out) | Step::Say { stanza: out, .. } => {
+        Step::Send(Presence { stanza: out, .. }) | Step::Say { stanza: out, .. } => {
             Some(String::from_utf8(out.bytes.to_vec()).unwrap())
         }
         _ => None,

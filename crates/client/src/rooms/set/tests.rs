@@ -67,7 +67,7 @@ impl Bench {
                     self.claims.remove(&room);
                 }
                 Action::Cancel(_) => {}
-                Action::Send(out) | Action::Say { stanza: out, .. } => {
+                Action::Send(Presence { stanza: out, .. }) | Action::Say { stanza: out, .. } => {
                     came.sent.push(String::from_utf8(out.bytes.to_vec()).unwrap());
                 }
                 Action::Tell(news) => came.told.push(news.what),
@@ -380,4 +380,70 @@ fn so_many_rooms_are_entered_and_no_more() {
     }
     let refused = bench.set.enter(&lunch(), "alice", None, Wanted::Asked, bench.now);
     assert_eq!(refused, Err(Box::new(NotEntered::TooMany)));
+}
+
+/// The address of alice in the room, by this nickname.
+fn place(nick: &str) -> FullJid {
+    lunch().with_resource(nick).unwrap()
+}
+
+#[test]
+fn whoever_waits_to_enter_or_for_a_nickname_hears_that_it_was_not_sent() {
+    let mut bench = Bench::new();
+    bench.set.handle_loss();
+    bench.set.enter(&lunch(), "alice", None, Wanted::Asked, bench.now).unwrap();
+    bench.came();
+    bench.set.handle_presence_not_sent(Wish::Enter, place("alice"), bench.now);
+    let came = bench.came();
+    assert_eq!(came, Came { answers: vec![Err(NotEntered::NotSent)], ..Came::default() });
+    assert!(bench.claims.is_empty() && bench.set.views().is_empty());
+
+    let mut bench = Bench::new();
+    bench.enter();
+    bench.set.handle_loss();
+    bench.set.enter(&lunch(), "al", None, Wanted::Asked, bench.now).unwrap();
+    bench.came();
+    bench.set.handle_presence_not_sent(Wish::Rename, place("someone"), bench.now);
+    assert_eq!(bench.came(), Came::default(), "it is another one that is waited for");
+    bench.set.handle_presence_not_sent(Wish::Rename, place("al"), bench.now);
+    assert_eq!(bench.came().answers, [Err(NotEntered::NotSent)]);
+    assert!(bench.set.is_there(&lunch()), "by the former nickname");
+}
+
+#[test]
+fn leaving_that_was_not_sent_waits_for_the_connection() {
+    let mut bench = Bench::new();
+    bench.enter();
+    bench.set.handle_loss();
+    assert!(bench.set.leave(&lunch(), bench.now));
+    bench.came();
+
+    bench.set.handle_presence_not_sent(Wish::Leave, place("alice"), bench.now);
+    assert_eq!(bench.came(), Came::default());
+    bench.set.handle_resumed(bench.now);
+    let came = bench.came();
+    assert_eq!(came.sent.len(), 1, "{came:?}");
+    assert!(came.sent[0].contains("type='unavailable'"), "{came:?}");
+    // If the connection was back before it was noted, it goes at once.
+    bench.set.handle_presence_not_sent(Wish::Leave, place("alice"), bench.now);
+    assert_eq!(bench.came().sent.len(), 1);
+
+    // A new session is in no room.
+    bench.set.handle_loss();
+    bench.set.handle_presence_not_sent(Wish::Leave, place("alice"), bench.now);
+    bench.set.handle_reconnected(FullJid::parse("alice@a.example/y").unwrap(), bench.now);
+    assert_eq!(bench.came(), Came::default());
+}
+
+#[test]
+fn what_is_entered_by_itself_waits_for_the_connection() {
+    let mut bench = Bench::new();
+    bench.set.handle_loss();
+    bench.set.handle_bookmarks(bookmarks(true), bench.now);
+    bench.came();
+
+    bench.set.handle_presence_not_sent(Wish::Enter, place("al"), bench.now);
+    assert_eq!(bench.came(), Came::default());
+    bench.set.handle_resumed(bench.now);
+    assert!(bench.came().sent[0].contains("to='lunch@rooms.a.example/al'"));
 }
