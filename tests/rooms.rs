@@ -431,6 +431,107 @@ fn what_is_typed_after_a_wrong_password_of_a_room_is_not_shown_nor_obeyed() {
     assert!(!bob.written().contains("sesame"), "{}", bob.written());
 }
 
+// ---- what is new ----
+
+/// Logs bob in again, and returns what he is shown of the room up to this line of alice's.
+fn shown_to_bob(server: &Server, alice: &mut Client, last: &str) -> (Client, Vec<String>) {
+    let mut bob = Client::start(server);
+    bob.log_in("bob");
+    alice.wait("* bob is in #lunch");
+    alice.say(&format!("message #lunch {last}"));
+    let shown = bob.lines.collect(last, |line| line == format!("#lunch alice: {last}"));
+    (bob, shown.into_iter().filter(|line| line.contains("#lunch")).collect())
+}
+
+fn leave(mut bob: Client, alice: &mut Client) {
+    assert_eq!(bob.end().code(), Some(0));
+    alice.wait("* bob has left #lunch");
+}
+
+#[test]
+fn at_a_login_only_what_is_new_is_shown_and_only_what_was_seen_by_somebody_is_not() {
+    let server = Server::of(PEOPLE);
+    let (mut alice, mut bob) = alice_and_bob(&server);
+    let mut carol = online(&server, "carol");
+    carol.say("join #lunch");
+    alice.wait("* carol is in #lunch");
+    alice.say("message #lunch one");
+    bob.wait("#lunch alice: one");
+    bob.say("message #lunch mine");
+    alice.wait("#lunch bob: mine");
+    leave(bob, &mut alice);
+    alice.say("message #lunch two");
+    carol.wait("#lunch alice: two");
+    // He reads it, and does nothing.
+    for last in ["three", "four"] {
+        let (bob, shown) = shown_to_bob(&server, &mut alice, last);
+        assert!(!shown.iter().any(|line| line.ends_with("one") || line.ends_with("mine")));
+        let old = shown.iter().filter(|line| line.ends_with("] #lunch alice: two"));
+        assert_eq!(old.count(), 1, "{shown:#?}");
+        leave(bob, &mut alice);
+    }
+
+    let (mut bob, shown) = shown_to_bob(&server, &mut alice, "five");
+    assert!(shown.iter().any(|line| line.ends_with("] #lunch alice: three")), "{shown:#?}");
+    bob.say("quit");
+    leave(bob, &mut alice);
+    let (bob, shown) = shown_to_bob(&server, &mut alice, "six");
+    let there = "* you are in #lunch as bob, with alice and carol; all see whose nickname is whose";
+    assert_eq!(shown, [there, "#lunch alice: six"]);
+    leave(bob, &mut alice);
+
+    // More is new than the room tells whoever enters.
+    for n in 0..25 {
+        alice.say(&format!("message #lunch {n}"));
+    }
+    carol.wait("#lunch alice: 24");
+    let (bob, shown) = shown_to_bob(&server, &mut alice, "seven");
+    assert_eq!(shown[1], "* more was said in #lunch before: history #lunch", "{shown:#?}");
+    assert!(shown[shown.len() - 2].ends_with("] #lunch alice: 24"), "{shown:#?}");
+    leave(bob, &mut alice);
+}
+
+#[test]
+fn what_was_seen_on_one_device_is_new_on_none() {
+    let server = with_settings("contacts = \"everyone\"\nsessions = \"many\"");
+    let (mut alice, mut laptop) = alice_and_bob(&server);
+    let mut phone = Client::start(&server);
+    phone.log_in("bob");
+    phone.wait("* you are in #lunch as bob, with alice; all see whose nickname is whose");
+    alice.say("message #lunch one");
+    laptop.wait("#lunch alice: one");
+    phone.wait("#lunch alice: one");
+    phone.say("topic #lunch");
+    assert_eq!(phone.end().code(), Some(0));
+    leave(laptop, &mut alice);
+
+    let (bob, shown) = shown_to_bob(&server, &mut alice, "two");
+    assert!(!shown.iter().any(|line| line.ends_with("one")), "{shown:#?}");
+    leave(bob, &mut alice);
+}
+
+#[test]
+fn a_program_is_shown_everything_and_reads_nothing() {
+    let server = Server::of(PEOPLE);
+    let (mut alice, mut bob) = alice_and_bob(&server);
+    alice.say("message #lunch one");
+    bob.wait("#lunch alice: one");
+    bob.meanwhile();
+    leave(bob, &mut alice);
+    alice.say("message #lunch two");
+
+    let mut script = Script::start(&server, "bob");
+    for text in ["one", "two"] {
+        assert_eq!(script.until("room_message")["text"], json!(text));
+    }
+    script.says("members #lunch", "answer");
+    leave(script.0, &mut alice);
+    let (bob, shown) = shown_to_bob(&server, &mut alice, "three");
+    assert!(shown.iter().any(|line| line.ends_with("] #lunch alice: two")), "{shown:#?}");
+    assert!(!shown.iter().any(|line| line.ends_with("one")), "{shown:#?}");
+    leave(bob, &mut alice);
+}
+
 // ---- for programs ----
 
 /// A client that is read by a program.

@@ -8,11 +8,14 @@ mod actor;
 pub mod archive;
 pub mod bookmark;
 mod carrier;
+mod displayed;
 mod event;
 pub mod govern;
 mod invitation;
 mod occupant;
 mod order;
+mod private_node;
+mod reading;
 mod room;
 pub mod service;
 mod set;
@@ -38,8 +41,10 @@ pub use set::RoomView;
 /// What a listener for rooms listens to: invitations, and news of bookmarks. A room that is entered is
 /// claimed by its address.
 const NAMESPACES: &[&str] = &[ns::MUC_USER, ns::CONFERENCE, ns::PUBSUB_EVENT];
-/// What service discovery announces besides. The last one makes the server tell of bookmarks.
-const FEATURES: &[&str] = &[ns::MUC, "urn:xmpp:bookmarks:1+notify"];
+/// What service discovery announces besides. The last two make the server tell of bookmarks, and of what
+/// other devices have read.
+const FEATURES: &[&str] =
+    &[ns::MUC, "urn:xmpp:bookmarks:1+notify", "urn:xmpp:mds:displayed:0+notify"];
 /// Orders that wait for the task; a further caller waits.
 const ORDERS: usize = 64;
 
@@ -171,7 +176,21 @@ impl Rooms {
         self.order(|reply| Order::View(room, reply)).await?
     }
 
-    /// Waits until everything that I have said in rooms was told or refused.
+    /// From the next login on, rooms that are entered by a bookmark show only what is new: what comes
+    /// after the mark of what was read (XEP-0490). The marks are kept by [`Rooms::read`].
+    pub async fn show_only_what_is_new(&self) {
+        let _ = self.order(Order::ShowNew).await;
+    }
+
+    /// Takes note that whoever reads has done something: everything that was shown counts as read, for
+    /// all devices. Does nothing without [`Rooms::show_only_what_is_new`], nor where too much waits for
+    /// the task of the rooms: then it counts with the next time.
+    pub fn read(&self) {
+        let _ = self.orders.try_send(Order::Read);
+    }
+
+    /// Waits until everything that I have said in rooms was told or refused, and what I have read is
+    /// marked.
     pub async fn settle(&self) {
         let _ = self.order(Order::Settle).await;
     }

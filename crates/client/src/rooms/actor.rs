@@ -14,6 +14,7 @@ use whoelse_xmpp::{BareJid, Condition, Jid, Kind, Stanza, StanzaError};
 use super::Service;
 use super::bookmark;
 use super::carrier::{self, Errand};
+use super::displayed;
 use super::event::{NotEntered, NotSaid, RoomNews};
 use super::order::{EnterReply, Note, Noted, Order};
 use super::set::{Action, RoomSet};
@@ -179,6 +180,11 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
                 let _ = reply.send(self.set.views());
             }
             Order::Settle(reply) => self.settling.push(reply),
+            Order::ShowNew(reply) => {
+                self.set.show_only_what_is_new();
+                let _ = reply.send(());
+            }
+            Order::Read => self.set.read(),
             Order::FindService(reply) => {
                 // What else is needed may have failed with it.
                 if matches!(*self.service.borrow(), Service::Failed(_)) {
@@ -233,7 +239,7 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
     fn prepare(&mut self) {
         self.service.send_replace(Service::Unknown);
         self.preparing += 1;
-        self.carrier.tell(Errand::Prepare);
+        self.carrier.tell(Errand::Prepare { read: self.set.shows_only_what_is_new() });
     }
 
     fn handle_stanza(&mut self, stanza: &Stanza, now: Instant) {
@@ -243,6 +249,10 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
         let Some(me) = self.client.me() else { return };
         if let Some(changes) = bookmark::changes(stanza, &me) {
             changes.into_iter().for_each(|change| self.set.handle_change(change, now));
+            return;
+        }
+        if let Some(marks) = displayed::changes(stanza, &me) {
+            marks.into_iter().for_each(|mark| self.set.handle_mark(mark));
             return;
         }
         if self.set.handle(stanza, now) {
@@ -310,6 +320,8 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
                 self.set.handle_unblocked(&[]);
                 self.set.handle_blocked(whom);
             }
+            Note::Marks(marks) => self.set.handle_marks(marks),
+            Note::Marked(mark, done) => self.set.handle_marked(mark, done),
             Note::Bookmarks(bookmarks) => self.set.handle_bookmarks(bookmarks, Instant::now()),
             Note::PresenceNotSent { wish, place } => {
                 self.set.handle_presence_not_sent(wish, place, Instant::now());
@@ -340,6 +352,7 @@ impl<T: From<RoomNews> + From<Event>> Actor<T> {
                         let _ = reply.send(answer);
                     }
                 }
+                Action::Mark(mark) => self.carrier.tell(Errand::Mark(mark)),
                 Action::Cancel(room) => self.carrier.tell(Errand::Cancel(room)),
                 Action::Unnote(room) => self.carrier.tell(Errand::Unnote(room)),
             }

@@ -4,10 +4,10 @@
 //! other clients) stays as it is when the bookmark is changed.
 
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{BareJid, Condition, FullJid, Jid, Stanza, ns};
+use whoelse_xmpp::{BareJid, Condition, FullJid, Stanza, ns};
 
+use super::private_node;
 use crate::client::Client;
-use crate::commands::form;
 use crate::error::RequestError;
 use crate::nested;
 use crate::request::{Answer, Request};
@@ -135,29 +135,12 @@ fn ask(room: Option<&BareJid>) -> Request {
 /// 3.1.1: an item, and what its node has to be.
 fn publish(bookmark: &Bookmark) -> Request {
     let item = Element::new("item").attr("id", bookmark.room.as_str()).child(bookmark.write());
-    let options = form(
-        Some(ns::PUBSUB_PUBLISH_OPTIONS),
-        &[
-            ("pubsub#persist_items", "true"),
-            ("pubsub#max_items", "max"),
-            ("pubsub#send_last_published_item", "never"),
-            ("pubsub#access_model", "whitelist"),
-        ],
-    );
-    let pubsub = Element::new("pubsub")
-        .xmlns(ns::PUBSUB)
-        .child(Element::new("publish").attr("node", ns::BOOKMARKS).child(item))
-        .child(Element::new("publish-options").child(options));
-    Request::set(pubsub)
+    private_node::publish(ns::BOOKMARKS, item)
 }
 
 /// Reads what the own account tells of a change. Others' bookmarks are nobody's business.
 pub(super) fn changes(stanza: &Stanza, me: &FullJid) -> Option<Vec<Change>> {
-    let own = Jid::from(me.to_bare());
-    if !stanza.from().is_none_or(|from| Jid::parse(from).is_ok_and(|from| from == own)) {
-        return None;
-    }
-    let event = nested::find(stanza, "event", ns::PUBSUB_EVENT)?;
+    let event = private_node::event(stanza, me)?;
     let of = |name| {
         let found = nested::find(&event, name, ns::PUBSUB_EVENT)?;
         (found.attr("node").as_deref() == Some(ns::BOOKMARKS)).then_some(found)

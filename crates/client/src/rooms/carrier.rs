@@ -4,6 +4,7 @@
 use tokio::sync::mpsc;
 use whoelse_xmpp::{BareJid, Condition, Jid, Outgoing};
 
+use super::displayed::{self, Displayed};
 use super::event::NotSaid;
 use super::order::{Note, Noted};
 use super::write::Presence;
@@ -41,8 +42,12 @@ pub(super) enum Errand {
     Cancel(BareJid),
     /// Takes back that a room is entered at every login.
     Unnote(BareJid),
-    /// Asks for all that is needed after a login.
-    Prepare,
+    /// Marks up to where a room was read.
+    Mark(Displayed),
+    /// Asks for all that is needed after a login; if so, also up to where rooms were read.
+    Prepare {
+        read: bool,
+    },
 }
 
 /// Begins. Holds the session as long as errands can be told.
@@ -114,9 +119,15 @@ async fn run(
                     let _ = bookmark::unnote(&client, &room).await;
                 });
             }
-            Errand::Prepare => {
-                let marks = [mark(), mark()];
-                tokio::spawn(async move { prepare(&client, &notes, marks).await });
+            Errand::Mark(mark) => {
+                tokio::spawn(async move {
+                    let done = displayed::publish(&client, &mark).await;
+                    notes.send(Noted { after: None, note: Note::Marked(mark, done) }).await
+                });
+            }
+            Errand::Prepare { read } => {
+                let marks = [mark(), mark(), mark()];
+                tokio::spawn(async move { prepare(&client, &notes, marks, read).await });
             }
         }
     }
@@ -157,9 +168,15 @@ fn done(answer: Result<Answer, RequestError>) -> Result<(), NotSaid> {
     }
 }
 
-/// Finds out where rooms are and whom the account has blocked, and then which rooms are noted, since a
-/// room is named by where it is, and what the blocked say in it is not shown.
-async fn prepare(client: &Client, notes: &mpsc::Sender<Noted>, [list, all]: [Mark; 2]) {
+/// Finds out where rooms are, whom the account has blocked and, if so, what it has read, and then which
+/// rooms are noted, since a room is named by where it is, and what the blocked say in it and what was
+/// read is not shown.
+async fn prepare(
+    client: &Client,
+    notes: &mpsc::Sender<Noted>,
+    [list, read_up_to, all]: [Mark; 3],
+    reads: bool,
+) {
     let service = async {
         let note = Note::Service(service::find(client).await);
         let _ = notes.send(Noted { after: None, note }).await;
@@ -168,7 +185,14 @@ async fn prepare(client: &Client, notes: &mpsc::Sender<Noted>, [list, all]: [Mar
         let note = |answer| blocking::read(answer).map_or(Note::Nothing, Note::Blocked);
         let _ = notes.send(ask(client, blocking::ask(), list, note).await).await;
     };
-    tokio::join!(service, blocked);
+    let read = async {
+        if reads {
+            // Without them everything is shown.
+            let note = |answer| displayed::read_all(answer).map_or(Note::Nothing, Note::Marks);
+            let _ = notes.send(ask(client, displayed::ask(), read_up_to, note).await).await;
+        }
+    };
+    tokio::join!(service, blocked, read);
     let note = |answer| bookmark::read_all(answer).map_or(Note::Nothing, Note::Bookmarks);
     let _ = notes.send(ask(client, bookmark::ask_all(), all, note).await).await;
 }

@@ -50,6 +50,8 @@ pub enum RoomEvent {
         /// Their reason.
         reason: Option<String>,
     },
+    /// Of what was said before I came only the last part follows, and all of it is new.
+    More,
     /// Somebody said something.
     Said(Speech),
     /// What the room is about, now or since before I came; empty: nothing.

@@ -5,6 +5,7 @@ use tokio::sync::oneshot;
 use whoelse_xmpp::{BareJid, FullJid, Outgoing};
 
 use super::bookmark::Bookmark;
+use super::displayed::Displayed;
 use super::event::{NotEntered, NotSaid, Wanted};
 use super::set::RoomView;
 use super::write::Wish;
@@ -40,6 +41,10 @@ pub(super) enum Order {
     View(BareJid, oneshot::Sender<Option<RoomView>>),
     Views(oneshot::Sender<Vec<RoomView>>),
     Settle(oneshot::Sender<()>),
+    /// From the next login on, only what is new is shown.
+    ShowNew(oneshot::Sender<()>),
+    /// What was shown is read.
+    Read,
     /// Asks again where rooms are, if the server has not answered that. Answered when it is asked.
     FindService(oneshot::Sender<()>),
 }
@@ -60,6 +65,10 @@ pub(super) enum Note {
     Service(Result<Option<String>, RequestError>),
     /// Whom the account has blocked.
     Blocked(Vec<BareJid>),
+    /// Up to where rooms were read.
+    Marks(Vec<Displayed>),
+    /// Whether a mark was published.
+    Marked(Displayed, Result<(), RequestError>),
     /// All bookmarks.
     Bookmarks(Vec<Bookmark>),
     /// The session has not taken a presence to this address in a room.

@@ -12,6 +12,7 @@ use whoelse_xmpp::{BareJid, Condition, FullJid, Jid, Kind, Outgoing, Stanza, Sta
 
 use super::event::{Exit, NotEntered, NotSaid, RoomEvent, Speech, Wanted};
 use super::occupant::Occupant;
+use super::reading::{Reading, Unread};
 use super::user::{Item, Said};
 use super::write::{self, Presence, Wish};
 use crate::message::parse_time;
@@ -41,6 +42,7 @@ pub(super) struct Room {
     topic: String,
     unheard: VecDeque<Unheard>,
     seen: VecDeque<String>,
+    reading: Reading,
     /// A nickname that was asked for, and until when the room may answer.
     renaming: Option<(String, Instant)>,
     /// Whether I have made it just now, and am about to configure it.
@@ -112,6 +114,7 @@ impl Room {
             topic: String::new(),
             unheard: VecDeque::new(),
             seen: VecDeque::new(),
+            reading: Reading::default(),
             renaming: None,
             is_made: false,
             came_back: None,
@@ -122,11 +125,14 @@ impl Room {
 
     /// Sends presence that enters.
     fn begin(&mut self, why: Wanted, now: Instant) -> Vec<Step> {
+        // What the room has told it does not tell again.
+        let mut steps = if self.is_there() { self.show_held() } else { Vec::new() };
         self.phase = Phase::Entering { why, by: now + ANSWER_WITHIN };
+        self.reading.wait_until(now + ANSWER_WITHIN);
         self.others.clear();
         self.unheard.iter_mut().for_each(|it| it.sent = false);
         // It is entered by the present nickname.
-        let mut steps = self.give_up_renaming();
+        steps.extend(self.give_up_renaming());
         let Ok(place) = self.address.with_resource(&self.nick) else { return steps };
         steps.push(Step::Send(write::enter(&place, self.password.as_deref())));
         steps
@@ -231,6 +237,24 @@ impl Room {
         unsent.map(|it| Step::Tell(RoomEvent::NotSent { id: it.id })).into_iter().collect()
     }
 
+    /// Shows only what is new when it is entered: what comes after this mark.
+    pub(super) fn show_only_after(&mut self, mark: String, now: Instant) {
+        self.reading.hold(mark, now + ANSWER_WITHIN);
+    }
+
+    /// What was read in it.
+    pub(super) fn reading(&mut self) -> &mut Reading {
+        &mut self.reading
+    }
+
+    /// Shows what was held until it is known what of it is new.
+    fn show_held(&mut self) -> Vec<Step> {
+        let Unread { more, speeches } = self.reading.release();
+        let more = more.then_some(Step::Tell(RoomEvent::More));
+        let new = speeches.into_iter().map(|speech| Step::Tell(RoomEvent::Said(speech)));
+        more.into_iter().chain(new).collect()
+    }
+
     pub(super) fn nick(&self) -> &str {
         &self.nick
     }
@@ -278,7 +302,12 @@ impl Room {
             Phase::Arrived | Phase::Settled => None,
         };
         let renaming = self.renaming.as_ref().map(|(_, by)| *by);
-        phase.into_iter().chain(renaming).min()
+        phase.into_iter().chain(renaming).chain(self.held_by()).min()
+    }
+
+    /// Returns when what is held is shown, though the room has not said that this is all.
+    fn held_by(&self) -> Option<Instant> {
+        self.reading.held_by().filter(|_| self.is_there())
     }
 
     /// Begins to wait anew for whatever the room has not answered.
@@ -287,6 +316,7 @@ impl Room {
             *by = now + ANSWER_WITHIN;
         }
         self.renaming.iter_mut().for_each(|(_, by)| *by = now + ANSWER_WITHIN);
+        self.reading.wait_until(now + ANSWER_WITHIN);
     }
 
     /// Does what is due.
@@ -306,6 +336,7 @@ impl Room {
             _ if self.renaming.as_ref().is_some_and(|(_, by)| *by <= now) => {
                 self.give_up_renaming()
             }
+            _ if self.held_by().is_some_and(|by| by <= now) => self.show_held(),
             _ => Vec::new(),
         }
     }
@@ -564,6 +595,10 @@ impl Room {
         blocked: &BTreeSet<BareJid>,
     ) -> Vec<Step> {
         let at = self.told_at(stanza);
+        let archived = archive_id(stanza, &self.address);
+        if let Some(id) = &archived {
+            self.reading.hear(id);
+        }
         let body = stanza.child_text("body", ns::CLIENT).filter(|body| !body.is_empty());
         let Some(text) = body else { return self.handle_news(stanza, nick, at) };
         let mine = nick == Some(self.nick.as_str());
@@ -574,6 +609,7 @@ impl Room {
                 self.unheard.iter().position(|it| Some(it.id.as_str()) == stanza.id())
         {
             let told = self.unheard.remove(place).map(|it| it.id);
+            self.reading.show_own(archived);
             return told.map(|id| Step::Tell(RoomEvent::Acknowledged { id })).into_iter().collect();
         }
         if known && at.is_some() {
@@ -583,9 +619,17 @@ impl Room {
         if who.as_ref().is_some_and(|who| blocked.contains(who)) {
             return Vec::new();
         }
-        let id = archive_id(stanza, &self.address).or_else(|| stanza.id().map(str::to_owned));
+        let id = archived.clone().or_else(|| stanza.id().map(str::to_owned));
         let (nick, text) = (nick.map(str::to_owned), text.to_string());
-        vec![Step::Tell(RoomEvent::Said(Speech { nick, who, text, id, at, is_private: false }))]
+        let speech = Speech { nick, who, text, id, at, is_private: false };
+        if self.reading.holds(&speech) {
+            return Vec::new();
+        }
+        // What is said now comes after everything that was said before.
+        let mut steps = self.show_held();
+        self.reading.show(archived);
+        steps.push(Step::Tell(RoomEvent::Said(speech)));
+        steps
     }
 
     /// What has no text: the topic, or news of the room.
@@ -598,7 +642,7 @@ impl Room {
         if let Some(text) = stanza.child_text("subject", ns::CLIENT) {
             let is_first = self.phase == Phase::Arrived;
             let before = std::mem::replace(&mut self.topic, text.to_string());
-            let mut steps = Vec::new();
+            let mut steps = self.show_held();
             // Whoever comes back knows it.
             if !(is_first && self.topic == before) {
                 let (by, text) = (nick.map(str::to_owned), text.to_string());

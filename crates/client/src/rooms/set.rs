@@ -10,11 +10,13 @@ use std::time::Instant;
 use whoelse_xmpp::{BareJid, Condition, FullJid, Jid, Outgoing, Stanza, StanzaError};
 
 use super::bookmark::{Bookmark, Change};
+use super::displayed::Displayed;
 use super::event::{Exit, NotEntered, NotSaid, RoomEvent, RoomName, RoomNews, Wanted};
 use super::invitation;
 use super::occupant::Occupant;
 use super::room::{Room, Step};
 use super::write::{self, Presence, Wish};
+use crate::error::RequestError;
 
 /// Rooms that a session is in: fewer than it may claim addresses.
 const MAX_ROOMS: usize = 500;
@@ -51,6 +53,8 @@ pub(super) enum Action {
     Tell(RoomNews),
     /// Whoever waits to enter this room is answered.
     Answer(BareJid, Result<Wanted, NotEntered>),
+    /// It is marked that a room was read.
+    Mark(Displayed),
     /// The room that was begun and nobody wanted is taken back.
     Cancel(BareJid),
     /// The room is no more: it is not entered at a login any more.
@@ -76,7 +80,21 @@ pub(super) struct RoomSet {
     /// for: leaving a room, and entering one by itself. Each room has one address here at most, since no
     /// other presence to it leaves before.
     unsent: BTreeSet<(FullJid, Wish)>,
+    read: Read,
     actions: VecDeque<Action>,
+}
+
+/// What is known of what was read.
+#[derive(Debug, Default)]
+struct Read {
+    /// Whether only what is new is shown.
+    is_wanted: bool,
+    /// The marks as they were at the login, of rooms that are not here.
+    marks: BTreeMap<BareJid, String>,
+    /// The room whose mark is on its way: one at a time, the newest of each.
+    marking: Option<BareJid>,
+    /// Whether the account takes no marks, in this session.
+    is_refused: bool,
 }
 
 impl RoomSet {
@@ -96,6 +114,8 @@ impl RoomSet {
     /// Takes note that the connection is lost: nothing is given up meanwhile.
     pub(super) fn handle_loss(&mut self) {
         self.is_away = true;
+        // It goes again when I do something; nobody waits for it meanwhile.
+        self.read.marking = None;
     }
 
     /// Takes note that it is back, in the same session: rooms have their time to answer anew.
@@ -149,6 +169,7 @@ impl RoomSet {
         self.is_away = false;
         // The new session is in no room.
         self.unsent.clear();
+        self.read.marking = None;
         let former = self.me.as_ref().map(|me| me.domain().to_owned());
         let renamed = |room: BareJid| match &former {
             Some(former) => renamed(room, former, me.domain()),
@@ -189,6 +210,7 @@ impl RoomSet {
         self.noted.clear();
         self.asked.clear();
         self.unsent.clear();
+        self.read = Read { is_wanted: self.read.is_wanted, ..Read::default() };
         self.blocked.clear();
         self.service = None;
         self.is_away = false;
@@ -254,6 +276,13 @@ impl RoomSet {
         let entered = self.enter(&bookmark.room, &nick, bookmark.password, why, now);
         if let Err(how) = entered {
             self.tell(&bookmark.room, RoomEvent::NotEntered(*how));
+            return;
+        }
+        if why == Wanted::Bookmark
+            && let Some(mark) = self.read.marks.get(&bookmark.room)
+            && let Some(room) = self.rooms.get_mut(&bookmark.room)
+        {
+            room.show_only_after(mark.clone(), now);
         }
     }
 
@@ -261,6 +290,76 @@ impl RoomSet {
         if self.noted.remove(room) && self.leave(room, now) {
             let (by, reason) = (None, None);
             self.tell(room, RoomEvent::Left { how: Exit::Elsewhere, by, reason });
+        }
+    }
+
+    // ---- what was read ----
+
+    /// From the next login on, shows only what is new.
+    pub(super) fn show_only_what_is_new(&mut self) {
+        self.read.is_wanted = true;
+    }
+
+    pub(super) fn shows_only_what_is_new(&self) -> bool {
+        self.read.is_wanted
+    }
+
+    /// Takes the marks as they are after a login.
+    pub(super) fn handle_marks(&mut self, marks: Vec<Displayed>) {
+        if self.read.is_wanted {
+            self.read.marks = marks.into_iter().map(|mark| (mark.room, mark.id)).collect();
+        }
+    }
+
+    /// Follows what a device of mine has marked.
+    pub(super) fn handle_mark(&mut self, mark: Displayed) {
+        if !self.read.is_wanted {
+            return;
+        }
+        match self.rooms.get_mut(&mark.room) {
+            Some(room) => room.reading().handle_mark(mark.id),
+            // Of others only what is known already: it may have too many.
+            None => {
+                self.read.marks.entry(mark.room).and_modify(|known| *known = mark.id);
+            }
+        }
+    }
+
+    /// Takes note that I have read what was shown.
+    pub(super) fn read(&mut self) {
+        if self.read.is_wanted && self.me.is_some() {
+            self.rooms.values_mut().for_each(|room| room.reading().read());
+            self.mark_next();
+        }
+    }
+
+    /// Takes note of what has become of a mark.
+    pub(super) fn handle_marked(&mut self, mark: Displayed, done: Result<(), RequestError>) {
+        if self.read.marking.as_ref() != Some(&mark.room) {
+            return;
+        }
+        self.read.marking = None;
+        match done {
+            Ok(()) => self.handle_mark(mark),
+            Err(RequestError::Refused(_)) => self.read.is_refused = true,
+            // It is tried again when I do something.
+            Err(_) => return,
+        }
+        self.mark_next();
+    }
+
+    fn mark_next(&mut self) {
+        let Read { is_wanted, is_refused, .. } = self.read;
+        if self.read.marking.is_some() || is_refused || !is_wanted || self.is_away {
+            return;
+        }
+        let unmarked = self.rooms.iter_mut().find_map(|(address, room)| {
+            let id = room.reading().unmarked()?.to_owned();
+            Some(Displayed { room: address.clone(), id })
+        });
+        if let Some(mark) = unmarked {
+            self.read.marking = Some(mark.room.clone());
+            self.actions.push_back(Action::Mark(mark));
         }
     }
 
@@ -350,9 +449,9 @@ impl RoomSet {
         })
     }
 
-    /// Returns whether all that I have said was told.
+    /// Returns whether all that I have said was told, and no mark is on its way.
     pub(super) fn is_heard(&self) -> bool {
-        self.rooms.values().all(Room::is_heard)
+        self.read.marking.is_none() && self.rooms.values().all(Room::is_heard)
     }
 
     // ---- what arrives ----
@@ -381,6 +480,8 @@ impl RoomSet {
         let Some(room) = self.rooms.get_mut(&address) else { return false };
         let steps = room.handle(stanza, &self.blocked, now);
         self.take(&address, steps);
+        // What I have said may count as read by now.
+        self.mark_next();
         true
     }
 

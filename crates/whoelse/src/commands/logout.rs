@@ -23,7 +23,8 @@ async fn run(seat: &Seat<'_>, args: Args<'_>) -> Result<Answer, Fault> {
     if seat.client.me().is_none() && !any {
         return Err(Fault::not_logged_in());
     }
-    // Refusals of what was sent just before still arrive.
+    // Refusals of what was sent just before still arrive, and what was read is marked.
+    let _ = tokio::time::timeout(SETTLE, seat.rooms.settle()).await;
     seat.client.settle(SETTLE).await;
     seat.client.logout().await;
     Ok(Answer::Done)

@@ -46,6 +46,7 @@ fn sentence(what: &RoomEvent, room: &str, domain: &str) -> Option<String> {
             format!("you are not in {room}: {}", not_entered(why, room))
         }
         RoomEvent::Left { how, by, reason } => left(how, by.as_deref(), reason.as_deref(), room),
+        RoomEvent::More => format!("more was said in {room} before: history {room}"),
         RoomEvent::Topic { by, text, at } => topic(by.as_deref(), text, at.is_some(), room),
         RoomEvent::Came(who) => format!("{} is in {room}", text::line(&who.nick)),
         RoomEvent::Went { nick, how, by, reason } => {

@@ -165,7 +165,7 @@ pub fn object(said: &Said<'_>, domain: &str, now: SystemTime) -> Option<String> 
         }
         Said::Event(event) => self::event(event, domain, now),
         Said::Private(it) => happening(it, domain, now),
-        Said::Room(news) => return Some(write(&InRoom::of(news, domain, now))),
+        Said::Room(news) => return InRoom::of(news, domain, now).map(|it| write(&it)),
         Said::Prompt(prompt) => Object::Prompt { ask: asked(prompt) },
         Said::Answer { command, answer } => {
             Object::Answer(Box::new(given(command, answer, domain, now)?))

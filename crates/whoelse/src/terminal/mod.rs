@@ -98,6 +98,9 @@ async fn chat(options: cli::Client) -> ExitCode {
     let client = Client::start_with(config, kit, to_face.clone());
     let private = PrivateChats::start(client.clone(), listener, settings, to_face.clone());
     let rooms = Rooms::start(client.clone(), in_rooms, to_face);
+    if !objects {
+        rooms.show_only_what_is_new().await;
+    }
     let mut stop = match Stop::new() {
         Ok(stop) => stop,
         Err(why) => return fail(&format!("cannot wait for Ctrl-C: {}", in_words(&why))),

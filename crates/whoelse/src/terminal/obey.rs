@@ -199,6 +199,10 @@ impl Terminal {
                 None => self.input.command().await,
             };
             let Typed::Line(line) = typed else { return typed };
+            // Whoever types has seen what is shown by then.
+            if commands::split(&line).is_some() {
+                self.rooms.read();
+            }
             let obeyed = match self.obey(&line).await {
                 Done::Obeyed(None) => continue,
                 Done::Obeyed(Some(obeyed)) => obeyed,

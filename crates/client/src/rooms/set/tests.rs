@@ -46,6 +46,7 @@ struct Came {
     told: Vec<RoomEvent>,
     answers: Vec<Result<Wanted, NotEntered>>,
     unnoted: usize,
+    marked: Vec<String>,
 }
 
 impl Bench {
@@ -73,6 +74,7 @@ impl Bench {
                 Action::Tell(news) => came.told.push(news.what),
                 Action::Answer(_, answer) => came.answers.push(answer),
                 Action::Unnote(_) => came.unnoted += 1,
+                Action::Mark(mark) => came.marked.push(mark.id),
             }
         }
         came
@@ -446,4 +448,162 @@ fn what_is_entered_by_itself_waits_for_the_connection() {
     assert_eq!(bench.came(), Came::default());
     bench.set.handle_resumed(bench.now);
     assert!(bench.came().sent[0].contains("to='lunch@rooms.a.example/al'"));
+}
+
+fn mark(id: &str) -> Displayed {
+    Displayed { room: lunch(), id: id.to_owned() }
+}
+
+/// Something that bob says, with its number in the archive; and when, if it was before.
+fn said(id: &str, is_old: bool) -> String {
+    let delay = match is_old {
+        true => {
+            "<delay xmlns='urn:xmpp:delay' from='lunch@rooms.a.example' \
+             stamp='2026-11-22T14:03:00Z'/>"
+        }
+        false => "",
+    };
+    format!(
+        "<message from='lunch@rooms.a.example/bob' type='groupchat'><body>{id}</body>{delay}\
+         <stanza-id xmlns='urn:xmpp:sid:0' by='lunch@rooms.a.example' id='{id}'/></message>"
+    )
+}
+
+const TOPIC: &str = "<message from='lunch@rooms.a.example' type='groupchat'><subject/></message>";
+
+impl Came {
+    /// What was said, by its number, and `more`.
+    fn said(&self) -> Vec<String> {
+        let said = |event: &RoomEvent| match event {
+            RoomEvent::Said(speech) => speech.id.clone(),
+            RoomEvent::More => Some("more".to_owned()),
+            _ => None,
+        };
+        self.told.iter().filter_map(said).collect()
+    }
+}
+
+impl Bench {
+    /// A login with a bookmark, and these marks.
+    fn with_marks(marks: Vec<Displayed>) -> Bench {
+        let mut bench = Bench::new();
+        bench.set.show_only_what_is_new();
+        bench.set.handle_marks(marks);
+        bench.set.handle_bookmarks(bookmarks(true), bench.now);
+        bench.came();
+        bench.is_told_that_it_is_there("al");
+        bench
+    }
+
+    fn hears_old(&mut self, ids: &[&str]) -> Came {
+        let mut all = Came::default();
+        for id in ids {
+            all.told.extend(self.hear(&said(id, true)).told);
+        }
+        all
+    }
+}
+
+#[test]
+fn of_a_room_that_is_entered_at_a_login_only_what_is_new_is_shown() {
+    let mut bench = Bench::with_marks(vec![mark("2")]);
+    assert!(bench.hears_old(&["1", "2", "3", "4"]).said().is_empty());
+    assert_eq!(bench.hear(TOPIC).said(), ["3", "4"]);
+
+    let mut bench = Bench::with_marks(vec![mark("0")]);
+    bench.hears_old(&["1", "2"]);
+    assert_eq!(bench.hear(TOPIC).said(), ["more", "1", "2"]);
+
+    // A room that was never read is shown as ever, and so is one that is joined.
+    let mut bench = Bench::with_marks(vec![]);
+    assert_eq!(bench.hears_old(&["1", "2"]).said(), ["1", "2"]);
+    let mut bench = Bench::new();
+    bench.set.show_only_what_is_new();
+    bench.set.handle_marks(vec![mark("2")]);
+    bench.enter();
+    assert_eq!(bench.hears_old(&["1", "2"]).said(), ["1", "2"]);
+}
+
+#[test]
+fn what_is_held_is_shown_even_if_the_room_never_says_that_it_is_all() {
+    let mut bench = Bench::with_marks(vec![mark("1")]);
+    bench.hears_old(&["1", "2"]);
+    let at = bench.set.next_deadline().unwrap();
+    bench.set.handle_time(at);
+    assert_eq!(bench.came().said(), ["2"]);
+
+    let mut bench = Bench::with_marks(vec![mark("1")]);
+    bench.hears_old(&["1", "2"]);
+    assert_eq!(bench.hear(&said("3", false)).said(), ["2", "3"]);
+
+    // The next session is not told it again.
+    let mut bench = Bench::with_marks(vec![mark("1")]);
+    bench.hears_old(&["1", "2"]);
+    bench.set.handle_reconnected(FullJid::parse("alice@a.example/y").unwrap(), bench.now);
+    assert_eq!(bench.came().said(), ["2"]);
+    bench.is_told_that_it_is_there("al");
+    assert!(bench.hears_old(&["1", "2"]).said().is_empty());
+    assert!(bench.hear(TOPIC).said().is_empty());
+
+    // One that begins before the room was entered is told all of it.
+    let mut bench = Bench::new();
+    bench.set.show_only_what_is_new();
+    bench.set.handle_marks(vec![mark("1")]);
+    bench.set.handle_bookmarks(bookmarks(true), bench.now);
+    bench.set.handle_reconnected(FullJid::parse("alice@a.example/y").unwrap(), bench.now);
+    bench.is_told_that_it_is_there("al");
+    assert!(bench.hears_old(&["1", "2"]).said().is_empty());
+    assert_eq!(bench.hear(TOPIC).said(), ["2"]);
+}
+
+#[test]
+fn what_is_shown_is_marked_when_its_reader_does_something_one_mark_at_a_time() {
+    let mut bench = Bench::with_marks(vec![mark("1")]);
+    bench.hears_old(&["1", "2"]);
+    assert!(bench.hear(TOPIC).marked.is_empty());
+    bench.set.read();
+    assert_eq!(bench.came().marked, ["2"]);
+    assert!(!bench.set.is_heard());
+
+    for id in ["3", "4"] {
+        bench.hear(&said(id, false));
+        bench.set.read();
+        assert!(bench.came().marked.is_empty(), "one is on its way");
+    }
+    bench.set.handle_marked(mark("2"), Ok(()));
+    assert_eq!(bench.came().marked, ["4"]);
+    // One that fails is tried again, and one that is refused is not.
+    bench.set.handle_marked(mark("4"), Err(RequestError::TimedOut));
+    assert!(bench.came().marked.is_empty() && bench.set.is_heard());
+    bench.set.read();
+    assert_eq!(bench.came().marked, ["4"]);
+    bench.set.handle_loss();
+    assert!(bench.set.is_heard());
+    bench.set.read();
+    assert!(bench.came().marked.is_empty(), "there is no connection");
+    bench.set.handle_resumed(bench.now);
+    bench.set.read();
+    assert_eq!(bench.came().marked, ["4"]);
+    let refused = StanzaError::new(Condition::FeatureNotImplemented);
+    bench.set.handle_marked(mark("4"), Err(RequestError::Refused(refused)));
+    bench.set.read();
+    assert!(bench.came().marked.is_empty());
+}
+
+#[test]
+fn what_another_device_has_read_is_not_marked_again_and_programs_mark_nothing() {
+    let mut bench = Bench::with_marks(vec![mark("1")]);
+    bench.hears_old(&["1", "2"]);
+    bench.hear(TOPIC);
+    bench.set.handle_mark(mark("2"));
+    bench.set.read();
+    assert!(bench.came().marked.is_empty());
+
+    let mut bench = Bench::new();
+    bench.set.handle_marks(vec![mark("1")]);
+    bench.set.handle_bookmarks(bookmarks(true), bench.now);
+    bench.is_told_that_it_is_there("al");
+    assert_eq!(bench.hears_old(&["1", "2"]).said(), ["1", "2"]);
+    bench.set.read();
+    assert!(bench.came().marked.is_empty());
 }

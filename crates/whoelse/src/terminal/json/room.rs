@@ -127,13 +127,14 @@ pub(super) struct RoomEntry {
 }
 
 impl InRoom {
-    pub(super) fn of(news: &RoomNews, domain: &str, now: SystemTime) -> InRoom {
+    /// Returns the event; `None`: programs are shown everything, and so need not hear of it.
+    pub(super) fn of(news: &RoomNews, domain: &str, now: SystemTime) -> Option<InRoom> {
         let room = room::called(&news.room);
         let words = || {
             let words = room::news(news, domain).unwrap_or_default();
             words.trim_start_matches("* ").to_owned()
         };
-        match &news.what {
+        Some(match &news.what {
             RoomEvent::Entered { nick, others, why, shows_addresses } => InRoom::RoomEntered {
                 room,
                 nick: nick.clone(),
@@ -153,6 +154,7 @@ impl InRoom {
                 why: reason.clone(),
                 text: words(),
             },
+            RoomEvent::More => return None,
             RoomEvent::Said(said) => {
                 InRoom::RoomMessage(SaidInRoom::of(said, Some(&news.room), domain, now))
             }
@@ -198,7 +200,7 @@ impl InRoom {
             }
             RoomEvent::NotSent { id } => failed(id, room, "not-sent", words()),
             RoomEvent::Unconfirmed { id } => failed(id, room, "unconfirmed", words()),
-        }
+        })
     }
 }
 
