@@ -6,7 +6,7 @@ use whoelse_core::turns::Turns;
 use whoelse_store::{PubsubItem, PubsubPage};
 use whoelse_xmpp::payload::xmpp_parsers::rsm::SetQuery;
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{Condition, StanzaError, ns};
+use whoelse_xmpp::{Condition, Limits, StanzaError, ns};
 
 use super::config::{ItemReply, MaxItems};
 use super::events::Item;
@@ -17,8 +17,13 @@ use super::request::Which;
 use super::standing::Standing;
 use crate::readable;
 
-/// An answer that has reached so many bytes gets no more items: the rest is another page.
-const WEIGHT: usize = 1 << 20;
+/// An answer that has reached so many bytes gets no more items: the rest is another page, or asked for
+/// by other ids.
+const WEIGHT: usize = 512 << 10;
+/// With one more item, which came in a stanza, it is still one that our own client takes.
+const _: () = assert!(
+    WEIGHT + Limits::AFTER_LOGIN.bytes + Limits::AFTER_LOGIN.bytes / 2 < Limits::FROM_SERVER.bytes
+);
 /// Items that are read from the store at once: at most as many times the longest.
 const STEP: u64 = 50;
 
@@ -82,6 +87,7 @@ impl Reader {
                 let mut rows =
                     self.piece(store.pubsub_items_by_id(self.found.row.id, &ids)).await?;
                 rows.reverse();
+                rows.truncate(fitting(&rows));
                 Ok(Page { rows, place: None })
             }
             Which::Newest(most) => {
@@ -163,12 +169,13 @@ impl Reader {
                 (Some(edge), false) => page.after = Some(edge.seq),
                 (None, _) => {}
             }
-            weight += step.iter().map(|row| row.payload.len()).sum::<usize>();
+            weight += step.iter().map(weight_of).sum::<usize>();
             rows.extend(step);
             if is_last {
                 break;
             }
         }
+        rows.truncate(fitting(&rows));
         Ok(rows)
     }
 
@@ -197,6 +204,23 @@ impl Reader {
     }
 }
 
+/// About how many bytes an item has in an answer, with what stands around it.
+fn weight_of(row: &PubsubItem) -> usize {
+    64 + row.id.len() + row.publisher.len() + row.payload.len()
+}
+
+/// How many of these items are in an answer: as many as it takes to reach its bytes.
+fn fitting(rows: &[PubsubItem]) -> usize {
+    let mut weight = 0;
+    rows.iter()
+        .take_while(|row| {
+            let fits = weight < WEIGHT;
+            weight += weight_of(row);
+            fits
+        })
+        .count()
+}
+
 /// XEP-0059, 2.1: which part of all items these are.
 fn set(rows: &[PubsubItem], (index, all): (u64, u64)) -> Element {
     let set = Element::new("set").xmlns(ns::RSM);
@@ -208,4 +232,35 @@ fn set(rows: &[PubsubItem], (index, all): (u64, u64)) -> Element {
         _ => set,
     };
     set.text_child("count", &all.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn items(of: usize, most: usize) -> Vec<PubsubItem> {
+        let item = |seq: i64| PubsubItem {
+            seq,
+            id: seq.to_string(),
+            publisher: "alice@#1".to_owned(),
+            account: 1,
+            at: 0,
+            payload: vec![b'x'; of],
+        };
+        (0..most as i64).map(item).collect()
+    }
+
+    #[test]
+    fn an_answer_has_at_least_one_item_and_ends_with_the_one_that_fills_it() {
+        for (of, most) in [(200 << 10, 50), (1_000, 5_000), (1, 50_000), (700 << 10, 2)] {
+            let rows = items(of, most);
+            let fits = fitting(&rows);
+            let weight = |rows: &[PubsubItem]| rows.iter().map(weight_of).sum::<usize>();
+            assert!((1..most).contains(&fits), "{fits} of {most}");
+            assert!(weight(&rows[..fits - 1]) < WEIGHT, "the last one began below");
+            assert!(weight(&rows[..fits]) >= WEIGHT, "and no other fits");
+        }
+        assert_eq!(fitting(&items(1_000, 50)), 50);
+        assert_eq!(fitting(&[]), 0);
+    }
 }
