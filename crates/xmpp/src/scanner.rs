@@ -37,8 +37,10 @@ impl Limits {
     /// The limits after login: 256 KiB.
     pub const AFTER_LOGIN: Limits = Limits { bytes: 256 << 10, elements: 16 << 10, depth: 32 };
     /// The limits of a client for its server's stanzas: archived and forwarded stanzas come in
-    /// wrappers, which add to the size and depth that their senders were allowed.
-    pub const FROM_SERVER: Limits = Limits { bytes: 1 << 20, elements: 32 << 10, depth: 40 };
+    /// wrappers, which add to the size and depth that their senders were allowed, and a roster, a list
+    /// of everybody with a part in a room, or what a client has stored is one stanza, of a MiB and
+    /// more.
+    pub const FROM_SERVER: Limits = Limits { bytes: 8 << 20, elements: 256 << 10, depth: 40 };
     /// The greatest depth that any limit may have: typed payloads are read by recursion.
     pub const DEEPEST: usize = 64;
     /// The limits of [`Stanza::parse`]: for our own stanzas, or stored ones that were scanned

@@ -70,6 +70,23 @@ fn logged_in(config: Config) -> Machine {
     machine
 }
 
+#[test]
+fn a_roster_of_thirty_thousand_is_taken_whole() {
+    let mut machine = logged_in(Config::new("a.example"));
+    bound(&mut machine);
+    let contact = |n| {
+        format!("<item jid='contact{n}@a.example' name='Contact {n}' subscription='both'/>")
+    };
+    let contacts: String = (0..30_000).map(contact).collect();
+    let roster = format!("<query xmlns='jabber:iq:roster'>{contacts}</query>");
+    assert!(roster.len() > 2 << 20);
+
+    let steps = send(&mut machine, &format!("<iq type='result' id='r'>{roster}</iq>"));
+
+    let [Step::Stanza(stanza)] = &steps[..] else { panic!("{} steps", steps.len()) };
+    assert_eq!(stanza.children().len(), 1);
+}
+
 fn gave_up(steps: &[Step]) -> Option<Reason> {
     match steps {
         [.., Step::GaveUp(reason)] => Some(*reason),
