@@ -16,6 +16,7 @@ mod kept;
 mod kept_at_service;
 mod origin;
 mod passing;
+mod replaced;
 mod request;
 mod subscription;
 mod to_account;
@@ -141,7 +142,8 @@ fn unanswered(node: &Arc<Node>, origin: Origin, stanza: Stanza) -> Routed {
         Origin::Entity(entity) => entity.payer.as_ref().map(|payer| payer.id),
         _ => None,
     };
-    let flight = InFlight { from, to, stanza, lang: None, strip, storage, sender, copy: None };
+    let (lang, copy, replaces) = (None, None, None);
+    let flight = InFlight { from, to, stanza, lang, strip, storage, sender, copy, replaces };
     match key {
         None => to_account::to_account(node, flight, origin),
         Some(key) => to_service::take(node, key, flight, origin),

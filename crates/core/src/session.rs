@@ -307,6 +307,20 @@ impl Session {
         }
     }
 
+    /// Runs a request that may read much when it is its turn: one of an account at a time, and one of
+    /// all new accounts of a site.
+    pub async fn in_reading_turn<T>(&self, now: Steady, reading: impl Future<Output = T>) -> T {
+        let payer = self.payer();
+        let site = payer.as_ref().and_then(|payer| payer.reading_turn(now));
+        let reading = async {
+            match site {
+                Some(site) => site.one_by_one(reading).await,
+                None => reading.await,
+            }
+        };
+        self.one_by_one(reading).await
+    }
+
     /// As whom it says what passes, to somebody who knows its owner or does not.
     pub fn sender(&self, is_stranger: bool) -> Sender {
         let account = self.account.as_ref().map_or(0, |account| account.id);

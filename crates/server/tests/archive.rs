@@ -55,6 +55,7 @@ async fn the_time_that_was_told_is_found_however_it_was_stored() {
         first: NewRow { archive: account.archive, peer: key, direction: Direction::In },
         second: None,
         second_body: None,
+        replaces: Vec::new(),
     };
     let mut tx = node.store.begin().await.unwrap();
     tx.append(&[old]).await.unwrap();
@@ -115,6 +116,7 @@ async fn fill(world: &World, messages: i64) {
         first: NewRow { archive, peer: bob.clone(), direction: Direction::Out },
         second: None,
         second_body: None,
+        replaces: Vec::new(),
     };
     let all: Vec<NewMessage> = (1..=messages).map(message).collect();
     for group in all.chunks(2_000) {

@@ -150,6 +150,7 @@ fn message(options: &Options, key: &RepeatKey, n: u64) -> NewMessage {
         first,
         second: Some(second),
         second_body: None,
+        replaces: Vec::new(),
     }
 }
 

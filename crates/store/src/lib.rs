@@ -50,6 +50,7 @@ mod readers;
 mod removals;
 mod removed_names;
 mod repeats;
+mod replaced;
 mod rooms;
 mod roster;
 mod rows;
@@ -95,6 +96,7 @@ pub use quota::{Quotas, Whose};
 pub use readers::HeldReaders;
 pub use removals::Removal;
 pub use repeats::{REPEAT_WINDOW, Repeat, RepeatKey};
+pub use replaced::{Earlier, Replaced};
 pub use rooms::{RoomAffiliation, RoomConfig, RoomPage, RoomRow, RoomSubject, RoomSummary};
 pub use roster::{Holder, RosterRow, RosterVersion};
 pub use seen::GoneAccount;
@@ -135,6 +137,8 @@ pub fn statements() -> Vec<String> {
         removals::STATEMENTS,
         removed_names::STATEMENTS,
         repeats::STATEMENTS,
+        replaced::STATEMENTS,
+        replaced::READING,
         roster::STATEMENTS,
         schema::STATEMENTS,
         seen::STATEMENTS,
@@ -153,7 +157,8 @@ pub fn statements() -> Vec<String> {
 
 /// Returns the queries of archives as they are where a fold is refused.
 fn with_journal() -> impl Iterator<Item = String> {
-    log::READING.iter().chain(history::READING).map(|text| log_reader::with_journal(text))
+    let reading = log::READING.iter().chain(history::READING).chain(replaced::READING);
+    reading.map(|text| log_reader::with_journal(text))
 }
 
 /// Returns the statements over many rows, as they are for this database.

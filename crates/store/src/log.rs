@@ -18,7 +18,7 @@ use sqlx::{AnyConnection, Row};
 use crate::dialect::Dialect;
 use crate::journal::{self, Entry};
 use crate::rows::ManyRows;
-use crate::{Repeat, Result, Store, Tx, sequences};
+use crate::{Repeat, Replaced, Result, Store, Tx, replaced, sequences};
 
 /// Reads the columns of a [`LoggedMessage`] from the archive `$1`: `archive_rows r` and `bodies b`.
 macro_rules! logged {
@@ -87,6 +87,8 @@ pub struct NewMessage {
     /// What the second row shows in place of the resource and the stanza above. It is a body of its
     /// own then.
     pub second_body: Option<NewBody>,
+    /// What takes the place of earlier messages, if this one is stored.
+    pub replaces: Vec<Replaced>,
 }
 
 /// What a row shows of a message.
@@ -152,7 +154,7 @@ impl Direction {
         }
     }
 
-    fn of(number: i64) -> Direction {
+    pub(crate) fn of(number: i64) -> Direction {
         match number {
             0 => Direction::In,
             2 => Direction::Passing,
@@ -313,6 +315,7 @@ impl Tx {
         insert_bodies(conn, &entries).await?;
         journal::insert(conn, &entries, &peers).await?;
         known.note(conn, stored.iter().copied()).await?;
+        replaced::replace(conn, stored.iter().copied()).await?;
         if let Some(last) = stored.last() {
             sequences::write(conn, sequences::STAMP, last.at).await?;
         }

@@ -158,6 +158,7 @@ pub(crate) fn message(
         first: row(recipient, from, Direction::In),
         second: (sender != recipient).then(|| row(sender, to, Direction::Out)),
         second_body: None,
+        replaces: Vec::new(),
     }
 }
 

@@ -108,9 +108,9 @@ async fn keep(node: &Arc<Node>, session: &Arc<Session>, stanza: Stanza) {
     let numbers = children.filter(|(_, child)| child.is("stanza-id", ns::STANZA_ID));
     let strip = numbers.map(|(place, _)| place).collect();
     let storage = node.wiring.storage_policy(&stanza);
+    let (lang, sender, copy, replaces) = (None, None, None, None);
     // The message was checked when it was sent; without its sender it does not look like a repeat.
-    let flight =
-        InFlight { from, to, stanza, lang: None, strip, storage, sender: None, copy: None };
+    let flight = InFlight { from, to, stanza, lang, strip, storage, sender, copy, replaces };
     recipient.arriving.begin();
     let append = Append::new(node, recipient, flight, Origin::Ended(session.clone()), None);
     let full = append.origin.charge(node, append.stanza.bytes.len());

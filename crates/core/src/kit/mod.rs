@@ -180,6 +180,7 @@ pub struct Wiring {
     copies: Vec<(taps::WantsCopies, taps::SentTap, taps::ReceivedTap)>,
     visibility: Vec<taps::VisibilityTap>,
     storage: Vec<taps::StorageTap>,
+    replace: Vec<taps::ReplaceTap>,
     activity: Vec<taps::ActivityTap>,
     beside_requests: Vec<&'static str>,
     presence: Vec<taps::PresenceTap>,
@@ -357,6 +358,11 @@ impl Wiring {
     /// Adds a rule on whether and how long a message is kept.
     pub fn storage(&mut self, tap: taps::StorageTap) {
         self.storage.push(tap);
+    }
+
+    /// Lets messages that are kept take the place of earlier ones.
+    pub fn replace(&mut self, tap: taps::ReplaceTap) {
+        self.replace.push(tap);
     }
 
     /// Says which stanzas count as activity of a person, besides messages with content.
@@ -657,6 +663,15 @@ impl Wiring {
 
     fn storage_by_taps(&self, message: &Stanza, policy: StoragePolicy) -> StoragePolicy {
         self.storage.iter().fold(policy, |policy, tap| tap(message, policy))
+    }
+
+    /// Returns what a message that is about to be kept replaces.
+    pub(crate) fn replaces(
+        &self,
+        node: &Node,
+        message: &Stanza,
+    ) -> Option<Box<dyn taps::Replacing>> {
+        self.replace.iter().find_map(|tap| tap(node, message))
     }
 
     pub(crate) fn is_activity(&self, stanza: &Stanza) -> bool {

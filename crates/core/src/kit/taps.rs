@@ -61,6 +61,22 @@ pub type VisibilityTap = fn(&Account, &Jid) -> bool;
 /// Decides how a message is kept, given the decision so far. Asked of chat and normal messages
 /// alone.
 pub type StorageTap = fn(&Stanza, StoragePolicy) -> StoragePolicy;
+/// A message is about to be kept: returns what it puts in the place of an earlier one; `None`: of none.
+/// Asked of every message that will be in archives.
+pub type ReplaceTap = fn(&Node, &Stanza) -> Option<Box<dyn Replacing>>;
+/// What a message puts in the place of an earlier one, of the same sender to the same recipient: of the
+/// newest that is meant.
+pub trait Replacing: Send + Sync {
+    /// Among how many of the last messages of the two it is looked for. The sender waits for that.
+    fn among(&self) -> u32;
+
+    /// Whether this earlier message is meant.
+    fn is_meant(&self, earlier: &Stanza) -> bool;
+
+    /// Returns what is kept in the place of a message that is meant, encoded as it was and without its
+    /// sender; `None`: it stays.
+    fn instead_of(&self, earlier: &Stanza) -> Option<Vec<u8>>;
+}
 /// Asks whether a stanza shows that a person sits at the client.
 pub type ActivityTap = fn(&Stanza) -> bool;
 /// A session broadcasts that it is available or not; called before the presence is sent on, and

@@ -9,9 +9,13 @@ use whoelse_store::{Direction, NewRow};
 use whoelse_xmpp::{Condition, Jid, Kind, Stanza, StanzaError};
 
 use super::in_flight::{InFlight, Places};
-use super::{Origin, Routed, refused, request, subscription, to_account, to_server, to_service};
+use super::{
+    Origin, Routed, finish, refused, replaced, request, subscription, to_account, to_server,
+    to_service,
+};
 use crate::account::Account;
 use crate::hosts::Host;
+use crate::kit::taps::Replacing;
 use crate::kit::{Flow, Passing, Target};
 use crate::node::Node;
 use crate::presence::{self, Said};
@@ -96,6 +100,33 @@ fn own_row(node: &Node, own: &Account, storage: StoragePolicy, to: &Jid) -> Opti
         peer: node.key_of(to.bare()),
         direction: Direction::Out,
     })
+}
+
+/// Looks for what a message replaces in its sender's archive, and hands it on. The session says nothing
+/// more before that, and all of it happens in the turn of its account to read much.
+fn replace(
+    node: &Arc<Node>,
+    session: Arc<Session>,
+    (mut flight, origin): (InFlight, Origin),
+    meant: Box<dyn Replacing>,
+) -> Routed {
+    let node = node.clone();
+    Routed::Waits(Box::pin(async move {
+        let Some(own) = session.account.clone() else { return };
+        // What it has said before is in the archive by then.
+        node.keeper.caught_up_with(&own).await;
+        let hand_on = async {
+            let handed = match replaced::said(&node, &own, &flight, &*meant).await {
+                Ok(replaces) => {
+                    flight.replaces = Some(replaces);
+                    to_account::to_account(&node, flight, origin)
+                }
+                Err(error) => refused(&node, &origin, &flight.stanza, &error),
+            };
+            finish(handed).await;
+        };
+        session.in_reading_turn(node.clock.steady(), hand_on).await;
+    }))
 }
 
 impl Speech {
@@ -197,10 +228,13 @@ impl Speech {
             return subscription::say(&node, (session, ticket), flight);
         }
         let noted = presence::directed::note(&node, &session, &flight.stanza, &flight.to);
-        let origin = Origin::Session { session, ticket };
+        let origin = Origin::Session { session: session.clone(), ticket };
         match noted {
             Ok(()) if flight.to.local().is_none() => to_server::to_server(&node, flight, origin),
-            Ok(()) => to_account::to_account(&node, flight, origin),
+            Ok(()) => match replaced::meant(&node, &flight) {
+                Some(meant) => replace(&node, session, (flight, origin), meant),
+                None => to_account::to_account(&node, flight, origin),
+            },
             Err(error) => refused(&node, &origin, &flight.stanza, &error),
         }
     }
@@ -227,7 +261,8 @@ impl Speech {
         let Speech { node, session, ticket, stanza, lang, .. } = self;
         let sender = session.account.as_ref().map(|own| own.id);
         let storage = StoragePolicy::Never;
-        let flight = InFlight { from, to, stanza, lang, strip, storage, sender, copy: None };
+        let (copy, replaces) = (None, None);
+        let flight = InFlight { from, to, stanza, lang, strip, storage, sender, copy, replaces };
         Ok((node, (session, ticket), flight))
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 use smallvec::SmallVec;
-use whoelse_store::NewRow;
+use whoelse_store::{NewRow, Replaced};
 use whoelse_xmpp::{Class, Jid, Kind, Outgoing, Stanza, StanzaError};
 
 use crate::account::Account;
@@ -41,6 +41,16 @@ pub(crate) struct InFlight {
     /// The row for the sender's archive, in case the message is kept: appended after the
     /// recipient's, and stored only with it.
     pub copy: Option<NewRow>,
+    /// What it puts in the place of earlier messages, if that is what it is for.
+    pub replaces: Option<Replaces>,
+}
+
+/// What a message puts in the place of earlier ones.
+pub(crate) struct Replaces {
+    /// Messages before this time are of whoever had the sender's name before.
+    pub since: i64,
+    /// What is found so far.
+    pub found: Vec<Replaced>,
 }
 
 /// The recipient's half's result for a stanza.

@@ -7,7 +7,7 @@ use whoelse_store::{Appended, Direction, NewMessage, NewRow, Repeat};
 use whoelse_xmpp::{Condition, Outgoing, StanzaError, ns};
 
 use super::in_flight::{Answer, InFlight};
-use super::{Origin, Routed, answered, finish};
+use super::{Origin, Routed, answered, finish, replaced};
 use crate::account::Account;
 use crate::clock::Time;
 use crate::delivery;
@@ -19,13 +19,29 @@ use crate::storage_policy::StoragePolicy;
 /// The longest id, in bytes, by which a repeat is recognised (XEP-0359); a longer one is ignored.
 const ORIGIN_ID: usize = 256;
 
-/// Keeps a message for an account, if its mailbox has room.
+/// Keeps a message for an account, if its mailbox has room. What it replaces is looked for first.
 pub(super) fn keep(
     node: &Arc<Node>,
     account: Arc<Account>,
-    flight: InFlight,
+    mut flight: InFlight,
     origin: Origin,
 ) -> Routed {
+    if flight.replaces.is_none() {
+        return reserve(node, account, flight, origin);
+    }
+    let node = node.clone();
+    Routed::Waits(Box::pin(async move {
+        let looked = replaced::heard(&node, &account, &mut flight).await;
+        finish(match looked {
+            Ok(()) => reserve(&node, account, flight, origin),
+            Err(error) => answered(&node, origin, &flight, Answer::Refused(error)),
+        })
+        .await;
+    }))
+}
+
+/// Takes room in the account's mailbox, and posts the message.
+fn reserve(node: &Arc<Node>, account: Arc<Account>, flight: InFlight, origin: Origin) -> Routed {
     let bytes = flight.stanza.bytes().len() as u64;
     let sender = flight.from.clone();
     let reserve = move |node: &Node, account: &Account| {
@@ -133,6 +149,7 @@ impl Append {
             },
             second: flight.copy.take(),
             second_body: None,
+            replaces: flight.replaces.take().map_or_else(Vec::new, |replaces| replaces.found),
         };
         Append { message, origin, flight, recipient, passing, reserved, stanza }
     }

@@ -160,6 +160,7 @@ pub(crate) fn tell_gone(
         storage: StoragePolicy::Never,
         sender: None,
         copy: None,
+        replaces: None,
     };
     if let Routed::Waits(rest) = take(node, key, flight, Origin::Ended(session.clone())) {
         tokio::spawn(rest);

@@ -39,15 +39,7 @@ impl Reader {
         session: &Session,
         reading: impl Future<Output = Result<T, StanzaError>>,
     ) -> Result<T, StanzaError> {
-        let payer = session.payer();
-        let site = payer.as_ref().and_then(|it| it.reading_turn(self.node.clock.steady()));
-        let reading = async {
-            match site {
-                Some(site) => site.one_by_one(reading).await,
-                None => reading.await,
-            }
-        };
-        session.one_by_one(reading).await
+        session.in_reading_turn(self.node.clock.steady(), reading).await
     }
 
     /// Reads one piece of the store, when it is its turn.

@@ -358,6 +358,8 @@ async fn no_statement_on_the_log_reads_or_sorts_a_whole_table() {
         .chain(READING)
         .chain(crate::log::STATEMENTS)
         .chain(crate::log::READING)
+        .chain(crate::replaced::STATEMENTS)
+        .chain(crate::replaced::READING)
         .chain(archives::STATEMENTS)
         .chain(crate::quota::STATEMENTS)
         .map(|text| (*text).to_owned());
