@@ -95,7 +95,8 @@ pub fn page() -> Result<String, String> {
     for feature in whoelse_features::ALL {
         for (number, version) in feature.xeps {
             let place = format!("feature `{}`", feature.name);
-            rows.insert(*number, (*version, place));
+            let also = |(_, places): &mut (_, String)| *places = format!("{places}, {place}");
+            rows.entry(*number).and_modify(also).or_insert_with(|| (*version, place.clone()));
         }
     }
     for (number, version, place) in BELOW {

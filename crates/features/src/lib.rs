@@ -38,6 +38,7 @@ pub mod private_storage;
 pub mod pubsub;
 pub mod registration;
 pub mod relay;
+pub mod retraction;
 pub mod roster;
 pub mod session;
 pub mod stanza_ids;
@@ -67,6 +68,8 @@ pub const ALL: &[Feature] = &[
     client_state::FEATURE,
     last_activity::FEATURE,
     offline::FEATURE,
+    // It says what is kept before hints do.
+    retraction::FEATURE,
     hints::FEATURE,
     private_storage::FEATURE,
     pubsub::FEATURE,

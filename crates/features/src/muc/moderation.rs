@@ -15,6 +15,7 @@ use super::logged::must_be_logged;
 use super::room::{Room, Told};
 use super::rooms::unstored;
 use super::{keep, logged, occupant_id, tombstone};
+use crate::retraction::retracted;
 
 /// What a moderator wants.
 struct Wish {
@@ -147,7 +148,7 @@ impl Word {
             .child(with_reason(retract.child(moderated())))
             .child(old)
             .outgoing(Class::Groupchat);
-        let tombstone = with_reason(tombstone::retracted(now, Some(&id)).child(moderated()));
+        let tombstone = with_reason(retracted(now, Some(&id)).child(moderated()));
         Word { tombstone, told }
     }
 }

@@ -12,12 +12,7 @@ use whoelse_xmpp::{Class, Stanza, ns};
 use super::message::Retraction;
 use super::occupant_id;
 use super::rooms::Live;
-
-/// Writes that a message was retracted: when, and by which message.
-pub(super) fn retracted(at: Time, by: Option<&str>) -> Element {
-    let element = Element::new("retracted").xmlns(ns::RETRACT);
-    element.attr_opt("id", by).attr("stamp", &at.stamp())
-}
+use crate::retraction::retracted;
 
 /// What takes the place of a message in the archive. `None`: what is there cannot be read.
 pub(super) fn of(row: &LoggedMessage, retracted: Element) -> Option<Vec<u8>> {
