@@ -66,6 +66,7 @@ const TITLES: &[(u16, &str)] = &[
     (421, "Occupant identifiers for semi-anonymous MUCs"),
     (424, "Message Retraction"),
     (425, "Moderated Message Retraction"),
+    (441, "Message Archive Management Preferences"),
     (440, "SASL Channel-Binding Type Capability"),
     (474, "SASL SCRAM Downgrade Protection"),
     (478, "Stream Limits Advertisement"),

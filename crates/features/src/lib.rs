@@ -13,6 +13,7 @@ use whoelse_xmpp::{Condition, StanzaError};
 pub mod activity;
 pub mod admin;
 pub mod archive;
+pub mod archive_preferences;
 pub mod blocking;
 pub mod bookmarks;
 pub mod broadcast;
@@ -64,6 +65,7 @@ pub const ALL: &[Feature] = &[
     forgeries::FEATURE,
     stanza_ids::FEATURE,
     archive::FEATURE,
+    archive_preferences::FEATURE,
     carbons::FEATURE,
     client_state::FEATURE,
     last_activity::FEATURE,

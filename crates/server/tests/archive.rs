@@ -6,7 +6,7 @@ mod common;
 use common::{Client, World, jid, message};
 use whoelse_core::Time;
 use whoelse_store::{Direction, NewMessage, NewRow};
-use whoelse_xmpp::{Condition, Kind, Stanza, StanzaError, ns};
+use whoelse_xmpp::{BareJid, Condition, Jid, Kind, Stanza, StanzaError, ns};
 
 const QUERY: &str = "<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'/></iq>";
 
@@ -34,6 +34,31 @@ async fn a_page_of_large_messages_ends_early_and_says_so() {
     assert_eq!(results, 50);
     let fin = answer.child("fin", ns::MAM).unwrap();
     assert!(answer.child_attr(fin, "complete").is_none());
+    world.server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn preferences_are_about_the_same_people_when_the_domain_is_renamed() {
+    let world = World::start().await;
+    let mut alice = world.online("alice").await;
+    alice
+        .send(
+            "<iq type='set' id='p'><prefs xmlns='urn:xmpp:mam:2' default='always'>\
+            <never><jid>bob@localhost/desk</jid></never></prefs></iq>",
+        )
+        .await;
+    let answer = alice.expect(|stanza| stanza.id() == Some("p")).await;
+    assert_eq!(answer.type_(), Some("result"));
+    let node = world.server.node();
+
+    node.rename_domain("localhost".to_owned(), "chat.example".to_owned()).await.unwrap();
+
+    let alice = BareJid::new(Some("alice"), "chat.example").unwrap();
+    let alice = node.account(&alice).await.unwrap().unwrap();
+    let keeps = |jid: &str| node.wiring.archives(node, &alice, &Jid::parse(jid).unwrap());
+    assert!(!keeps("bob@chat.example/desk"));
+    assert!(keeps("bob@chat.example/phone"));
+    assert!(keeps("bob@localhost/desk"));
     world.server.shutdown().await;
 }
 

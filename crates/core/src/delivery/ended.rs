@@ -82,8 +82,10 @@ async fn hand_on(
     let past = account.sessions().into_iter().filter(|other| other.will_confirm_past(seq));
     // A device that got a copy when the message came has it; if that is lost too, the archive has
     // it.
+    let from = stanza.from().and_then(|from| Jid::parse(from).ok());
     let archived = node.wiring.storage_policy(&stanza) == StoragePolicy::Archived
-        && node.settings().history.is_some();
+        && node.settings().history.is_some()
+        && from.is_some_and(|from| node.wiring.archives(node, account, &from));
     let mut is_copied = false;
     for other in others.into_iter().chain(past) {
         if archived && other.has_copy(seq) {

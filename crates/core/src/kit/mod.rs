@@ -180,6 +180,7 @@ pub struct Wiring {
     copies: Vec<(taps::WantsCopies, taps::SentTap, taps::ReceivedTap)>,
     visibility: Vec<taps::VisibilityTap>,
     storage: Vec<taps::StorageTap>,
+    archive: Vec<taps::ArchiveTap>,
     replace: Vec<taps::ReplaceTap>,
     activity: Vec<taps::ActivityTap>,
     beside_requests: Vec<&'static str>,
@@ -358,6 +359,12 @@ impl Wiring {
     /// Adds a rule on whether and how long a message is kept.
     pub fn storage(&mut self, tap: taps::StorageTap) {
         self.storage.push(tap);
+    }
+
+    /// Adds a rule on what an account keeps in its archive. What its owner does not keep, and receives,
+    /// waits until it is delivered and no longer.
+    pub fn archive(&mut self, tap: taps::ArchiveTap) {
+        self.archive.push(tap);
     }
 
     /// Lets messages that are kept take the place of earlier ones.
@@ -663,6 +670,11 @@ impl Wiring {
 
     fn storage_by_taps(&self, message: &Stanza, policy: StoragePolicy) -> StoragePolicy {
         self.storage.iter().fold(policy, |policy, tap| tap(message, policy))
+    }
+
+    /// Whether an account keeps in its archive what passes between it and this address.
+    pub fn archives(&self, node: &Node, own: &Account, other: &Jid) -> bool {
+        self.archive.iter().all(|tap| tap(node, own, other))
     }
 
     /// Returns what a message that is about to be kept replaces.

@@ -61,6 +61,8 @@ pub type VisibilityTap = fn(&Account, &Jid) -> bool;
 /// Decides how a message is kept, given the decision so far. Asked of chat and normal messages
 /// alone.
 pub type StorageTap = fn(&Stanza, StoragePolicy) -> StoragePolicy;
+/// Asks whether an account keeps in its archive what passes between it and this address.
+pub type ArchiveTap = fn(&Node, &Account, &Jid) -> bool;
 /// A message is about to be kept: returns what it puts in the place of an earlier one; `None`: of none.
 /// Asked of every message that will be in archives.
 pub type ReplaceTap = fn(&Node, &Stanza) -> Option<Box<dyn Replacing>>;

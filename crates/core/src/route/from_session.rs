@@ -94,7 +94,8 @@ fn check_iq(node: &Node, stanza: &Stanza) -> Result<(), StanzaError> {
 fn own_row(node: &Node, own: &Account, storage: StoragePolicy, to: &Jid) -> Option<NewRow> {
     let is_archived = storage == StoragePolicy::Archived
         && node.settings().history.is_some()
-        && own.jid().as_str() != to.bare();
+        && own.jid().as_str() != to.bare()
+        && node.wiring.archives(node, own, to);
     is_archived.then(|| NewRow {
         archive: own.archive,
         peer: node.key_of(to.bare()),

@@ -133,7 +133,8 @@ impl Append {
         origin: Origin,
         reserved: Option<Reserved>,
     ) -> Append {
-        let passing = flight.storage == StoragePolicy::UntilDelivered;
+        let passing = flight.storage == StoragePolicy::UntilDelivered
+            || !node.wiring.archives(node, &recipient, &flight.from);
         let stanza = flight.for_log();
         let message = NewMessage {
             // The lane stamps it.

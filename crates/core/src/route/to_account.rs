@@ -120,6 +120,14 @@ fn deliver(
         Flow::Refuse(error) => return answered(node, origin, &flight, Answer::Refused(error)),
         Flow::Drop => return answered(node, origin, &flight, dropped()),
     }
+    // What neither of the two has in an archive waits until it is delivered, and no longer.
+    if flight.storage == StoragePolicy::Archived
+        && flight.copy.is_none()
+        && flight.replaces.is_none()
+        && !node.wiring.archives(node, &account, &flight.from)
+    {
+        flight.storage = StoragePolicy::UntilDelivered;
+    }
     let (kind, type_) = (flight.stanza.kind(), flight.stanza.type_());
     let recipients = who_gets(kind, type_, flight.to.resource(), &account);
     let keepable = flight.storage != StoragePolicy::Never;

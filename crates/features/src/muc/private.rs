@@ -113,36 +113,58 @@ pub(super) fn to_one(
 ) -> Routed {
     let is_kept = of.storage(node) == StoragePolicy::Archived && node.settings().history.is_some();
     match is_kept {
-        true => keep(node, origin, of, (&session, live)),
-        // What was said before is heard before.
-        false => live.clone().in_turn(node, move |node| {
-            match Private::judge(node, &of, (&session, live)) {
-                Ok(private) => {
-                    private.tell(None, None);
-                    origin.done();
-                    Routed::Done
-                }
-                Err(error) => of.refuse(node, &origin, &error),
-            }
-        }),
+        true => keep(node, origin, of, (session, live)),
+        false => pass(node, origin, of, (session, live)),
     }
 }
 
-/// Keeps it in the archives of both, and then tells it.
+/// Tells it, after what was said before.
+fn pass(
+    node: &Arc<Node>,
+    origin: Origin,
+    of: Addressed,
+    (session, live): (Arc<Session>, Arc<Live>),
+) -> Routed {
+    live.clone().in_turn(node, move |node| match Private::judge(node, &of, (&session, live)) {
+        Ok(private) => {
+            private.tell(None, None);
+            origin.done();
+            Routed::Done
+        }
+        Err(error) => of.refuse(node, &origin, &error),
+    })
+}
+
+/// Keeps it in the archives of both, as far as they keep it, and then tells it.
 fn keep(
     node: &Arc<Node>,
     origin: Origin,
     of: Addressed,
-    (session, live): (&Arc<Session>, Arc<Live>),
+    (session, live): (Arc<Session>, Arc<Live>),
 ) -> Routed {
-    match Private::judge(node, &of, (session, live)) {
-        Ok(private) => {
-            let (archive, saying) = (private.recipient.archive, private.live.begin_saying());
-            let kept = Kept { private, _saying: saying };
-            keep_at_service(node, origin, of, (archive, Box::new(kept)))
+    let private = match Private::judge(node, &of, (&session, live.clone())) {
+        Ok(private) => private,
+        Err(error) => return of.refuse(node, &origin, &error),
+    };
+    let keepers = private.keepers();
+    let archive = match (keepers.heard, &session.account) {
+        (false, Some(own)) if keepers.sent => own.archive,
+        (true, _) => private.recipient.archive,
+        _ => {
+            drop(private);
+            return pass(node, origin, of, (session, live));
         }
-        Err(error) => of.refuse(node, &origin, &error),
-    }
+    };
+    let saying = live.begin_saying();
+    let kept = Kept { private, keepers, _saying: saying };
+    keep_at_service(node, origin, of, (archive, Box::new(kept)))
+}
+
+/// Who of the two keeps it in their archive (XEP-0441).
+#[derive(Debug, Clone, Copy)]
+struct Keepers {
+    heard: bool,
+    sent: bool,
 }
 
 /// Something that one occupant says to another, which was judged.
@@ -199,13 +221,32 @@ impl Private {
         audience::hears(&self.node, &self.recipient, &self.session.jid)
     }
 
+    fn keepers(&self) -> Keepers {
+        let Private { node, live, session, recipient, whisper, to, .. } = self;
+        let from = delivery::full(live.address().as_str(), &whisper.by);
+        let keeps = |own: &Account, other: &Jid| node.wiring.archives(node, own, other);
+        let own = session.account.as_ref().filter(|_| !whisper.is_to_oneself);
+        Keepers {
+            heard: Jid::parse(&from).is_ok_and(|from| keeps(recipient, &from)),
+            sent: own.is_some_and(|own| keeps(own, to)),
+        }
+    }
+
     /// What is kept of it, without stamps: the row of who hears it, and that of who says it, each as
-    /// they are shown it.
-    fn rows(&self) -> NewMessage {
+    /// they are shown it, or the one of the two that is kept.
+    fn rows(&self, keepers: Keepers) -> NewMessage {
         let Private { session, recipient, whisper, .. } = self;
         let peer = self.node.key_of(self.live.address().as_str());
         let row = |archive, direction| NewRow { archive, peer: peer.clone(), direction };
-        let own = session.account.as_ref().filter(|_| !whisper.is_to_oneself);
+        let own = session.account.as_ref().filter(|_| keepers.sent);
+        if let (false, Some(own)) = (keepers.heard, own) {
+            return NewMessage {
+                resource: Some(session.resource().to_owned()),
+                stanza: whisper.sent.bytes.clone(),
+                first: row(own.archive, Direction::Out),
+                ..NewMessage::default()
+            };
+        }
         let to = seat::to(recipient.jid().as_str());
         NewMessage {
             resource: Some(whisper.by.clone()),
@@ -251,6 +292,7 @@ impl Private {
 /// Something that one occupant says to another, on its way into the archives.
 struct Kept {
     private: Private,
+    keepers: Keepers,
     /// What comes after it in the room waits for it.
     _saying: Saying,
 }
@@ -258,10 +300,13 @@ struct Kept {
 impl Telling for Kept {
     fn stored(&mut self, _: Time) -> Result<NewMessage, StanzaError> {
         self.private.check()?;
-        Ok(self.private.rows())
+        Ok(self.private.rows(self.keepers))
     }
 
     fn tell(self: Box<Self>, _: &Arc<Node>, seq: i64, own: Option<i64>) {
-        self.private.tell(Some(seq), own);
+        match self.keepers.heard {
+            true => self.private.tell(Some(seq), own),
+            false => self.private.tell(None, Some(seq)),
+        }
     }
 }
