@@ -21,6 +21,15 @@ const FAIR: Plan = Plan {
     rosters: false,
 };
 
+const EVERYTHING: Plan = Plan {
+    wires: true,
+    disk: true,
+    restarts: true,
+    crashes: true,
+    accounts: &[1, 2, 1, 2],
+    ..FAIR
+};
+
 /// Plays some seeds, and a few more where too little has happened to prove anything: how far a seed
 /// comes depends on how fast the disk is.
 #[track_caller]
@@ -126,6 +135,12 @@ fn with_rosters_everybody_is_told_the_last_list_of_everybody_in_the_end() {
 
 #[test]
 fn everything_at_once() {
-    let accounts = &[1, 2, 1, 2];
-    live_through(Plan { wires: true, disk: true, restarts: true, crashes: true, accounts, ..FAIR });
+    live_through(EVERYTHING);
+}
+
+/// What a session leaves behind is stored once more, and the disk failed then, too.
+#[test]
+fn what_is_left_behind_while_the_disk_fails_is_stored_when_it_works_again() {
+    let tally = run(&Plan { seed: 7003, ..EVERYTHING }).unwrap_or_else(|why| panic!("{why}"));
+    assert!(tally.messages > 100);
 }

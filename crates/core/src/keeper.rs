@@ -15,6 +15,7 @@ mod change;
 mod cursors;
 mod finisher;
 mod lane;
+mod left_behind;
 mod post;
 mod sharing;
 mod stamps;
@@ -38,6 +39,7 @@ use crate::boxed_future::BoxFuture;
 use crate::node::Node;
 use crate::underway::Underway;
 use change::{Change, Command};
+use left_behind::LeftBehind;
 use submitted::Submitted;
 
 /// The most commands that may wait for the keeper. When it is full, whoever posts waits, and its
@@ -80,7 +82,9 @@ pub struct Keeper {
     round: Notify,
     /// Cursors that have moved. Held for a look or a change, never across an await.
     unsaved: Mutex<cursors::Unsaved>,
-    /// Wakes the lane when the first of them has moved.
+    /// What sessions have left behind and the store did not take.
+    left_behind: Mutex<LeftBehind>,
+    /// Wakes the lane when the first of them has moved, or something was left behind.
     cursor_moved: Notify,
     stop: Notify,
     stopped: AtomicBool,
@@ -104,6 +108,7 @@ impl Keeper {
             rounds: AtomicU64::new(0),
             round: Notify::new(),
             unsaved: Mutex::default(),
+            left_behind: Mutex::default(),
             cursor_moved: Notify::new(),
             stop: Notify::new(),
             stopped: AtomicBool::new(false),

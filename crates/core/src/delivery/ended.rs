@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use whoelse_xmpp::{Class, Condition, Jid, Kind, Stanza, StanzaError, ns};
 
+use crate::boxed_future::BoxFuture;
 use crate::hosts::Host;
 use crate::keeper::Work;
 use crate::node::Node;
@@ -99,12 +100,26 @@ async fn hand_on(
     }
 }
 
-/// Stores a message that no device has, for all devices.
+/// Stores a message that no device has, for all devices. If the store does not take it, it is tried
+/// again later ([`Keeper::store_later`](crate::keeper::Keeper::store_later)).
 async fn keep(node: &Arc<Node>, session: &Arc<Session>, stanza: Stanza) {
-    let Some(recipient) = session.account.clone() else { return };
+    let Some((append, full)) = append(node, session, stanza) else { return };
+    let _ = node.keeper.post(Work::Post(Box::new(append))).await;
+    if let Some(full) = full {
+        full.await;
+    }
+}
+
+/// Makes a message that a session has left behind one of the log, with what is charged for that.
+pub(crate) fn append(
+    node: &Arc<Node>,
+    session: &Arc<Session>,
+    stanza: Stanza,
+) -> Option<(Append, Option<BoxFuture<'static, ()>>)> {
+    let recipient = session.account.clone()?;
     let to = stanza.to().and_then(|to| Jid::parse(to).ok());
     let to = to.unwrap_or_else(|| recipient.jid().clone().into());
-    let Some(Ok(from)) = stanza.from().map(Jid::parse) else { return };
+    let from = Jid::parse(stanza.from()?).ok()?;
     // The message may carry its earlier number; it gets a new one.
     let children = stanza.children().iter().enumerate();
     let numbers = children.filter(|(_, child)| child.is("stanza-id", ns::STANZA_ID));
@@ -116,10 +131,7 @@ async fn keep(node: &Arc<Node>, session: &Arc<Session>, stanza: Stanza) {
     recipient.arriving.begin();
     let append = Append::new(node, recipient, flight, Origin::Ended(session.clone()), None);
     let full = append.origin.charge(node, append.stanza.bytes.len());
-    let _ = node.keeper.post(Work::Post(Box::new(append))).await;
-    if let Some(full) = full {
-        full.await;
-    }
+    Some((append, full))
 }
 
 /// Answers a request in place of a device that is gone.

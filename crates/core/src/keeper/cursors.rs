@@ -130,10 +130,14 @@ impl Keeper {
         *to = seq.max(*to);
     }
 
-    /// Waits until there is something to save, or to delete, and then until `at`: while nobody
-    /// confirms anything, the lane sleeps.
+    pub(super) fn wake_lane(&self) {
+        self.cursor_moved.notify_one();
+    }
+
+    /// Waits until there is something to save, or to delete, or was left behind, and then until `at`:
+    /// while nobody confirms anything, the lane sleeps.
     pub(super) async fn cursors_due(&self, clock: &Clock, at: Steady, deleting: bool) {
-        while !deleting && self.unsaved().moved.is_empty() {
+        while !deleting && self.unsaved().moved.is_empty() && self.count_left_behind() == 0 {
             self.cursor_moved.notified().await;
         }
         clock.sleep_until(at).await;

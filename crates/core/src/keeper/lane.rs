@@ -25,7 +25,7 @@ use crate::node::Node;
 
 /// The most messages in one commit: past this, a longer transaction gains nothing and delays
 /// everybody.
-const GROUP: usize = 256;
+pub(super) const GROUP: usize = 256;
 /// How often a transaction is begun again after its connection was lost: after the third time, its
 /// content is taken for the cause.
 const TRIES: usize = 3;
@@ -66,6 +66,7 @@ impl Keeper {
                     !lane.to_delete.is_empty(),
                 ) => {
                     lane.save_cursors(&node).await;
+                    lane.store_left_behind(&node).await;
                     continue;
                 }
                 () = node.keeper.stop.notified(), if !stopping => {
@@ -83,6 +84,7 @@ impl Keeper {
                 node.keeper.tell_dropped(&node);
                 // This is the last try, whatever came of the one before.
                 lane.away = Away::default();
+                lane.store_all_left_behind(&node).await;
                 while lane.save_cursors(&node).await {}
                 node.keeper.stopped.store(true, Ordering::Release);
                 node.keeper.finished.notify_waiters();
@@ -106,12 +108,13 @@ impl Keeper {
             // Cursors must not wait for ever for a lane that is always busy.
             if node.clock.steady() >= lane.flush_at {
                 lane.save_cursors(&node).await;
+                lane.store_left_behind(&node).await;
             }
         }
     }
 }
 
-enum Grouped {
+pub(super) enum Grouped {
     Post(Box<dyn Post>),
     Ride(Then),
 }
@@ -149,13 +152,13 @@ pub(super) struct Lane {
     pub(super) to_delete: ToDelete,
     pub(super) away: Away,
     pub(super) posted: Posted,
-    finisher: Finisher,
+    pub(super) finisher: Finisher,
     /// When to save cursors, if there are any to save.
     pub(super) flush_at: Steady,
 }
 
 impl Lane {
-    async fn commit_group(&mut self, node: &Arc<Node>, mut group: Vec<Grouped>) {
+    pub(super) async fn commit_group(&mut self, node: &Arc<Node>, mut group: Vec<Grouped>) {
         let mut rows = Vec::with_capacity(group.len());
         for item in &mut group {
             if let Grouped::Post(post) = item {

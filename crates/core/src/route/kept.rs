@@ -196,6 +196,7 @@ impl Post for Append {
 
     fn finish(self: Box<Self>, node: &Arc<Node>, outcome: Result<Appended, Unstored>) {
         self.count(node, &outcome);
+        let is_gone = matches!(outcome, Ok(Appended::Gone));
         let answer = match outcome {
             Ok(Appended::Stored { first, second }) => {
                 node.counters.messages.kept.inc();
@@ -214,7 +215,13 @@ impl Post for Append {
             }
         };
         self.origin.discharge(self.stanza.bytes.len());
-        answered(node, self.origin, &self.flight, answer);
+        match (&self.origin, &answer) {
+            // Nobody would hear that.
+            (Origin::Ended(session), Answer::Refused(_)) if !is_gone => {
+                node.keeper.store_later(node, session.clone(), self.flight.stanza);
+            }
+            _ => drop(answered(node, self.origin, &self.flight, answer)),
+        }
         // Last, so that the next stanza stays after this one, and its copies after these copies.
         self.recipient.arriving.finish();
     }

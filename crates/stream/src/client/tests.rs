@@ -74,9 +74,8 @@ fn logged_in(config: Config) -> Machine {
 fn a_roster_of_thirty_thousand_is_taken_whole() {
     let mut machine = logged_in(Config::new("a.example"));
     bound(&mut machine);
-    let contact = |n| {
-        format!("<item jid='contact{n}@a.example' name='Contact {n}' subscription='both'/>")
-    };
+    let contact =
+        |n| format!("<item jid='contact{n}@a.example' name='Contact {n}' subscription='both'/>");
     let contacts: String = (0..30_000).map(contact).collect();
     let roster = format!("<query xmlns='jabber:iq:roster'>{contacts}</query>");
     assert!(roster.len() > 2 << 20);
