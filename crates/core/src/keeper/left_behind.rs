@@ -67,17 +67,16 @@ impl Keeper {
         next
     }
 
-    /// Logs how many messages found no room here, or are left at the end.
-    pub(super) fn tell_lost(&self, is_over: bool) {
+    /// Logs how many messages found no room here, or are left at the end. With history on they are in
+    /// the archive.
+    fn tell_lost(&self, node: &Node, is_over: bool) {
         let mut left = self.left_behind.lock();
         let rest = if is_over { left.waiting.drain(..).count() } else { 0 };
         let lost = std::mem::take(&mut left.lost) + rest as u64;
+        drop(left);
         if lost > 0 {
-            tracing::error!(
-                messages = lost,
-                "left_behind_lost: messages that devices have not confirmed could not be stored; \
-                 with history on they are in the archive"
-            );
+            let what = format_args!("{lost} messages that no device has confirmed were not stored");
+            node.failing("left_behind_lost", None, &what);
         }
     }
 }
@@ -85,7 +84,7 @@ impl Keeper {
 impl Lane {
     /// Tries to store the next messages that were left behind, if it is time.
     pub(super) async fn store_left_behind(&mut self, node: &Arc<Node>) {
-        node.keeper.tell_lost(false);
+        node.keeper.tell_lost(node, false);
         self.store_next(node, false).await;
     }
 
@@ -97,7 +96,7 @@ impl Lane {
         }
         // What was not stored comes back to the end of the queue.
         self.finisher.caught_up().await;
-        node.keeper.tell_lost(true);
+        node.keeper.tell_lost(node, true);
     }
 
     /// Returns whether there were any.
@@ -113,5 +112,97 @@ impl Lane {
         node.keeper.waiting.fetch_add(group.len(), Ordering::AcqRel);
         self.commit_group(node, group).await;
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use whoelse_store::faults::{Fault, Step};
+
+    use super::*;
+    use crate::keeper::tests::lane_rests;
+    use crate::route::tests::{device, hears, jid, node};
+    use crate::sessions::Hold;
+
+    /// Something that bob's device leaves behind.
+    fn left(bob: &Hold, text: &str) -> (Arc<Session>, Stanza) {
+        let (from, to) = (jid("alice"), &bob.session.jid);
+        let xml =
+            format!("<message from='{from}' to='{to}' type='chat'><body>{text}</body></message>");
+        (bob.session.clone(), Stanza::parse(xml).unwrap())
+    }
+
+    /// A disk that takes nothing.
+    fn fail(node: &Node) {
+        node.store.set_faults(|step| match step {
+            Step::Question => Fault::None,
+            _ => Fault::Fails,
+        });
+    }
+
+    async fn a_second_passes(node: &Node) {
+        let until = node.clock.steady().after(AFTER);
+        while node.clock.steady() < until {
+            lane_rests(node).await;
+            node.clock.advance_to(until);
+        }
+        lane_rests(node).await;
+    }
+
+    #[tokio::test]
+    async fn it_is_tried_every_second_until_the_disk_takes_it() {
+        let node = node(&["alice", "bob"]).await;
+        let bob = device(&node, "bob", "desk").await;
+        fail(&node);
+        let (session, stanza) = left(&bob, "one");
+        node.keeper.store_later(&node, session, stanza);
+
+        for _ in 0..3 {
+            a_second_passes(&node).await;
+            assert_eq!(node.keeper.count_left_behind(), 1, "the disk has not taken it");
+        }
+        assert!(!hears(&node, &bob).contains("one"));
+        node.store.clear_faults();
+        a_second_passes(&node).await;
+        node.keeper.caught_up().await;
+
+        assert_eq!(node.keeper.count_left_behind(), 0);
+        assert_eq!(hears(&node, &bob).matches("<body>one</body>").count(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_last_try_is_when_the_keeper_stops() {
+        let node = node(&["alice", "bob"]).await;
+        let bob = device(&node, "bob", "desk").await;
+        for text in 0..GROUP + 10 {
+            let (session, stanza) = left(&bob, &text.to_string());
+            node.keeper.store_later(&node, session, stanza);
+        }
+
+        node.keeper.stop().await;
+
+        let archive = bob.session.own().archive;
+        let query = whoelse_store::Query::default();
+        let stored = node.store.count(archive, &query, i64::MAX).await.unwrap().unwrap();
+        assert_eq!(stored, GROUP as i64 + 10);
+    }
+
+    #[tokio::test]
+    async fn so_many_wait_and_so_many_bytes_and_what_finds_no_room_is_counted() {
+        let node = node(&["alice", "bob"]).await;
+        let bob = device(&node, "bob", "desk").await;
+        fail(&node);
+        for _ in 0..MOST + 3 {
+            let (session, stanza) = left(&bob, "x");
+            node.keeper.store_later(&node, session, stanza);
+        }
+        assert_eq!(node.keeper.count_left_behind(), MOST);
+        assert_eq!(node.keeper.left_behind.lock().lost, 3);
+
+        node.keeper.next_left_behind(node.clock.steady(), true);
+        let (session, stanza) = left(&bob, &"x".repeat(MOST_BYTES - 1_000));
+        node.keeper.store_later(&node, session, stanza);
+        assert_eq!(node.keeper.left_behind.lock().lost, 4);
     }
 }

@@ -80,7 +80,7 @@ pub(crate) async fn quiet(node: &Node) {
 }
 
 /// Lets the lane do what it can without the finisher.
-async fn lane_rests(node: &Node) {
+pub(crate) async fn lane_rests(node: &Node) {
     for _ in 0..20 {
         let _ = node.store.last_stamp().await;
         tokio::task::yield_now().await;
