@@ -87,7 +87,7 @@ impl Reader {
                 let mut rows =
                     self.piece(store.pubsub_items_by_id(self.found.row.id, &ids)).await?;
                 rows.reverse();
-                rows.truncate(fitting(&rows));
+                rows.truncate(fitting(&rows, &mut 0));
                 Ok(Page { rows, place: None })
             }
             Which::Newest(most) => {
@@ -169,13 +169,12 @@ impl Reader {
                 (Some(edge), false) => page.after = Some(edge.seq),
                 (None, _) => {}
             }
-            weight += step.iter().map(weight_of).sum::<usize>();
+            step.truncate(fitting(&step, &mut weight));
             rows.extend(step);
             if is_last {
                 break;
             }
         }
-        rows.truncate(fitting(&rows));
         Ok(rows)
     }
 
@@ -209,16 +208,15 @@ fn weight_of(row: &PubsubItem) -> usize {
     64 + row.id.len() + row.publisher.len() + row.payload.len()
 }
 
-/// How many of these items are in an answer: as many as it takes to reach its bytes.
-fn fitting(rows: &[PubsubItem]) -> usize {
-    let mut weight = 0;
-    rows.iter()
-        .take_while(|row| {
-            let fits = weight < WEIGHT;
-            weight += weight_of(row);
-            fits
-        })
-        .count()
+/// How many of these items an answer takes that has this weight already: as many as it needs to reach
+/// its bytes. Their weight is added.
+fn fitting(rows: &[PubsubItem], weight: &mut usize) -> usize {
+    let fits = |row: &&PubsubItem| {
+        let fits = *weight < WEIGHT;
+        *weight += if fits { weight_of(row) } else { 0 };
+        fits
+    };
+    rows.iter().take_while(fits).count()
 }
 
 /// XEP-0059, 2.1: which part of all items these are.
@@ -254,13 +252,16 @@ mod tests {
     fn an_answer_has_at_least_one_item_and_ends_with_the_one_that_fills_it() {
         for (of, most) in [(200 << 10, 50), (1_000, 5_000), (1, 50_000), (700 << 10, 2)] {
             let rows = items(of, most);
-            let fits = fitting(&rows);
+            let mut reached = 0;
+            let fits = fitting(&rows, &mut reached);
             let weight = |rows: &[PubsubItem]| rows.iter().map(weight_of).sum::<usize>();
             assert!((1..most).contains(&fits), "{fits} of {most}");
             assert!(weight(&rows[..fits - 1]) < WEIGHT, "the last one began below");
             assert!(weight(&rows[..fits]) >= WEIGHT, "and no other fits");
+            assert_eq!(reached, weight(&rows[..fits]));
+            assert_eq!(fitting(&rows, &mut reached), 0);
         }
-        assert_eq!(fitting(&items(1_000, 50)), 50);
-        assert_eq!(fitting(&[]), 0);
+        assert_eq!(fitting(&items(1_000, 50), &mut 0), 50);
+        assert_eq!(fitting(&[], &mut 0), 0);
     }
 }
