@@ -15,6 +15,8 @@ use whoelse_store::{DataKey, DataLimit, Put, Store};
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Child, Condition, Jid, Stanza, StanzaError, ns};
 
+use crate::unstored;
+
 /// XEP-0441. It names no feature for service discovery.
 pub const FEATURE: Feature = Feature {
     name: "archive-preferences",
@@ -208,10 +210,7 @@ async fn set(cx: SessionCx, stanza: Stanza, prefs: Child) -> Answer {
         Ok(Put::Full | Put::TooLong) => {
             Err(too_many(cx.node.settings().of::<Limits>().archive_preferences))
         }
-        Err(error) => Err(StanzaError::new(match error.is_full() {
-            true => Condition::ResourceConstraint,
-            false => Condition::InternalServerError,
-        })),
+        Err(error) => Err(unstored(&error)),
     }
 }
 

@@ -16,6 +16,8 @@ use whoelse_xmpp::payload::xmpp_parsers::jid;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Class, Condition, ErrorType, Jid, Kind, StanzaError, ns};
 
+use crate::unstored;
+
 /// XEP-0191.
 pub const FEATURE: Feature = Feature {
     name: "blocking",
@@ -185,13 +187,7 @@ async fn change(cx: &SessionCx, wanted: Vec<Jid>, what: What) -> Answer {
             Ok(((), then))
         })
     });
-    changed.await.map_err(|error| {
-        let condition = match error.is_full() {
-            true => Condition::ResourceConstraint,
-            false => Condition::InternalServerError,
-        };
-        StanzaError::new(condition)
-    })?;
+    changed.await.map_err(|error| unstored(&error))?;
     Ok(Reply::empty())
 }
 

@@ -105,6 +105,14 @@ fn readable<T>(
     })
 }
 
+/// What whoever wants a change hears that could not be stored.
+fn unstored(error: &whoelse_store::Error) -> StanzaError {
+    StanzaError::new(match error.is_full() {
+        true => Condition::ResourceConstraint,
+        false => Condition::InternalServerError,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

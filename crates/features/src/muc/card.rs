@@ -13,8 +13,7 @@ use super::photos::Photos;
 use super::presence;
 use super::readable;
 use super::room::{Room, Told};
-use super::rooms::unstored;
-use crate::vcard;
+use crate::{unstored, vcard};
 
 impl Room {
     /// Whether somebody sees what the room shows: they are in it, belong to it, or may enter.

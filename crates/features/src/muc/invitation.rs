@@ -19,7 +19,8 @@ use super::limits::LONGEST_REASON;
 use super::message::not_here;
 use super::presence;
 use super::room::Room;
-use super::rooms::{Live, unstored};
+use super::rooms::Live;
+use crate::unstored;
 
 /// The most people whom one message invites: each is written to.
 const MOST: usize = 20;

@@ -10,8 +10,9 @@ use whoelse_store::{Appended, Direction, Error, NewMessage, NewRow, RoomSubject,
 use whoelse_xmpp::StanzaError;
 
 use super::message::Speech;
-use super::rooms::{Live, Saying, unstored};
+use super::rooms::{Live, Saying};
 use super::tombstone;
+use crate::unstored;
 
 /// What is kept of something that is said, without stamps.
 fn row(node: &Node, live: &Live, speech: &Speech) -> NewMessage {

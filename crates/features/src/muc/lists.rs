@@ -10,7 +10,8 @@ use whoelse_xmpp::{BareJid, Condition, StanzaError};
 
 use super::change::{Judged, NewStanding};
 use super::room::Room;
-use super::rooms::{Live, unstored};
+use super::rooms::Live;
+use crate::unstored;
 
 /// Judges changes of at most so many entries when it is their turn, stores them, and makes them.
 pub(super) async fn change(

@@ -13,9 +13,9 @@ use super::asked::Asked;
 use super::invitation::reason;
 use super::logged::must_be_logged;
 use super::room::{Room, Told};
-use super::rooms::unstored;
 use super::{keep, logged, occupant_id, tombstone};
 use crate::retraction::retracted;
+use crate::unstored;
 
 /// What a moderator wants.
 struct Wish {

@@ -11,8 +11,7 @@ use super::asked::Asked;
 use super::invitation::reason;
 use super::limits::LONGEST_REASON;
 use super::room::Room;
-use super::rooms::unstored;
-use crate::form;
+use crate::{form, unstored};
 
 impl Room {
     fn is_owned_by(&self, who: &BareJid) -> bool {

@@ -29,6 +29,7 @@ use super::seat::Seat;
 use super::subject::Subject;
 use super::{KEY, readable};
 use crate::nobodys;
+use crate::unstored;
 
 /// How long a room waits for its first configuration (10.1).
 const LOCKED: Duration = Duration::from_secs(600);
@@ -550,14 +551,6 @@ pub(super) fn no_room(address: &BareJid) -> StanzaError {
 fn too_many(most: u64) -> StanzaError {
     StanzaError::new(Condition::ResourceConstraint)
         .with_text(format!("you own {most} rooms, which are as many as one may"))
-}
-
-/// What whoever wants a change hears that could not be stored.
-pub(super) fn unstored(error: &whoelse_store::Error) -> StanzaError {
-    StanzaError::new(match error.is_full() {
-        true => Condition::ResourceConstraint,
-        false => Condition::InternalServerError,
-    })
 }
 
 #[cfg(test)]
