@@ -84,8 +84,8 @@ pub struct Keeper {
     unsaved: Mutex<cursors::Unsaved>,
     /// What sessions have left behind and the store did not take.
     left_behind: Mutex<LeftBehind>,
-    /// Wakes the lane when the first of them has moved, or something was left behind.
-    cursor_moved: Notify,
+    /// Wakes the lane when the first cursor has moved, or something was left behind.
+    lane_is_due: Notify,
     stop: Notify,
     stopped: AtomicBool,
     finished: Notify,
@@ -109,7 +109,7 @@ impl Keeper {
             round: Notify::new(),
             unsaved: Mutex::default(),
             left_behind: Mutex::default(),
-            cursor_moved: Notify::new(),
+            lane_is_due: Notify::new(),
             stop: Notify::new(),
             stopped: AtomicBool::new(false),
             finished: Notify::new(),

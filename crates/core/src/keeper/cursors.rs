@@ -123,22 +123,18 @@ impl Keeper {
     pub(crate) fn confirmed(&self, archive: i64, from: i64, seq: i64) {
         let mut unsaved = self.unsaved();
         if unsaved.moved.is_empty() {
-            self.cursor_moved.notify_one();
+            self.lane_is_due.notify_one();
         }
         let (known, to) = unsaved.moved.entry(archive).or_insert((from, seq));
         *known = from.min(*known);
         *to = seq.max(*to);
     }
 
-    pub(super) fn wake_lane(&self) {
-        self.cursor_moved.notify_one();
-    }
-
     /// Waits until there is something to save, or to delete, or was left behind, and then until `at`:
     /// while nobody confirms anything, the lane sleeps.
     pub(super) async fn cursors_due(&self, clock: &Clock, at: Steady, deleting: bool) {
         while !deleting && self.unsaved().moved.is_empty() && self.count_left_behind() == 0 {
-            self.cursor_moved.notified().await;
+            self.lane_is_due.notified().await;
         }
         clock.sleep_until(at).await;
     }

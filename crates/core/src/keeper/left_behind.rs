@@ -48,7 +48,7 @@ impl Keeper {
         left.bytes += bytes;
         left.waiting.push_back((session, stanza));
         left.at = node.clock.steady().after(AFTER);
-        self.wake_lane();
+        self.lane_is_due.notify_one();
     }
 
     /// How many wait.

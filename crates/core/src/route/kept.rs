@@ -196,31 +196,36 @@ impl Post for Append {
 
     fn finish(self: Box<Self>, node: &Arc<Node>, outcome: Result<Appended, Unstored>) {
         self.count(node, &outcome);
-        let is_gone = matches!(outcome, Ok(Appended::Gone));
         let answer = match outcome {
             Ok(Appended::Stored { first, second }) => {
                 node.counters.messages.kept.inc();
-                Answer::Taken(delivery::deliver_kept(node, &self, first, second))
+                Some(Answer::Taken(delivery::deliver_kept(node, &self, first, second)))
             }
             Ok(Appended::Repeat) => {
                 node.counters.messages.repeated.inc();
-                Answer::Repeated
+                Some(Answer::Repeated)
             }
             // The account was removed meanwhile: the answer is the same as if it had never existed.
-            Ok(Appended::Gone) => Answer::Refused(StanzaError::new(Condition::ServiceUnavailable)),
+            Ok(Appended::Gone) => {
+                Some(Answer::Refused(StanzaError::new(Condition::ServiceUnavailable)))
+            }
             Err(Unstored::Unknown) => return,
             Err(Unstored::Failed(error)) => {
                 node.store_failing("message_not_stored", Some(self.recipient.jid()), &error);
-                Answer::Refused(unstored())
+                match &self.origin {
+                    // Nobody hears a refusal of what a session has left behind.
+                    Origin::Ended(session) => {
+                        let stanza = self.flight.stanza.clone();
+                        node.keeper.store_later(node, session.clone(), stanza);
+                        None
+                    }
+                    _ => Some(Answer::Refused(unstored())),
+                }
             }
         };
         self.origin.discharge(self.stanza.bytes.len());
-        match (&self.origin, &answer) {
-            // Nobody would hear that.
-            (Origin::Ended(session), Answer::Refused(_)) if !is_gone => {
-                node.keeper.store_later(node, session.clone(), self.flight.stanza);
-            }
-            _ => drop(answered(node, self.origin, &self.flight, answer)),
+        if let Some(answer) = answer {
+            answered(node, self.origin, &self.flight, answer);
         }
         // Last, so that the next stanza stays after this one, and its copies after these copies.
         self.recipient.arriving.finish();
