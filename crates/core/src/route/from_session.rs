@@ -117,7 +117,7 @@ fn replace(
         // What it has said before is in the archive by then.
         node.keeper.caught_up_with(&own).await;
         let hand_on = async {
-            let handed = match replaced::said(&node, &own, &flight, &*meant).await {
+            let handed = match replaced::said(&node, &own, &flight, meant).await {
                 Ok(replaces) => {
                     flight.replaces = Some(replaces);
                     to_account::to_account(&node, flight, origin)

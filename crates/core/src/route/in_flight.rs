@@ -12,6 +12,7 @@ use crate::account::Account;
 use crate::audience;
 use crate::kit;
 use crate::kit::Target;
+use crate::kit::taps::Replacing;
 use crate::node::Node;
 use crate::presence::said::says_how;
 use crate::rewriting;
@@ -47,6 +48,8 @@ pub(crate) struct InFlight {
 
 /// What a message puts in the place of earlier ones.
 pub(crate) struct Replaces {
+    /// Which of them, and by what.
+    pub meant: Box<dyn Replacing>,
     /// Messages before this time are of whoever had the sender's name before.
     pub since: i64,
     /// What is found so far.

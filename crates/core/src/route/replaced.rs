@@ -32,29 +32,23 @@ pub(super) async fn said(
     node: &Node,
     own: &Account,
     flight: &InFlight,
-    meant: &dyn Replacing,
+    meant: Box<dyn Replacing>,
 ) -> Result<Replaces, StanzaError> {
-    let found = look(node, own, flight, meant).await;
-    found.map_err(|error| unreadable(node, own, &error))
-}
-
-async fn look(
-    node: &Node,
-    own: &Account,
-    flight: &InFlight,
-    meant: &dyn Replacing,
-) -> Result<Replaces, Error> {
-    let made = node.account_row(own.jid()).await?.map_or(i64::MAX, |row| row.created_at);
-    let since = Time(made).told().0;
-    let found = match flight.is_to_oneself() {
-        // It is only received.
-        true => None,
-        false => {
-            let is_said = |direction| direction == Direction::Out;
-            newest(node, (own, flight.to.bare()), meant, (since, &is_said)).await?
-        }
+    let look = async {
+        let made = node.account_row(own.jid()).await?.map_or(i64::MAX, |row| row.created_at);
+        let since = Time(made).told().0;
+        let found = match flight.is_to_oneself() {
+            // It is only received.
+            true => None,
+            false => {
+                let is_said = |direction| direction == Direction::Out;
+                newest(node, (own, flight.to.bare()), &*meant, (since, &is_said)).await?
+            }
+        };
+        Ok((since, found))
     };
-    Ok(Replaces { since, found: found.into_iter().collect() })
+    let (since, found) = look.await.map_err(|error| unreadable(node, own, &error))?;
+    Ok(Replaces { meant, since, found: found.into_iter().collect() })
 }
 
 /// The recipient's half: looks in the recipient's archive.
@@ -63,16 +57,17 @@ pub(super) async fn heard(
     own: &Account,
     flight: &mut InFlight,
 ) -> Result<(), StanzaError> {
-    let Some(meant) = meant(node, flight) else { return Ok(()) };
-    let Some(mut replaces) = flight.replaces.take() else { return Ok(()) };
+    let Some(replaces) = flight.replaces.as_mut() else { return Ok(()) };
+    if flight.storage != StoragePolicy::Archived {
+        return Ok(());
+    }
     let is_heard = |direction| matches!(direction, Direction::In | Direction::Passing);
-    let place = (own, flight.from.bare());
-    let found = newest(node, place, &*meant, (replaces.since, &is_heard)).await;
+    let (place, when) = ((own, flight.from.bare()), (replaces.since, &is_heard as _));
+    let found = newest(node, place, &*replaces.meant, when).await;
     let found = found.map_err(|error| unreadable(node, own, &error))?;
     // The two archives share a body, if both have the message.
     let found = found.filter(|it| replaces.found.iter().all(|other| other.body != it.body));
     replaces.found.extend(found);
-    flight.replaces = Some(replaces);
     Ok(())
 }
 
