@@ -4,7 +4,7 @@
 //! other clients) stays as it is when the bookmark is changed.
 
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{BareJid, Condition, FullJid, Stanza, ns};
+use whoelse_xmpp::{BareJid, FullJid, Stanza, ns};
 
 use super::private_node;
 use crate::client::Client;
@@ -50,47 +50,26 @@ pub(super) enum Change {
 
 /// Returns all bookmarks.
 pub async fn all(client: &Client) -> Result<Vec<Bookmark>, RequestError> {
-    read_all(client.request(ask_all()).await)
+    read_all(client.request(ask()).await)
 }
 
 /// The request of [`all`].
-pub(super) fn ask_all() -> Request {
-    ask(None)
+pub(super) fn ask() -> Request {
+    private_node::ask(ns::BOOKMARKS, &[])
 }
 
 /// Reads its answer.
 pub(super) fn read_all(
     answer: Result<Answer, RequestError>,
 ) -> Result<Vec<Bookmark>, RequestError> {
-    match answer {
-        Ok(answer) => {
-            let pubsub = nested::find(&answer.iq, "pubsub", ns::PUBSUB);
-            let items = pubsub.and_then(|it| nested::find(&it, "items", ns::PUBSUB));
-            let items = items.ok_or(RequestError::Unreadable)?;
-            Ok(nested::each(&items, "item")
-                .filter_map(|it| read(&it))
-                .take(MAX_BOOKMARKS)
-                .collect())
-        }
-        // Nobody has made the node yet, or the server has none. Any other refusal says nothing of what
-        // is noted.
-        Err(RequestError::Refused(why))
-            if matches!(
-                why.condition,
-                Condition::ItemNotFound
-                    | Condition::FeatureNotImplemented
-                    | Condition::ServiceUnavailable
-            ) =>
-        {
-            Ok(Vec::new())
-        }
-        Err(why) => Err(why),
-    }
+    let Some(items) = private_node::items(answer)? else { return Ok(Vec::new()) };
+    let bookmarks = nested::each(&items, "item").filter_map(|it| read(&it));
+    Ok(bookmarks.take(MAX_BOOKMARKS).collect())
 }
 
 /// Returns the bookmark of a room, if there is one.
 pub async fn find(client: &Client, room: &BareJid) -> Result<Option<Bookmark>, RequestError> {
-    let found = read_all(client.request(ask(Some(room))).await)?;
+    let found = read_all(client.request(private_node::ask(ns::BOOKMARKS, &[room.as_str()])).await)?;
     // A server may return all of them instead.
     Ok(found.into_iter().find(|it| it.room == *room))
 }
@@ -121,15 +100,6 @@ pub async fn unnote(client: &Client, room: &BareJid) -> Result<bool, RequestErro
     let noted = find(client, room).await?.filter(|it| it.autojoin);
     let Some(noted) = noted else { return Ok(false) };
     client.request(publish(&Bookmark { autojoin: false, ..noted })).await.map(|_| true)
-}
-
-/// Asks for the bookmark of one room, or for all.
-fn ask(room: Option<&BareJid>) -> Request {
-    let items = Element::new("items").attr("node", ns::BOOKMARKS);
-    let items = room
-        .into_iter()
-        .fold(items, |items, room| items.child(Element::new("item").attr("id", room.as_str())));
-    Request::get(Element::new("pubsub").xmlns(ns::PUBSUB).child(items)).by_itself()
 }
 
 /// 3.1.1: an item, and what its node has to be.
@@ -198,7 +168,7 @@ mod tests {
     use super::*;
     use crate::order::Order;
     use tokio::sync::mpsc;
-    use whoelse_xmpp::StanzaError;
+    use whoelse_xmpp::{Condition, StanzaError};
 
     fn me() -> FullJid {
         FullJid::parse("me@a.example/x").unwrap()

@@ -78,14 +78,14 @@ async fn run(
                 if client.send(stanza).await == Err(NotSent::TooMany) {
                     // Not from here, as below.
                     let note = Note::PresenceNotSent { wish, place };
-                    tokio::spawn(async move { notes.send(Noted { after: None, note }).await });
+                    tokio::spawn(async move { notes.send(note.into()).await });
                 }
             }
             Errand::Say { room, id, stanza } => {
                 if client.send(stanza).await.is_err() {
                     // Not from here: the rooms may be waiting for room in the errands.
                     let note = Note::NotSent { room, id };
-                    tokio::spawn(async move { notes.send(Noted { after: None, note }).await });
+                    tokio::spawn(async move { notes.send(note.into()).await });
                 }
             }
             Errand::Aside { room, stanza, id } => {
@@ -103,7 +103,7 @@ async fn run(
                                 NotSent::NotLoggedIn => NotSaid::NotLoggedIn,
                                 NotSent::TooMany => NotSaid::TooMany,
                             };
-                            Noted { after: None, note: Note::Answered(id, Err(why)) }
+                            Note::Answered(id, Err(why)).into()
                         }
                     };
                     let _ = notes.send(noted).await;
@@ -122,7 +122,7 @@ async fn run(
             Errand::Mark(mark) => {
                 tokio::spawn(async move {
                     let done = displayed::publish(&client, &mark).await;
-                    notes.send(Noted { after: None, note: Note::Marked(mark, done) }).await
+                    notes.send(Note::Marked(mark, done).into()).await
                 });
             }
             Errand::Prepare { read } => {
@@ -178,8 +178,7 @@ async fn prepare(
     reads: bool,
 ) {
     let service = async {
-        let note = Note::Service(service::find(client).await);
-        let _ = notes.send(Noted { after: None, note }).await;
+        let _ = notes.send(Note::Service(service::find(client).await).into()).await;
     };
     let blocked = async {
         let note = |answer| blocking::read(answer).map_or(Note::Nothing, Note::Blocked);
@@ -194,5 +193,5 @@ async fn prepare(
     };
     tokio::join!(service, blocked, read);
     let note = |answer| bookmark::read_all(answer).map_or(Note::Nothing, Note::Bookmarks);
-    let _ = notes.send(ask(client, bookmark::ask_all(), all, note).await).await;
+    let _ = notes.send(ask(client, bookmark::ask(), all, note).await).await;
 }

@@ -2,7 +2,7 @@
 //! devices. Only rooms are read here.
 
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{BareJid, Condition, FullJid, Stanza, ns};
+use whoelse_xmpp::{BareJid, FullJid, Stanza, ns};
 
 use super::private_node;
 use crate::client::Client;
@@ -23,24 +23,14 @@ pub(super) struct Displayed {
 
 /// Returns the request for all marks.
 pub(super) fn ask() -> Request {
-    let items = Element::new("items").attr("node", ns::MDS_DISPLAYED);
-    Request::get(Element::new("pubsub").xmlns(ns::PUBSUB).child(items)).by_itself()
+    private_node::ask(ns::MDS_DISPLAYED, &[])
 }
 
 /// Reads its answer: the marks of rooms.
 pub(super) fn read_all(
     answer: Result<Answer, RequestError>,
 ) -> Result<Vec<Displayed>, RequestError> {
-    let answer = match answer {
-        // Nobody has made the node yet.
-        Err(RequestError::Refused(why)) if why.condition == Condition::ItemNotFound => {
-            return Ok(Vec::new());
-        }
-        answer => answer?,
-    };
-    let pubsub = nested::find(&answer.iq, "pubsub", ns::PUBSUB);
-    let items = pubsub.and_then(|it| nested::find(&it, "items", ns::PUBSUB));
-    Ok(read(&items.ok_or(RequestError::Unreadable)?))
+    Ok(private_node::items(answer)?.map(|items| read(&items)).unwrap_or_default())
 }
 
 /// Marks that a room was read.

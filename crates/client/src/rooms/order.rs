@@ -56,6 +56,13 @@ pub(super) struct Noted {
     pub note: Note,
 }
 
+/// It is about no answer, or about none that has come.
+impl From<Note> for Noted {
+    fn from(note: Note) -> Noted {
+        Noted { after: None, note }
+    }
+}
+
 /// A note of another task.
 #[derive(Debug)]
 pub(super) enum Note {

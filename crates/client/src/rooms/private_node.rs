@@ -1,11 +1,43 @@
 //! XEP-0223, Persistent Storage of Private Data: items that only one's own devices read.
 
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{FullJid, Jid, Stanza, ns};
+use whoelse_xmpp::{Condition, FullJid, Jid, Stanza, ns};
 
 use crate::commands::form;
+use crate::error::RequestError;
 use crate::nested;
-use crate::request::Request;
+use crate::request::{Answer, Request};
+
+/// Returns a request for items: for these, or for all.
+pub(super) fn ask(node: &str, ids: &[&str]) -> Request {
+    let items = Element::new("items").attr("node", node);
+    let items =
+        ids.iter().fold(items, |items, id| items.child(Element::new("item").attr("id", id)));
+    Request::get(Element::new("pubsub").xmlns(ns::PUBSUB).child(items)).by_itself()
+}
+
+/// Reads its answer. `None`: nobody has made the node yet, or the server has none. Any other refusal
+/// says nothing of what is there.
+pub(super) fn items(answer: Result<Answer, RequestError>) -> Result<Option<Stanza>, RequestError> {
+    match answer {
+        Ok(answer) => {
+            let pubsub = nested::find(&answer.iq, "pubsub", ns::PUBSUB);
+            let items = pubsub.and_then(|it| nested::find(&it, "items", ns::PUBSUB));
+            items.map(Some).ok_or(RequestError::Unreadable)
+        }
+        Err(RequestError::Refused(why))
+            if matches!(
+                why.condition,
+                Condition::ItemNotFound
+                    | Condition::FeatureNotImplemented
+                    | Condition::ServiceUnavailable
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(why) => Err(why),
+    }
+}
 
 /// Returns a request that publishes an item, and says what its node has to be.
 pub(super) fn publish(node: &str, item: Element) -> Request {
