@@ -1,5 +1,6 @@
-//! Measures what a kept message costs in the store alone, while the archive grows: processor time,
-//! bytes on the disk, and the longest time that a group takes.
+//! Measures what a kept message costs in the store alone when so many are archived already: processor
+//! time, bytes on the disk, and the longest time that a group takes. A line is about the messages
+//! that are appended from that size on, half as many again and at most 100,000.
 //!
 //! ```text
 //! cargo run --release -p whoelse-store --example archive -- --to 10000000
@@ -24,9 +25,11 @@ const DAY: i64 = 86_400_000_000;
 const BEGIN: i64 = 1_790_000_000_000_000;
 /// How many repeats the housekeeping forgets at once.
 const STEP: u64 = 500;
+/// How many messages a line is about at most.
+const WINDOW: u64 = 100_000;
 
 struct Options {
-    /// How many messages are archived in the end.
+    /// How many messages are archived when the last line begins.
     to: u64,
     accounts: u64,
     /// How many others everybody writes to.
@@ -77,13 +80,14 @@ async fn run(options: &Options, file: &Path) -> Result<(), Failed> {
     }
     tx.commit().await?;
 
-    println!("messages     CPU a message   bytes a message   longest group   groups a second");
+    println!("archived     CPU a message   bytes a message   longest group   groups a second");
     let key = RepeatKey::new(b"secret");
     let (mut sent, mut next_purge) = (0, BEGIN);
     for mark in marks(options.to) {
         let (mut cpu, mut wall, mut longest) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
-        let (first, mut groups) = (sent, 0);
-        while sent < mark {
+        let (mut measured, mut groups) = (0, 0);
+        while sent < mark + (mark / 2).min(WINDOW) {
+            let is_measured = sent >= mark;
             let group: Vec<NewMessage> =
                 (0..options.group).map(|more| message(options, &key, sent + more)).collect();
             sent += options.group;
@@ -97,14 +101,17 @@ async fn run(options: &Options, file: &Path) -> Result<(), Failed> {
                 forget(&store, now - REPEAT_WINDOW).await?;
                 next_purge = now + DAY / 24;
             }
-            cpu += processor().saturating_sub(used);
-            wall += took;
-            longest = longest.max(took);
-            groups += 1;
+            if is_measured {
+                cpu += processor().saturating_sub(used);
+                wall += took;
+                longest = longest.max(took);
+                measured += options.group;
+                groups += 1;
+            }
         }
         println!(
-            "{sent:>9} {:>12.2} µs {:>17} {:>12.1} ms {:>17.0}",
-            cpu.as_secs_f64() * 1e6 / (sent - first) as f64,
+            "{mark:>9} {:>12.2} µs {:>17} {:>12.1} ms {:>17.0}",
+            cpu.as_secs_f64() * 1e6 / measured as f64,
             std::fs::metadata(file)?.len() / sent,
             longest.as_secs_f64() * 1e3,
             f64::from(groups) / wall.as_secs_f64(),
@@ -115,7 +122,7 @@ async fn run(options: &Options, file: &Path) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The sizes of the archive at which a line is printed.
+/// The sizes of the archive of which there is a line.
 fn marks(to: u64) -> Vec<u64> {
     let steps = (4..).flat_map(|power| [1, 3].map(|n| n * 10_u64.pow(power)));
     steps.take_while(|mark| *mark < to).chain([to]).collect()
