@@ -45,11 +45,11 @@ use submitted::Submitted;
 /// The most commands that may wait for the keeper. When it is full, whoever posts waits, and its
 /// connection reads nothing more until there is room.
 const WAITING: usize = 4096;
-/// The most that one account may have posted before its sessions wait: two groups of messages, one
-/// that is committed and one that gathers meanwhile, so that an account alone loses nothing.
-pub(crate) const SHARE: u32 = 512;
+/// The most that one account may have posted before its sessions wait: half a group of messages, so
+/// that whoever comes after a few who post as fast as they can waits for a commit or two.
+pub(crate) const SHARE: u32 = 128;
 /// The same while more than half of the lane is taken: no few accounts fill the rest.
-pub(crate) const SMALL_SHARE: u32 = 64;
+pub(crate) const SMALL_SHARE: u32 = 32;
 /// The most rows that one piece of the housekeeping changes: a few milliseconds, in which everybody
 /// else waits.
 pub const PIECE: u64 = 500;
