@@ -115,6 +115,8 @@ pub(crate) struct Served {
     domain: Domain,
     name: CompactString,
     own: Vec<Domain>,
+    /// The labels that services have, or had, before an own domain.
+    labels: Vec<String>,
     /// The domains for which this node answers.
     hosts: Hosts,
     /// The names that this domain had before.
@@ -251,8 +253,10 @@ impl Node {
                 let then: crate::keeper::After = vec![Box::new(move |node: &Arc<Node>| {
                     let id = node.domain().id;
                     let served = own.iter().find(|domain| domain.id == id).cloned();
-                    let labels = &node.service_labels;
-                    let served = served.map(|domain| Served::new(domain, own, former, labels));
+                    let (labels, services) =
+                        (node.served.load().labels.clone(), &node.service_labels);
+                    let served =
+                        served.map(|domain| Served::new(domain, own, labels, former, services));
                     let Some(Ok(served)) = served else { return };
                     node.end_all(&StreamError::renamed(&served.name));
                     node.served.store(Arc::new(served));
@@ -272,7 +276,7 @@ impl Node {
 
     /// Returns an address as it is stored: without the text of the own domain.
     pub fn key_of(&self, jid: &str) -> String {
-        whoelse_store::to_key(jid, &self.served.load().own)
+        self.served.load().key_of(jid)
     }
 
     /// Returns the address of a stored key and a resource, under the domain's present name.
@@ -475,6 +479,7 @@ impl Served {
     pub fn new(
         domain: Domain,
         own: Vec<Domain>,
+        labels: Vec<String>,
         former: Vec<Domain>,
         services: &[(Label, &'static str)],
     ) -> Result<Served, JidError> {
@@ -488,10 +493,15 @@ impl Served {
         let services: Vec<_> = addresses.collect::<Result<_, JidError>>()?;
         let domains = services.iter().map(|(address, key)| (address.domain().into(), *key));
         let hosts = Hosts::new([name.clone()], domains);
-        Ok(Served { name, domain, own, hosts, former, address, services })
+        Ok(Served { name, domain, own, labels, hosts, former, address, services })
+    }
+
+    /// See [`Node::key_of`].
+    fn key_of(&self, jid: &str) -> String {
+        whoelse_store::to_key(jid, &self.own, &self.labels)
     }
 
     pub fn keys_of(&self, jids: &HashSet<BareJid>) -> HashSet<String> {
-        jids.iter().map(|jid| whoelse_store::to_key(jid.as_str(), &self.own)).collect()
+        jids.iter().map(|jid| self.key_of(jid.as_str())).collect()
     }
 }

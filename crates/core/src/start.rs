@@ -213,12 +213,14 @@ async fn serve(
     let name = name_to_serve(&store.domains().await?, wanted)?;
     let mut tx = store.begin().await?;
     tx.ensure_domain(&name).await?;
+    let labels: Vec<&str> = services.iter().map(|(label, _)| label.as_str()).collect();
+    let labels = tx.name_services(&labels).await?;
     let own = tx.domains().await?;
     let former = tx.former_names().await?;
     tx.commit().await?;
     let domain = own.iter().find(|domain| domain.name == name).cloned();
     let domain = domain.ok_or_else(|| StartError::Domain(name.clone()))?;
-    Served::new(domain, own, former, services).map_err(|_| StartError::Domain(name))
+    Served::new(domain, own, labels, former, services).map_err(|_| StartError::Domain(name))
 }
 
 /// Returns a secret of this installation. It is made on the first call.

@@ -92,6 +92,39 @@ async fn a_renamed_domain_gets_its_certificate_at_once_and_keeps_its_administrat
     world.server.shutdown().await;
 }
 
+/// Rooms of this server, that is; a stranger who has a name under ours moves nowhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rooms_in_lists_of_people_get_the_new_name_of_the_domain() {
+    let world = World::start().await;
+    let node = world.server.node();
+    let mut bob = world.online("bob").await;
+    for (id, request) in [
+        ("1", "<block xmlns='urn:xmpp:blocking'><item jid='loud@conference.localhost'/></block>"),
+        ("2", "<block xmlns='urn:xmpp:blocking'><item jid='far@other.localhost'/></block>"),
+        ("3", "<query xmlns='jabber:iq:roster'><item jid='lunch@conference.localhost'/></query>"),
+    ] {
+        bob.send(&format!("<iq type='set' id='{id}'>{request}</iq>")).await;
+        let answer = bob.expect(|stanza| stanza.id() == Some(id)).await;
+        assert_eq!(answer.type_(), Some("result"));
+    }
+
+    node.rename_domain("localhost".to_owned(), "chat.example".to_owned()).await.unwrap();
+
+    let client = Client::connect(world.address(), StreamConfig::new("chat.example")).await;
+    let mut bob = client.login("bob").await;
+    let mut asks = async |request: &str| {
+        bob.send(&format!("<iq type='get' id='q'>{request}</iq>")).await;
+        let answer = bob.expect(|stanza| stanza.id() == Some("q")).await;
+        String::from_utf8(answer.bytes().to_vec()).unwrap()
+    };
+    let blocked = asks("<blocklist xmlns='urn:xmpp:blocking'/>").await;
+    assert!(blocked.contains("loud@conference.chat.example"), "{blocked}");
+    assert!(blocked.contains("far@other.localhost"), "{blocked}");
+    let roster = asks("<query xmlns='jabber:iq:roster'/>").await;
+    assert!(roster.contains("lunch@conference.chat.example"), "{roster}");
+    world.server.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_busy_administrator_takes_no_place_from_a_user() {
     let world = World::start().await;

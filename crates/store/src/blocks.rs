@@ -3,7 +3,8 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use crate::{Domain, Result, Store, Tx, to_key};
+use crate::address::Adopted;
+use crate::{Result, Store, Tx};
 
 const INSERT: &str = "INSERT INTO blocks (account, jid) VALUES ($1, $2) ON CONFLICT DO NOTHING";
 const DELETE: &str = "DELETE FROM blocks WHERE account = $1 AND jid = $2";
@@ -38,13 +39,11 @@ impl Tx {
     }
 }
 
-/// Rewrites the blocks that name a domain by its text, after it has become an own domain.
-pub(crate) async fn adopt(conn: &mut AnyConnection, domain: &Domain) -> Result<()> {
-    let own = std::slice::from_ref(domain);
-    for row in sqlx::query(NAMING).bind(&domain.name).fetch_all(&mut *conn).await? {
+/// Rewrites the blocks that name a domain by its text.
+pub(crate) async fn adopt(conn: &mut AnyConnection, adopted: &Adopted) -> Result<()> {
+    for row in sqlx::query(NAMING).bind(&adopted.name).fetch_all(&mut *conn).await? {
         let (account, jid): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
-        let key = to_key(&jid, own);
-        if key != jid {
+        if let Some(key) = adopted.key(&jid) {
             sqlx::query(DELETE).bind(account).bind(jid).execute(&mut *conn).await?;
             sqlx::query(INSERT).bind(account).bind(key).execute(&mut *conn).await?;
         }

@@ -3,7 +3,8 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use crate::{Error, Result, Store, Tx, blocks, pubsub, rooms, roster, sequences};
+use crate::address::Adopted;
+use crate::{Error, Result, Store, Tx, blocks, peers, pubsub, rooms, roster, sequences};
 
 const LIST: &str = "SELECT id, name FROM domains ORDER BY id";
 const FIND: &str = "SELECT id FROM domains WHERE name = $1";
@@ -14,6 +15,8 @@ pub(crate) const STATEMENTS: &[&str] = &[LIST, FIND, INSERT, RENAME];
 
 /// The key under which the former names of own domains are stored.
 const FORMER: &str = "domains.former";
+/// The key under which the labels of services are stored, one in each line.
+const SERVICES: &str = "domains.services";
 /// The most former names that are remembered; the oldest is dropped first.
 const MAX_FORMER: usize = 100;
 
@@ -53,13 +56,47 @@ impl Tx {
         }
         let id = sequences::next(conn, sequences::DOMAIN).await?;
         sqlx::query(INSERT).bind(id).bind(name).execute(&mut *conn).await?;
-        adopt(conn, &Domain { id, name: name.to_owned() }).await?;
+        self.adopt(&Domain { id, name: name.to_owned() }).await?;
         self.remember(None, name).await?;
         Ok(id)
     }
 
-    /// Renames an own domain; everything stored under it stays. Blocks, contacts and who is listed at
-    /// nodes and in rooms under the new name, who were strangers so far, now refer to accounts of that domain.
+    /// Notes the labels that services have before an own domain: an address there moves with the
+    /// domain when that is renamed. Returns all labels that were ever noted, for
+    /// [`to_key`](crate::to_key): a label may have been changed since an address was stored.
+    ///
+    /// With a new label everything that names an address is looked at.
+    pub async fn name_services(&mut self, labels: &[&str]) -> Result<Vec<String>> {
+        let mut known = self.services().await?;
+        let before = known.len();
+        for label in labels {
+            if known.iter().all(|it| it != label) {
+                known.push((*label).to_owned());
+            }
+        }
+        let new = known.get(before..).unwrap_or_default();
+        if new.is_empty() {
+            return Ok(known);
+        }
+        for domain in self.domains().await? {
+            for label in new {
+                self.rewrite(&Adopted::service(label, &domain)).await?;
+            }
+        }
+        self.set_setting(SERVICES, known.join("\n").as_bytes()).await?;
+        Ok(known)
+    }
+
+    /// Returns the labels of services that were noted.
+    async fn services(&mut self) -> Result<Vec<String>> {
+        let kept = self.setting(SERVICES).await?.unwrap_or_default();
+        let text = String::from_utf8(kept).unwrap_or_default();
+        Ok(text.lines().map(str::to_owned).collect())
+    }
+
+    /// Renames an own domain; everything stored under it, and under its services, stays. Blocks,
+    /// contacts, the other sides of archives, and who is listed at nodes and in rooms under the new
+    /// name, who were strangers so far, now refer to accounts of that domain.
     ///
     /// Stanzas in the log keep the addresses with which they were written. A [`LoggedMessage`] has
     /// the keys of both sides beside the bytes; whoever shows it writes `from` and `to` anew from
@@ -75,13 +112,35 @@ impl Tx {
             return Err(Error::DomainExists(new.to_owned()));
         }
         sqlx::query(RENAME).bind(id).bind(new).execute(&mut *conn).await?;
-        adopt(conn, &Domain { id, name: new.to_owned() }).await?;
+        self.adopt(&Domain { id, name: new.to_owned() }).await?;
         self.remember(Some(Domain { id, name: old.to_owned() }), new).await
     }
 
     /// Returns the former names of own domains, as [`Store::former_names`] does.
     pub async fn former_names(&mut self) -> Result<Vec<Domain>> {
         Ok(read_former(self.setting(FORMER).await?))
+    }
+
+    /// Addresses of this domain and of its services, which were strangers', are local from now on.
+    async fn adopt(&mut self, domain: &Domain) -> Result<()> {
+        self.rewrite(&Adopted::domain(domain)).await?;
+        for label in self.services().await? {
+            self.rewrite(&Adopted::service(&label, domain)).await?;
+        }
+        Ok(())
+    }
+
+    /// Rewrites the keys of this domain.
+    async fn rewrite(&mut self, adopted: &Adopted) -> Result<()> {
+        // The journal names peers by number.
+        let conn = self.log_conn().await?;
+        blocks::adopt(conn, adopted).await?;
+        roster::adopt(conn, adopted).await?;
+        pubsub::adopt(conn, adopted).await?;
+        rooms::adopt(conn, adopted).await?;
+        peers::adopt(conn, adopted).await?;
+        self.forget_known();
+        Ok(())
     }
 
     /// Notes that a domain gives up one name and takes another.
@@ -109,14 +168,6 @@ fn read_former(kept: Option<Vec<u8>>) -> Vec<Domain> {
     text.lines().filter_map(line).collect()
 }
 
-/// Rewrites keys of this domain: addresses that were strangers' are local from now on.
-async fn adopt(conn: &mut AnyConnection, domain: &Domain) -> Result<()> {
-    blocks::adopt(conn, domain).await?;
-    roster::adopt(conn, domain).await?;
-    pubsub::adopt(conn, domain).await?;
-    rooms::adopt(conn, domain).await
-}
-
 pub(crate) async fn domains(conn: &mut AnyConnection) -> Result<Vec<Domain>> {
     let row = |row: &AnyRow| Ok(Domain { id: row.try_get(0)?, name: row.try_get(1)? });
     sqlx::query(LIST).fetch_all(conn).await?.iter().map(row).collect()
@@ -132,8 +183,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::MAX_FORMER;
-    use crate::testing::{account, fresh};
-    use crate::{Domain, Error, from_key, to_key};
+    use crate::testing::{account, fresh, message};
+    use crate::{Direction, Domain, Error, NewMessage, NewRow, Query, from_key, to_key};
 
     #[tokio::test]
     async fn a_domain_is_made_once() {
@@ -161,7 +212,10 @@ mod tests {
         let mut tx = store.begin().await.unwrap();
         let bob = account(&mut tx, "bob").await;
         let domains = tx.domains().await.unwrap();
-        tx.block(bob, &to_key("eve@localhost", &domains)).await.unwrap();
+        let services = tx.name_services(&["rooms"]).await.unwrap();
+        for jid in ["eve@localhost", "loud@rooms.localhost", "far@else.localhost"] {
+            tx.block(bob, &to_key(jid, &domains, &services)).await.unwrap();
+        }
 
         tx.rename_domain("localhost", "chat.example").await.unwrap();
         tx.commit().await.unwrap();
@@ -171,7 +225,58 @@ mod tests {
         let found = store.find_account(domains[0].id, "bob").await.unwrap().unwrap();
         assert_eq!(found.id, bob);
         let blocks = store.blocks(bob).await.unwrap();
-        assert_eq!(from_key(&blocks[0], &domains).as_deref(), Some("eve@chat.example"));
+        let blocks: Vec<_> = blocks.iter().filter_map(|key| from_key(key, &domains)).collect();
+        assert_eq!(blocks, ["eve@chat.example", "far@else.localhost", "loud@rooms.chat.example"]);
+    }
+
+    #[tokio::test]
+    async fn what_was_noted_before_a_service_had_its_label_moves_with_the_domain_too() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let bob = account(&mut tx, "bob").await;
+        for key in ["loud@rooms.localhost", "loud@rooms.new.example", "rooms.localhost/x"] {
+            tx.block(bob, key).await.unwrap();
+        }
+
+        let first = tx.name_services(&["pubsub"]).await.unwrap();
+        assert_eq!(first, ["pubsub"]);
+        assert_eq!(tx.name_services(&["rooms"]).await.unwrap(), ["pubsub", "rooms"]);
+        assert_eq!(tx.name_services(&["rooms", "pubsub"]).await.unwrap(), ["pubsub", "rooms"]);
+        let known = ["loud@rooms.#1", "loud@rooms.new.example", "rooms.#1/x"];
+        assert_eq!(tx.blocks(bob).await.unwrap(), known);
+
+        tx.rename_domain("localhost", "new.example").await.unwrap();
+        assert_eq!(tx.blocks(bob).await.unwrap(), ["loud@rooms.#1", "rooms.#1/x"]);
+    }
+
+    #[tokio::test]
+    async fn the_other_side_of_an_archive_is_one_whatever_its_domain_was_called() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let bob = account(&mut tx, "bob").await;
+        tx.name_services(&["rooms"]).await.unwrap();
+        let from = |peer: &str, n| NewMessage {
+            first: NewRow { archive: bob, peer: peer.to_owned(), direction: Direction::In },
+            second: None,
+            ..message(n, ("x", 0), ("y", 0))
+        };
+        let peers = ["eve@new.example", "eve@#1", "zoe@new.example", "lunch@rooms.new.example"];
+        let all: Vec<_> = (1..).zip(peers).map(|(n, peer)| from(peer, n)).collect();
+        tx.append(&all).await.unwrap();
+
+        tx.rename_domain("localhost", "new.example").await.unwrap();
+        tx.append(&[from("zoe@#1", 5), from("eve@#1", 6)]).await.unwrap();
+        tx.commit().await.unwrap();
+
+        let with = async |peer: &str| {
+            let query = Query { limit: 9, with: Some(peer.to_owned()), ..Query::default() };
+            let rows = store.query(bob, &query).await.unwrap().rows;
+            rows.iter().map(|row| row.seq).collect::<Vec<_>>()
+        };
+        assert_eq!(with("eve@#1").await, [1, 2, 6]);
+        assert_eq!(with("zoe@#1").await, [3, 5]);
+        assert_eq!(with("lunch@rooms.#1").await, [4]);
+        assert_eq!(store.count_rows("peers").await, 3);
     }
 
     #[tokio::test]

@@ -292,6 +292,7 @@ mod tests {
         ("DELETE FROM archives WHERE room = $1", "likewise"),
         // Nobody is served meanwhile.
         ("UPDATE archives SET highest = ", "a restore"),
+        ("UPDATE archive_rows SET peer = $3", "a domain becomes an own one"),
     ];
 
     #[tokio::test]

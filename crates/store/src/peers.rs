@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 
 use sqlx::{AnyConnection, Row};
 
+use crate::address::Adopted;
 use crate::dialect::Dialect;
 use crate::rows::ManyRows;
 use crate::sequences::number_after;
@@ -18,7 +19,12 @@ use crate::{NewRow, Result};
 /// One at a time: it is asked once for each peer that is not in memory.
 const FIND: &str = "SELECT id FROM peers WHERE archive = $1 AND address = $2";
 
-pub(crate) const STATEMENTS: &[&str] = &[FIND];
+const NAMING: &str = "SELECT archive, id, address FROM peers WHERE address LIKE '%' || $1 || '%'";
+const RENAME: &str = "UPDATE peers SET address = $3 WHERE archive = $1 AND id = $2";
+const MERGE: &str = "UPDATE archive_rows SET peer = $3 WHERE archive = $1 AND peer = $2";
+const DELETE: &str = "DELETE FROM peers WHERE archive = $1 AND id = $2";
+
+pub(crate) const STATEMENTS: &[&str] = &[FIND, NAMING, RENAME, MERGE, DELETE];
 
 static INSERT: LazyLock<ManyRows> =
     LazyLock::new(|| ManyRows::new("INSERT INTO peers (archive, id, address) VALUES", 3, ""));
@@ -35,6 +41,25 @@ static REMOVE: LazyLock<ManyRows> = LazyLock::new(|| {
 
 pub(crate) fn many() -> [&'static ManyRows; 2] {
     [&INSERT, &REMOVE]
+}
+
+/// Rewrites the peers that name a domain by its text. In an archive that has the new key already, both
+/// are one from now on. Nothing may be in the journal, and what is in memory is to be forgotten.
+pub(crate) async fn adopt(conn: &mut AnyConnection, adopted: &Adopted) -> Result<()> {
+    for row in sqlx::query(NAMING).bind(&adopted.name).fetch_all(&mut *conn).await? {
+        let (archive, id, address): (i64, i64, String) =
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let Some(key) = adopted.key(&address) else { continue };
+        let known = sqlx::query(FIND).bind(archive).bind(&key).fetch_optional(&mut *conn).await?;
+        let Some(known) = known else {
+            sqlx::query(RENAME).bind(archive).bind(id).bind(key).execute(&mut *conn).await?;
+            continue;
+        };
+        let known: i64 = known.try_get(0)?;
+        sqlx::query(MERGE).bind(archive).bind(id).bind(known).execute(&mut *conn).await?;
+        sqlx::query(DELETE).bind(archive).bind(id).execute(&mut *conn).await?;
+    }
+    Ok(())
 }
 
 /// The numbers of the peers of archives, as far as they are in memory.

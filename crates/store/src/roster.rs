@@ -5,7 +5,8 @@ use bytes::Bytes;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use crate::{Domain, Result, Store, Tx, to_key};
+use crate::address::Adopted;
+use crate::{Result, Store, Tx};
 
 const LIST: &str = "SELECT contact, listed, name, in_groups, subscription, ask, approved, request, \
     version FROM roster WHERE account = $1 ORDER BY contact";
@@ -217,16 +218,12 @@ impl Tx {
     }
 }
 
-/// Rewrites the contacts that name a domain by its text, after it has become an own domain. If a
-/// roster has the local account already, the row of the remote one is removed.
-pub(crate) async fn adopt(conn: &mut AnyConnection, domain: &Domain) -> Result<()> {
-    let own = std::slice::from_ref(domain);
-    for row in sqlx::query(NAMING).bind(&domain.name).fetch_all(&mut *conn).await? {
+/// Rewrites the contacts that name a domain by its text. If a roster has the contact by its new key
+/// already, the row of the other is removed.
+pub(crate) async fn adopt(conn: &mut AnyConnection, adopted: &Adopted) -> Result<()> {
+    for row in sqlx::query(NAMING).bind(&adopted.name).fetch_all(&mut *conn).await? {
         let (account, contact): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
-        let key = to_key(&contact, own);
-        if key == contact {
-            continue;
-        }
+        let Some(key) = adopted.key(&contact) else { continue };
         let known = sqlx::query(FIND).bind(account).bind(&key).fetch_optional(&mut *conn).await?;
         let query = match known {
             Some(_) => sqlx::query(DELETE).bind(account).bind(contact),

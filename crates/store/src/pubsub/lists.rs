@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use crate::{Domain, Result, Store, Tx, pieces, to_key};
+use crate::address::Adopted;
+use crate::{Result, Store, Tx, pieces};
 
 const AFFILIATION: &str =
     "SELECT affiliation FROM pubsub_affiliations WHERE node = $1 AND who = $2";
@@ -239,16 +240,12 @@ impl Tx {
     }
 }
 
-/// Rewrites what names a domain by its text, after it has become an own domain. A list that has the
-/// local account already keeps that, and loses the row of the remote one.
-pub(crate) async fn adopt(conn: &mut AnyConnection, domain: &Domain) -> Result<()> {
-    let own = std::slice::from_ref(domain);
-    for row in sqlx::query(NAMING).bind(&domain.name).fetch_all(&mut *conn).await? {
+/// Rewrites what names a domain by its text. A list that has the new key already keeps that, and loses
+/// the row of the other.
+pub(crate) async fn adopt(conn: &mut AnyConnection, adopted: &Adopted) -> Result<()> {
+    for row in sqlx::query(NAMING).bind(&adopted.name).fetch_all(&mut *conn).await? {
         let (node, who): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
-        let key = to_key(&who, own);
-        if key == who {
-            continue;
-        }
+        let Some(key) = adopted.key(&who) else { continue };
         for (moving, deleting) in MOVE.into_iter().zip([DISMISS, UNSUBSCRIBE]) {
             let query = sqlx::query(moving).bind(node).bind(&who).bind(&key);
             query.execute(&mut *conn).await?;

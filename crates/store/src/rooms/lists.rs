@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use crate::{Domain, Result, Store, Tx, pieces, to_key};
+use crate::address::Adopted;
+use crate::{Result, Store, Tx, pieces};
 
 const OF_ROOM: &str = "SELECT who, affiliation, nick, since FROM room_affiliations \
     WHERE room = $1 ORDER BY who";
@@ -119,14 +120,12 @@ impl Tx {
     }
 }
 
-/// Rewrites what names a domain by its text, after it has become an own domain. A list that has the
-/// local account already keeps that, and loses the row of the remote one.
-pub(crate) async fn adopt(conn: &mut AnyConnection, domain: &Domain) -> Result<()> {
-    let own = std::slice::from_ref(domain);
-    for row in sqlx::query(NAMING).bind(&domain.name).fetch_all(&mut *conn).await? {
+/// Rewrites what names a domain by its text. A list that has the new key already keeps that, and loses
+/// the row of the other.
+pub(crate) async fn adopt(conn: &mut AnyConnection, adopted: &Adopted) -> Result<()> {
+    for row in sqlx::query(NAMING).bind(&adopted.name).fetch_all(&mut *conn).await? {
         let (room, who): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
-        let key = to_key(&who, own);
-        if key != who {
+        if let Some(key) = adopted.key(&who) {
             sqlx::query(MOVE).bind(room).bind(&who).bind(&key).execute(&mut *conn).await?;
             sqlx::query(DISMISS).bind(room).bind(&who).execute(&mut *conn).await?;
         }
