@@ -8,11 +8,13 @@
 mod following;
 mod list;
 mod private;
+mod renamed;
 mod room;
 
 use std::sync::Arc;
 
 use whoelse_core::Node;
+use whoelse_core::account::Account;
 use whoelse_core::kit::{BoxFuture, Feature};
 use whoelse_core::settings;
 use whoelse_core::settings::{count, size};
@@ -52,7 +54,7 @@ settings! {
 /// The node with an item for each room.
 const ROOMS: View = View {
     node: ns::BOOKMARKS,
-    ready: private::moved,
+    ready,
     pay: |cx, visitor| Box::pin(pay_for(cx, visitor, ns::BOOKMARKS_LIST)),
     follow: |nodes, found, what| Box::pin(following::rooms_changed(nodes, found, what)),
     ..View::PLAIN
@@ -61,7 +63,7 @@ const ROOMS: View = View {
 /// The node with the list of all.
 const LIST: View = View {
     node: ns::BOOKMARKS_LIST,
-    ready: private::moved,
+    ready,
     pay: |cx, visitor| Box::pin(pay_for(cx, visitor, ns::BOOKMARKS)),
     check: check_list,
     follow: |nodes, found, what| Box::pin(following::list_changed(nodes, found, what)),
@@ -77,6 +79,20 @@ fn begin(server: Arc<Node>) -> BoxFuture<'static, ()> {
         views::add(&server, &LIST);
         private_storage::keep_elsewhere(&server, &PRIVATE);
     })
+}
+
+/// Brings the bookmarks of an account to where its clients look for them.
+fn ready(server: Arc<Node>, account: Arc<Account>) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        private::moved(&server, &account).await;
+        renamed::followed(&server, &account).await;
+    })
+}
+
+/// The rows of a change of all bookmarks: an item for each room that was there or is there, the list, and
+/// the two nodes.
+fn rows(server: &Node) -> u64 {
+    2 * server.settings().of::<Limits>().bookmarks + 3
 }
 
 /// The id of the item that is the list (XEP-0048, 3.1).

@@ -86,7 +86,8 @@ pub static SERVICE: Service = Service {
     take: Some(take),
 };
 
-const KEY: &str = "rooms";
+/// The key of the service.
+pub(crate) const KEY: &str = "rooms";
 /// How often rooms are looked for that wait too long for their first configuration.
 const SWEEP: Duration = Duration::from_secs(60);
 

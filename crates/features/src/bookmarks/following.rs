@@ -4,7 +4,7 @@
 //! What follows is never seen by more people than what was changed: the node is made as closed as a node
 //! of bookmarks begins, unless both are open to the same.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use whoelse_store::{PubsubItem, PubsubPage};
 use whoelse_xmpp::{Condition, Jid, Stanza, StanzaError, ns};
@@ -118,6 +118,30 @@ pub(super) async fn with_rooms(nodes: &mut Nodes<'_>, list: List) -> Result<Opti
     match nodes.find(ns::BOOKMARKS).await? {
         Some(rooms) => all(nodes, &rooms, list).await,
         None => Ok(fits(nodes.server, &list).is_ok().then_some(list)),
+    }
+}
+
+/// Gives rooms another address, in both forms. A bookmark that is there already stays as it is.
+pub(super) async fn move_rooms(
+    nodes: &mut Nodes<'_>,
+    moved: impl Fn(&Jid) -> Option<Jid>,
+) -> Result<(), Stop> {
+    if let Some(rooms) = nodes.find(ns::BOOKMARKS).await? {
+        let all = items(nodes, &rooms).await?;
+        let mut there: HashSet<String> = all.iter().map(|item| item.id.clone()).collect();
+        for item in all {
+            let Some(room) = address(&item.id).and_then(|room| moved(&room)) else { continue };
+            nodes.take(&rooms, item.id).await?;
+            if there.insert(room.to_string()) {
+                nodes.put(&rooms, room.to_string(), item.payload).await?;
+            }
+        }
+    }
+    let Some(node) = nodes.find(ns::BOOKMARKS_LIST).await? else { return Ok(()) };
+    let Some((id, list)) = kept(nodes, &node).await? else { return Ok(()) };
+    match list.moved(moved) {
+        Some(changed) => keep(nodes, &node, id, &changed).await,
+        None => Ok(()),
     }
 }
 

@@ -123,6 +123,22 @@ impl List {
         self.changed(&children, &[])
     }
 
+    /// Returns the list with other addresses for rooms. One that is in it already stays as it is. `None`
+    /// if no room gets another.
+    pub fn moved(&self, moved: impl Fn(&Jid) -> Option<Jid>) -> Option<List> {
+        let rooms = self.bookmarks.iter().map(|bookmark| bookmark.room.clone());
+        let mut there: HashSet<Jid> = rooms.collect();
+        let mut children = Vec::new();
+        for Bookmark { room, place, element } in &self.bookmarks {
+            let Some(room) = moved(room) else { continue };
+            let attributes = [("jid", Some(room.as_str()))];
+            let edit = Edit { attributes: &attributes, ..Edit::default() };
+            let written = element.edited(&edit)?;
+            children.push((*place, if there.insert(room) { written } else { Vec::new() }));
+        }
+        self.changed(&children, &[])
+    }
+
     fn changed(&self, children: &[(usize, Vec<u8>)], add: &[u8]) -> Option<List> {
         if children.is_empty() && add.is_empty() {
             return None;
@@ -153,6 +169,28 @@ mod tests {
         <conference jid='One@Rooms.X' name='1'><minimize xmlns='gajim'>true</minimize></conference>\
         <conference name='no address'/><conference jid='rooms.x'/><thing xmlns='urn:x'/>\
         <conference jid='two@rooms.x'><nick>me</nick></conference></storage>";
+
+    #[test]
+    fn rooms_move_with_all_that_is_said_of_them_to_where_none_is_yet() {
+        let list = List::read(LIST.as_bytes()).unwrap();
+        let all_to = |to: &'static str| move |_: &Jid| Some(jid(to));
+        let one = |room: &Jid| (*room == jid("one@rooms.x")).then(|| jid("one@new.x"));
+
+        assert!(list.moved(|_| None).is_none());
+        let expected = LIST.replace(
+            "<conference jid='One@Rooms.X' name='1'>",
+            "<conference xmlns='storage:bookmarks' name='1' jid='one@new.x'>",
+        );
+        assert_eq!(text(&list.moved(one).unwrap()), expected);
+        let first = list.moved(all_to("new@x")).unwrap();
+        assert_eq!(
+            first.all(),
+            [(&jid("new@x"), Words { name: Some("1".into()), ..Words::default() })]
+        );
+        let to_second = |room: &Jid| (*room == jid("one@rooms.x")).then(|| jid("two@rooms.x"));
+        let second = list.moved(to_second).unwrap();
+        assert_eq!(second.all(), [(&jid("two@rooms.x"), nick("me"))]);
+    }
 
     #[test]
     fn a_list_is_one_element_of_its_namespace() {

@@ -12,7 +12,7 @@ use whoelse_store::{DataKey, PubsubPage};
 use whoelse_xmpp::{Condition, StanzaError, ns};
 
 use super::list::List;
-use super::{Limits, fits, following};
+use super::{fits, following, ready, rows};
 use crate::private_storage;
 use crate::pubsub::{Nodes, Owner, Stop, change};
 use crate::readable;
@@ -25,28 +25,25 @@ const KEY: DataKey<'_> = private_storage::key(ns::BOOKMARKS_LIST);
 
 /// Moves the bookmarks of an account out of private XML, if there are any. Lists that are longer than
 /// they may be stay, and are read where they are.
-pub(super) fn moved(server: Arc<Node>, account: Arc<Account>) -> BoxFuture<'static, ()> {
-    Box::pin(async move {
-        if account.get::<Moved>().is_some() {
-            return;
+pub(super) async fn moved(server: &Arc<Node>, account: &Arc<Account>) {
+    if account.get::<Moved>().is_some() {
+        return;
+    }
+    let there = server.store.account_data(account.id, KEY).await;
+    let there = readable(server, "bookmarks_unreadable", Some(account.jid()), there);
+    let is_done = match there {
+        Ok(Some(_)) => {
+            let owner = Owner::Account(account.clone());
+            let moved = change(server, &owner, rows(server), |nodes| Box::pin(take_over(nodes)));
+            moved.await.is_ok()
         }
-        let there = server.store.account_data(account.id, KEY).await;
-        let there = readable(&server, "bookmarks_unreadable", Some(account.jid()), there);
-        let is_done = match there {
-            Ok(Some(_)) => {
-                let owner = Owner::Account(account.clone());
-                change(&server, &owner, rows(&server), |nodes| Box::pin(take_over(nodes)))
-                    .await
-                    .is_ok()
-            }
-            Ok(None) => true,
-            // It is logged, and looked at again.
-            Err(_) => false,
-        };
-        if is_done {
-            account.get_or_default::<Moved>();
-        }
-    })
+        Ok(None) => true,
+        // It is logged, and looked at again.
+        Err(_) => false,
+    };
+    if is_done {
+        account.get_or_default::<Moved>();
+    }
 }
 
 /// Moves a list, which is perhaps no longer there. The rooms that are bookmarked otherwise stay.
@@ -64,7 +61,7 @@ async fn take_over(nodes: &mut Nodes<'_>) -> Result<(), Stop> {
 pub(super) fn get(cx: SessionCx) -> BoxFuture<'static, Result<Option<Vec<u8>>, StanzaError>> {
     Box::pin(async move {
         let account = cx.account()?;
-        moved(cx.node.clone(), account.clone()).await;
+        ready(cx.node.clone(), account.clone()).await;
         let list = read(&cx.node, account.id).await;
         readable(&cx.node, "bookmarks_unreadable", Some(account.jid()), list)
     })
@@ -94,7 +91,7 @@ pub(super) fn set(cx: SessionCx, elements: Vec<u8>) -> BoxFuture<'static, Result
         };
         fits(&cx.node, &list)?;
         let account = cx.account()?;
-        moved(cx.node.clone(), account.clone()).await;
+        ready(cx.node.clone(), account.clone()).await;
         let id = account.id;
         change(&cx.node, &Owner::Account(account.clone()), rows(&cx.node), move |nodes| {
             Box::pin(async move {
@@ -106,10 +103,4 @@ pub(super) fn set(cx: SessionCx, elements: Vec<u8>) -> BoxFuture<'static, Result
         })
         .await
     })
-}
-
-/// The rows of a change of a list: an item for each room that was there or is there, the list, and the
-/// two nodes.
-fn rows(server: &Node) -> u64 {
-    2 * server.settings().of::<Limits>().bookmarks + 3
 }
