@@ -36,28 +36,17 @@ pub fn from_key(key: &str, own: &[Domain]) -> Option<String> {
     Some(parts.with_domain(&format!("{service}{}", domain.name)))
 }
 
-/// A domain that stands in keys as text and has become an own one, or that of a service of one.
-pub(crate) struct Adopted {
-    /// The text.
-    pub name: String,
-    /// What stands in its place from now on.
-    place: String,
+/// A domain that has become an own one, or has got services: keys name it, or them, by their text.
+pub(crate) struct Adopted<'a> {
+    pub domain: &'a Domain,
+    pub services: &'a [String],
 }
 
-impl Adopted {
-    pub fn domain(domain: &Domain) -> Self {
-        Self { name: domain.name.clone(), place: format!("#{}", domain.id) }
-    }
-
-    pub fn service(label: &str, domain: &Domain) -> Self {
-        let Domain { id, name } = domain;
-        Self { name: format!("{label}.{name}"), place: format!("{label}.#{id}") }
-    }
-
-    /// Returns what a key becomes that names this domain.
-    pub fn key(&self, key: &str) -> Option<String> {
-        let parts = Parts::of(key);
-        (parts.domain == self.name).then(|| parts.with_domain(&self.place))
+impl Adopted<'_> {
+    /// Returns what such a key becomes; `None` of any other.
+    pub fn key(&self, stored: &str) -> Option<String> {
+        let key = to_key(stored, std::slice::from_ref(self.domain), self.services);
+        (key != stored).then_some(key)
     }
 }
 

@@ -39,9 +39,9 @@ impl Tx {
     }
 }
 
-/// Rewrites the blocks that name a domain by its text.
-pub(crate) async fn adopt(conn: &mut AnyConnection, adopted: &Adopted) -> Result<()> {
-    for row in sqlx::query(NAMING).bind(&adopted.name).fetch_all(&mut *conn).await? {
+/// Rewrites the blocks that name an adopted domain by its text.
+pub(crate) async fn adopt(conn: &mut AnyConnection, adopted: &Adopted<'_>) -> Result<()> {
+    for row in sqlx::query(NAMING).bind(&adopted.domain.name).fetch_all(&mut *conn).await? {
         let (account, jid): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
         if let Some(key) = adopted.key(&jid) {
             sqlx::query(DELETE).bind(account).bind(jid).execute(&mut *conn).await?;

@@ -74,16 +74,12 @@ impl Tx {
                 known.push((*label).to_owned());
             }
         }
-        let new = known.get(before..).unwrap_or_default();
-        if new.is_empty() {
-            return Ok(known);
-        }
-        for domain in self.domains().await? {
-            for label in new {
-                self.rewrite(&Adopted::service(label, &domain)).await?;
+        if known.len() > before {
+            self.set_setting(SERVICES, known.join("\n").as_bytes()).await?;
+            for domain in self.domains().await? {
+                self.adopt(&domain).await?;
             }
         }
-        self.set_setting(SERVICES, known.join("\n").as_bytes()).await?;
         Ok(known)
     }
 
@@ -123,22 +119,15 @@ impl Tx {
 
     /// Addresses of this domain and of its services, which were strangers', are local from now on.
     async fn adopt(&mut self, domain: &Domain) -> Result<()> {
-        self.rewrite(&Adopted::domain(domain)).await?;
-        for label in self.services().await? {
-            self.rewrite(&Adopted::service(&label, domain)).await?;
-        }
-        Ok(())
-    }
-
-    /// Rewrites the keys of this domain.
-    async fn rewrite(&mut self, adopted: &Adopted) -> Result<()> {
+        let services = self.services().await?;
+        let adopted = Adopted { domain, services: &services };
         // The journal names peers by number.
         let conn = self.log_conn().await?;
-        blocks::adopt(conn, adopted).await?;
-        roster::adopt(conn, adopted).await?;
-        pubsub::adopt(conn, adopted).await?;
-        rooms::adopt(conn, adopted).await?;
-        peers::adopt(conn, adopted).await?;
+        blocks::adopt(conn, &adopted).await?;
+        roster::adopt(conn, &adopted).await?;
+        pubsub::adopt(conn, &adopted).await?;
+        rooms::adopt(conn, &adopted).await?;
+        peers::adopt(conn, &adopted).await?;
         self.forget_known();
         Ok(())
     }

@@ -43,10 +43,10 @@ pub(crate) fn many() -> [&'static ManyRows; 2] {
     [&INSERT, &REMOVE]
 }
 
-/// Rewrites the peers that name a domain by its text. In an archive that has the new key already, both
+/// Rewrites the peers that name an adopted domain by its text. In an archive that has the new key already, both
 /// are one from now on. Nothing may be in the journal, and what is in memory is to be forgotten.
-pub(crate) async fn adopt(conn: &mut AnyConnection, adopted: &Adopted) -> Result<()> {
-    for row in sqlx::query(NAMING).bind(&adopted.name).fetch_all(&mut *conn).await? {
+pub(crate) async fn adopt(conn: &mut AnyConnection, adopted: &Adopted<'_>) -> Result<()> {
+    for row in sqlx::query(NAMING).bind(&adopted.domain.name).fetch_all(&mut *conn).await? {
         let (archive, id, address): (i64, i64, String) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         let Some(key) = adopted.key(&address) else { continue };

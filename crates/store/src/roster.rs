@@ -218,10 +218,10 @@ impl Tx {
     }
 }
 
-/// Rewrites the contacts that name a domain by its text. If a roster has the contact by its new key
+/// Rewrites the contacts that name an adopted domain by its text. If a roster has the contact by its new key
 /// already, the row of the other is removed.
-pub(crate) async fn adopt(conn: &mut AnyConnection, adopted: &Adopted) -> Result<()> {
-    for row in sqlx::query(NAMING).bind(&adopted.name).fetch_all(&mut *conn).await? {
+pub(crate) async fn adopt(conn: &mut AnyConnection, adopted: &Adopted<'_>) -> Result<()> {
+    for row in sqlx::query(NAMING).bind(&adopted.domain.name).fetch_all(&mut *conn).await? {
         let (account, contact): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
         let Some(key) = adopted.key(&contact) else { continue };
         let known = sqlx::query(FIND).bind(account).bind(&key).fetch_optional(&mut *conn).await?;

@@ -82,7 +82,7 @@ pub(super) const STATEMENTS: &[&str] = &[
 /// A subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PubsubSubscription {
-    /// Who is subscribed, as a key ([`to_key`]): a bare address, or one of a device.
+    /// Who is subscribed, as a key ([`to_key`](crate::to_key)): a bare address, or one of a device.
     pub who: String,
     /// Its state, as the feature wrote it.
     pub state: i64,
@@ -240,10 +240,10 @@ impl Tx {
     }
 }
 
-/// Rewrites what names a domain by its text. A list that has the new key already keeps that, and loses
+/// Rewrites what names an adopted domain by its text. A list that has the new key already keeps that, and loses
 /// the row of the other.
-pub(crate) async fn adopt(conn: &mut AnyConnection, adopted: &Adopted) -> Result<()> {
-    for row in sqlx::query(NAMING).bind(&adopted.name).fetch_all(&mut *conn).await? {
+pub(crate) async fn adopt(conn: &mut AnyConnection, adopted: &Adopted<'_>) -> Result<()> {
+    for row in sqlx::query(NAMING).bind(&adopted.domain.name).fetch_all(&mut *conn).await? {
         let (node, who): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
         let Some(key) = adopted.key(&who) else { continue };
         for (moving, deleting) in MOVE.into_iter().zip([DISMISS, UNSUBSCRIBE]) {

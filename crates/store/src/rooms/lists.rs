@@ -37,7 +37,7 @@ pub(super) const STATEMENTS: &[&str] =
 /// What somebody is in a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomAffiliation {
-    /// Who, as a key ([`to_key`]): a bare address, or a domain.
+    /// Who, as a key ([`to_key`](crate::to_key)): a bare address, or a domain.
     pub who: String,
     /// What, as the feature wrote it.
     pub affiliation: i64,
@@ -120,10 +120,10 @@ impl Tx {
     }
 }
 
-/// Rewrites what names a domain by its text. A list that has the new key already keeps that, and loses
+/// Rewrites what names an adopted domain by its text. A list that has the new key already keeps that, and loses
 /// the row of the other.
-pub(crate) async fn adopt(conn: &mut AnyConnection, adopted: &Adopted) -> Result<()> {
-    for row in sqlx::query(NAMING).bind(&adopted.name).fetch_all(&mut *conn).await? {
+pub(crate) async fn adopt(conn: &mut AnyConnection, adopted: &Adopted<'_>) -> Result<()> {
+    for row in sqlx::query(NAMING).bind(&adopted.domain.name).fetch_all(&mut *conn).await? {
         let (room, who): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
         if let Some(key) = adopted.key(&who) {
             sqlx::query(MOVE).bind(room).bind(&who).bind(&key).execute(&mut *conn).await?;
