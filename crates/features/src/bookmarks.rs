@@ -81,11 +81,23 @@ fn begin(server: Arc<Node>) -> BoxFuture<'static, ()> {
     })
 }
 
-/// Brings the bookmarks of an account to where its clients look for them.
+/// In the slot of an account: that its bookmarks are where its clients look for them. A domain that is
+/// renamed takes all accounts out of memory.
+#[derive(Default)]
+struct Ready;
+
+/// Brings the bookmarks of an account to where its clients look for them. What fails is tried again
+/// when they are next asked for.
 fn ready(server: Arc<Node>, account: Arc<Account>) -> BoxFuture<'static, ()> {
     Box::pin(async move {
-        private::moved(&server, &account).await;
-        renamed::followed(&server, &account).await;
+        if account.get::<Ready>().is_some() {
+            return;
+        }
+        let is_moved = private::moved(&server, &account).await;
+        let has_followed = renamed::followed(&server, &account).await;
+        if is_moved && has_followed {
+            account.get_or_default::<Ready>();
+        }
     })
 }
 

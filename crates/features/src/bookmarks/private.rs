@@ -17,21 +17,14 @@ use crate::private_storage;
 use crate::pubsub::{Nodes, Owner, Stop, change};
 use crate::readable;
 
-/// In the slot of an account: that nothing is left in private XML that could be moved.
-#[derive(Default)]
-struct Moved;
-
 const KEY: DataKey<'_> = private_storage::key(ns::BOOKMARKS_LIST);
 
 /// Moves the bookmarks of an account out of private XML, if there are any. Lists that are longer than
-/// they may be stay, and are read where they are.
-pub(super) async fn moved(server: &Arc<Node>, account: &Arc<Account>) {
-    if account.get::<Moved>().is_some() {
-        return;
-    }
+/// they may be stay, and are read where they are. Returns whether nothing is left that could be moved.
+pub(super) async fn moved(server: &Arc<Node>, account: &Arc<Account>) -> bool {
     let there = server.store.account_data(account.id, KEY).await;
     let there = readable(server, "bookmarks_unreadable", Some(account.jid()), there);
-    let is_done = match there {
+    match there {
         Ok(Some(_)) => {
             let owner = Owner::Account(account.clone());
             let moved = change(server, &owner, rows(server), |nodes| Box::pin(take_over(nodes)));
@@ -40,9 +33,6 @@ pub(super) async fn moved(server: &Arc<Node>, account: &Arc<Account>) {
         Ok(None) => true,
         // It is logged, and looked at again.
         Err(_) => false,
-    };
-    if is_done {
-        account.get_or_default::<Moved>();
     }
 }
 

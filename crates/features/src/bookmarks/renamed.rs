@@ -13,32 +13,14 @@ use super::{following, rows};
 use crate::pubsub::{Nodes, Owner, Stop, change};
 use crate::{muc, readable};
 
-/// In the slot of an account: that its bookmarks have followed. A domain that is renamed takes all
-/// accounts out of memory.
-#[derive(Default)]
-struct Followed;
-
 /// The name that the domain had when the bookmarks of an account followed last. No account has this in a
 /// server whose domain always had one name.
 const KEY: DataKey<'_> = DataKey { namespace: ns::BOOKMARKS, name: "domain" };
 const LIMIT: DataLimit = DataLimit { values: 1, bytes: 1024 };
 
-/// Lets the bookmarks of an account follow, if they have not.
-pub(super) async fn followed(server: &Arc<Node>, account: &Arc<Account>) {
-    if account.get::<Followed>().is_some() {
-        return;
-    }
-    let is_done = match Service::of(server) {
-        Some(service) => follow(server, account, service).await,
-        None => true,
-    };
-    if is_done {
-        account.get_or_default::<Followed>();
-    }
-}
-
-/// Returns whether there is nothing more to do.
-async fn follow(server: &Arc<Node>, account: &Arc<Account>, service: Service) -> bool {
+/// Lets the bookmarks of an account follow, if they have not. Returns whether all have.
+pub(super) async fn followed(server: &Arc<Node>, account: &Arc<Account>) -> bool {
+    let Some(service) = Service::of(server) else { return true };
     let noted = server.store.account_data(account.id, KEY).await;
     let noted = readable(server, "bookmarks_unreadable", Some(account.jid()), noted);
     // What cannot be read is logged, and looked at again.

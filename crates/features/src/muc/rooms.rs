@@ -28,8 +28,7 @@ use super::room::{Listed, Room, Told};
 use super::seat::Seat;
 use super::subject::Subject;
 use super::{KEY, readable};
-use crate::nobodys;
-use crate::unstored;
+use crate::{nobodys, unstored};
 
 /// How long a room waits for its first configuration (10.1).
 const LOCKED: Duration = Duration::from_secs(600);
