@@ -16,7 +16,7 @@ use sqlx::AssertSqlSafe;
 use crate::dialect::Dialect;
 
 /// How many rows the statements take.
-const SIZES: [usize; 5] = [128, 32, 8, 2, 1];
+const SIZES: [usize; 9] = [256, 128, 64, 32, 16, 8, 4, 2, 1];
 
 /// One statement in every size.
 pub(crate) struct ManyRows {
@@ -116,7 +116,7 @@ mod tests {
             rows.pieces(Dialect::Sqlite, &list).map(|(_, piece)| piece).collect();
 
         let sizes: Vec<usize> = pieces.iter().map(|piece| piece.len()).collect();
-        assert_eq!(sizes, [128, 32, 32, 8, 2, 1]);
+        assert_eq!(sizes, [128, 64, 8, 2, 1]);
         assert_eq!(pieces.concat(), list);
         assert_eq!(rows.pieces::<usize>(Dialect::Sqlite, &[]).count(), 0);
     }
