@@ -122,7 +122,7 @@ impl Tx {
         let services = self.services().await?;
         let adopted = Adopted { domain, services: &services };
         // The journal names peers by number.
-        let conn = self.log_conn().await?;
+        let conn = self.all_logs_conn().await?;
         blocks::adopt(conn, &adopted).await?;
         roster::adopt(conn, &adopted).await?;
         pubsub::adopt(conn, &adopted).await?;

@@ -432,7 +432,7 @@ impl Tx {
     /// Returns the message of this number, if the archive shows one.
     pub async fn archived(&mut self, archive: i64, seq: i64) -> Result<Option<LoggedMessage>> {
         let query = sqlx::query(ONE).bind(archive).bind(seq);
-        let row = query.fetch_optional(self.log_conn().await?).await?;
+        let row = query.fetch_optional(self.log_conn(archive).await?).await?;
         row.as_ref().map(logged_message).transpose()
     }
 
@@ -440,7 +440,7 @@ impl Tx {
     /// much as the message did.
     pub async fn replace_archived(&mut self, archive: i64, seq: i64, stanza: &[u8]) -> Result<()> {
         let query = sqlx::query(REPLACE).bind(archive).bind(seq).bind(stanza);
-        query.execute(self.log_conn().await?).await?;
+        query.execute(self.log_conn(archive).await?).await?;
         Ok(())
     }
 
@@ -453,7 +453,7 @@ impl Tx {
         up_to_seq: i64,
         most: i64,
     ) -> Result<Dropped> {
-        let conn = self.log_conn().await?;
+        let conn = self.log_conn(archive).await?;
         let (count, last) =
             pieces::look(conn, PIECE, &[archive, after_seq, up_to_seq, most]).await?;
         let rows = self.remove(&REMOVE_RECEIVED, archive, &[after_seq, last]).await?;
@@ -468,7 +468,7 @@ impl Tx {
         up_to_seq: i64,
         most: i64,
     ) -> Result<Dropped> {
-        let conn = self.log_conn().await?;
+        let conn = self.log_conn(archive).await?;
         let (count, last) = pieces::look(conn, PASSING_PIECE, &[archive, up_to_seq, most]).await?;
         let rows = self.remove(&REMOVE_PASSING, archive, &[last]).await?;
         Ok(Dropped { rows, more_after: (count >= most).then_some(last) })
@@ -477,7 +477,7 @@ impl Tx {
     /// Returns whether anything in an archive is kept only until it is delivered.
     pub async fn is_anything_passing(&mut self, archive: i64) -> Result<bool> {
         let query = sqlx::query(SOME_PASSING).bind(archive);
-        Ok(query.fetch_optional(self.log_conn().await?).await?.is_some())
+        Ok(query.fetch_optional(self.log_conn(archive).await?).await?.is_some())
     }
 
     /// Deletes what [`Store::find_old`] has found after this number of an archive and up to that
@@ -494,7 +494,7 @@ impl Tx {
         archive: i64,
         bounds: &[i64],
     ) -> Result<u64> {
-        self.log_conn().await?;
+        self.log_conn(archive).await?;
         let (conn, numbering, _) = self.conn_and_known()?;
         remove(conn, numbering, removal, archive, bounds).await
     }

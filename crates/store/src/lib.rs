@@ -133,6 +133,7 @@ pub fn statements() -> Vec<String> {
         peers::STATEMENTS,
         sequences::STATEMENTS,
         &journal::FOLD,
+        &journal::FOLD_PART,
         known_networks::STATEMENTS,
         removals::STATEMENTS,
         removed_names::STATEMENTS,

@@ -269,7 +269,7 @@ impl Tx {
     pub async fn append(&mut self, messages: &[NewMessage]) -> Result<Vec<Appended>> {
         let archives = messages.iter().flat_map(NewMessage::sizes).map(|(archive, _)| archive);
         let bodies = messages.iter().map(NewMessage::bodies).sum();
-        let unread = self.make_room(bodies, archives).await?;
+        let unread = self.make_room(archives).await?;
         let (conn, numbering, known) = self.conn_and_known()?;
         numbering.read(conn, unread).await?;
         let mut last_body = match numbering.last_body {
@@ -310,7 +310,7 @@ impl Tx {
             outcomes.push(Appended::Stored { first, second: second.map(|(_, number)| number) });
         }
         numbering.last_body = Some(last_body);
-        let rows = entries.iter().flat_map(Entry::rows);
+        let rows = entries.iter().flat_map(Entry::rows).map(|(row, _)| row);
         let peers = numbering.peers.numbers(conn, rows).await?;
         insert_bodies(conn, &entries).await?;
         journal::insert(conn, &entries, &peers).await?;
@@ -326,7 +326,7 @@ impl Tx {
 
 impl NewMessage {
     /// The archives that it is for, and how many bytes it has in each.
-    pub fn sizes(&self) -> impl Iterator<Item = (i64, u64)> {
+    pub fn sizes(&self) -> impl Iterator<Item = (i64, u64)> + Clone {
         let second = self.second_body.as_ref().map_or(&self.stanza, |own| &own.stanza);
         let second = self.second.as_ref().map(|row| (row.archive, second.len() as u64));
         std::iter::once((self.first.archive, self.stanza.len() as u64)).chain(second)

@@ -10,7 +10,7 @@ use std::ops::{Deref, DerefMut};
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AssertSqlSafe, SqlSafeStr, SqlStr};
 
-use crate::journal::{self, Content};
+use crate::journal::{self, Content, PartId};
 use crate::purpose::For;
 use crate::{Error, Result, Store};
 
@@ -42,12 +42,12 @@ pub(crate) enum Asked {
 }
 
 impl Asked {
-    /// Whether something of it is in the journal.
-    pub fn is_in(self, journal: &Content) -> bool {
+    /// The parts of the journal in which something of it is.
+    fn parts_of(self, journal: &Content) -> Vec<PartId> {
         match self {
-            Self::Everything => journal.len() > 0,
-            Self::Of(archive) => journal.has(archive),
-            Self::KeptBefore(time) => journal.has_kept_before(time),
+            Self::Everything => journal.parts(),
+            Self::Of(archive) => journal.parts_with(archive),
+            Self::KeptBefore(time) => journal.parts_kept_before(time),
         }
     }
 }
@@ -128,9 +128,10 @@ impl Store {
         self.long_reader().await
     }
 
-    /// Returns whether something that is asked for is in the journal, or `true` if that is not known.
-    fn may_be_in_journal(&self, asked: Asked) -> bool {
-        self.journal().look(|content| asked.is_in(content)).unwrap_or(true)
+    /// Returns the parts of the journal in which something is that is asked for, or `None` if that
+    /// can be any.
+    fn parts_of(&self, asked: Asked) -> Option<Vec<PartId>> {
+        self.journal().look(|content| asked.parts_of(content))
     }
 
     async fn log_reader(&self, asked: Asked, what: For) -> Result<LogReader> {
@@ -142,26 +143,43 @@ impl Store {
         Ok(LogReader { conn: self.reader_for(what).await?, with_journal })
     }
 
-    /// Folds the journal if something that is asked for can be in it. Once begun this goes on
-    /// whatever becomes of the caller: a fold that ends halfway would have to be made again, and
-    /// would leave the writer to find out what has happened.
+    /// Folds the parts of the journal in which something can be that is asked for. Once begun this
+    /// goes on whatever becomes of the caller: a fold that ends halfway would have to be made again,
+    /// and would leave the writer to find out what has happened.
     async fn fold_for(&self, asked: Asked) -> Result<()> {
-        if !self.may_be_in_journal(asked) {
+        let parts = self.parts_of(asked);
+        if parts.as_ref().is_some_and(Vec::is_empty) {
             return Ok(());
         }
         let store = self.clone();
-        let folding = tokio::spawn(async move { store.fold_now(asked).await });
+        let folding = tokio::spawn(async move { store.fold_now(asked, parts).await });
         folding.await.unwrap_or_else(|_| Err(Error::lost()))
     }
 
-    async fn fold_now(&self, asked: Asked) -> Result<()> {
-        let lane = self.lane().await;
-        // Somebody may have done so meanwhile.
-        if !self.may_be_in_journal(asked) {
-            return Ok(());
+    /// Folds these parts one by one, so that nobody else waits for more than one; everything at
+    /// once, if it is not known what is in the journal.
+    async fn fold_now(&self, asked: Asked, parts: Option<Vec<PartId>>) -> Result<()> {
+        let Some(parts) = parts else { return self.fold_if_needed(asked, None).await };
+        for part in parts {
+            self.fold_if_needed(asked, Some(part)).await?;
         }
+        Ok(())
+    }
+
+    async fn fold_if_needed(&self, asked: Asked, part: Option<PartId>) -> Result<()> {
+        let lane = self.lane().await;
+        // Somebody may have done so meanwhile, or it is not known any more what is in it.
+        let part = match (self.parts_of(asked), part) {
+            (None, _) => None,
+            (Some(parts), Some(part)) if !parts.contains(&part) => return Ok(()),
+            (Some(parts), None) if parts.is_empty() => return Ok(()),
+            (Some(_), part) => part,
+        };
         let mut tx = self.begin_connected(lane).await?;
-        tx.fold().await?;
+        match part {
+            Some(part) => tx.fold_part(part).await?,
+            None => tx.fold().await?,
+        }
         match tx.commit().await {
             // Whatever became of it, the next one finds out by folding again.
             Err(Error::Undecided(_)) => Err(Error::lost()),

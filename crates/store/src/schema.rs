@@ -16,10 +16,27 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0003.sql"),
     include_str!("../migrations/0004.sql"),
     include_str!("../migrations/0005.sql"),
+    include_str!("../migrations/0006.sql"),
 ];
 
-/// The first version that has a journal.
+/// The first version that has a journal, and the first whose journal has parts.
 const FIRST_WITH_JOURNAL: i64 = 3;
+const FIRST_WITH_PARTS: i64 = 6;
+
+/// What a fold did before the journal had parts: a row of it was a message, with the rows of both
+/// archives.
+const FOLD_WITHOUT_PARTS: [&str; 3] = [
+    "INSERT INTO archive_rows (archive, seq, at, peer, direction, bytes, body) \
+    SELECT archive, seq, at, peer, direction, bytes, body FROM journal UNION ALL \
+    SELECT second_archive, second_seq, at, second_peer, second_direction, bytes, body \
+    FROM journal WHERE second_archive IS NOT NULL",
+    "UPDATE archives SET bytes = archives.bytes + moved.bytes FROM \
+    (SELECT j.archive, CAST(COALESCE(SUM(j.bytes), 0) AS BIGINT) AS bytes FROM \
+    (SELECT archive, bytes FROM journal UNION ALL SELECT second_archive, bytes FROM journal \
+    WHERE second_archive IS NOT NULL) AS j GROUP BY j.archive) AS moved \
+    WHERE archives.id = moved.archive",
+    journal::CLEAR,
+];
 
 /// The newest version this program knows.
 pub(crate) const KNOWN: i64 = MIGRATIONS.len() as i64;
@@ -110,12 +127,15 @@ async fn migrate_along(
     let to_come = usize::try_from(from).ok().and_then(|from| steps.get(from..));
     let Some(to_come @ [_, ..]) = to_come else { return Ok(()) };
     let mut tx = conn.begin().await?;
-    if from >= FIRST_WITH_JOURNAL {
-        // The steps find every message where it belongs. They are the statements of today: a step
-        // that changes what these name leaves those of before here, for the versions before it.
-        for statement in journal::fold(dialect) {
-            tx.execute(*statement).await?;
-        }
+    // The steps find every message where it belongs. A step that changes what the statements of today
+    // name leaves those of before here, for the versions before it.
+    let fold = match from {
+        ..FIRST_WITH_JOURNAL => &[],
+        ..FIRST_WITH_PARTS => &FOLD_WITHOUT_PARTS[..],
+        _ => &journal::fold(dialect)[..],
+    };
+    for statement in fold {
+        tx.execute(*statement).await?;
     }
     for (version, step) in (from + 1..).zip(to_come) {
         let carried = match version {

@@ -24,10 +24,11 @@ const PAGES: &str = "SELECT page_count FROM pragma_page_count()";
 /// this costs no more than NORMAL. The cache holds the inner pages of the indexes that appends
 /// touch. The limit returns the space that a burst took in the write-ahead log. What a statement over
 /// many rows would need to undo itself alone is in memory: for a group a temporary file of it would
-/// be twice as large as what the log takes.
+/// be twice as large as what the log takes. The log is moved into the file by 250 pages at a time: whoever
+/// writes waits for that, and by default it would be four times as much.
 const WRITER: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
     PRAGMA cache_size = -16000; PRAGMA journal_size_limit = 16777216; \
-    PRAGMA temp_store = MEMORY;";
+    PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 250;";
 
 /// A store that is gone with the process need not wait for the disk.
 const WRITER_IN_MEMORY: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;";

@@ -12,7 +12,7 @@ use tokio::sync::OwnedMutexGuard;
 use crate::archives::Numbering;
 use crate::dialect::Dialect;
 use crate::error::Undecided;
-use crate::journal::{self, Changes, Committed, Entry, NotInJournal};
+use crate::journal::{self, Changes, Committed, Entry, NotInJournal, PartId};
 use crate::location::PostgresUrl;
 use crate::postgres::bounded;
 use crate::repeats::Repeats;
@@ -215,23 +215,36 @@ impl Tx {
         self.lane.writer()
     }
 
-    /// Returns the connection for statements on archives, bodies and repeats: nothing of them is in
-    /// the journal any more.
-    pub(crate) async fn log_conn(&mut self) -> Result<&mut AnyConnection> {
-        let found = self.lane.journal.found(&self.journal, &[]);
-        if found.is_none_or(|found| found.messages > 0) {
+    /// Returns the connection for statements on an archive and its bodies: nothing of it is in the
+    /// journal any more.
+    pub(crate) async fn log_conn(&mut self, archive: i64) -> Result<&mut AnyConnection> {
+        self.fold_if_it_has(archive).await?;
+        self.conn()
+    }
+
+    /// Returns the connection for statements on all archives: nothing is in the journal any more.
+    pub(crate) async fn all_logs_conn(&mut self) -> Result<&mut AnyConnection> {
+        let rows = self.lane.journal.rows(&self.journal);
+        if rows.is_none_or(|rows| rows.iter().any(|rows| *rows > 0)) {
             self.fold().await?;
         }
         self.conn()
     }
 
-    /// Moves everything in the journal to where it belongs, if rows of this archive may be in it.
+    /// Moves what the journal has of this archive to where it belongs.
     pub(crate) async fn fold_if_it_has(&mut self, archive: i64) -> Result<()> {
-        let found = self.lane.journal.found(&self.journal, &[archive]);
-        match found.is_none_or(|found| found.any_of_these) {
-            true => self.fold().await,
-            false => Ok(()),
+        let parts = self.lane.journal.parts_with(&self.journal, &[archive]);
+        self.fold_parts(parts).await
+    }
+
+    /// Moves what is in these parts of the journal to where it belongs; everything, if it is not
+    /// known in which parts something is.
+    async fn fold_parts(&mut self, parts: Option<Vec<PartId>>) -> Result<()> {
+        let Some(parts) = parts else { return self.fold().await };
+        for part in parts {
+            self.fold_part(part).await?;
         }
+        Ok(())
     }
 
     /// Moves everything in the journal to where it belongs.
@@ -240,45 +253,46 @@ impl Tx {
         for text in journal::fold(dialect) {
             sqlx::query(*text).execute(self.conn()?).await?;
         }
-        self.note_journal_emptied();
+        self.journal.note_emptied();
+        Ok(())
+    }
+
+    /// Moves everything in a part of the journal to where it belongs.
+    pub(crate) async fn fold_part(&mut self, part: PartId) -> Result<()> {
+        let dialect = Dialect::of(self.lane.writer()?);
+        for text in journal::fold_part(dialect) {
+            sqlx::query(*text).bind(part.number()).execute(self.conn()?).await?;
+        }
+        self.journal.note_part_emptied(part);
         Ok(())
     }
 
     /// Removes everything in the journal.
     pub(crate) async fn clear_journal(&mut self) -> Result<()> {
         sqlx::query(journal::CLEAR).execute(self.conn()?).await?;
-        self.note_journal_emptied();
+        self.journal.note_emptied();
         Ok(())
     }
 
-    /// Folds the journal if it has no room for so many more messages, if it is not known what is in
-    /// it, or if it has rows of one of these archives whose last number is not known. Returns those
-    /// archives.
+    /// Folds what has to be folded before a row more of each of these archives is written: the parts
+    /// of the journal that have no room, those with rows of an archive whose last number is not
+    /// known, and everything if it is not known what is in it. Returns those archives.
     pub(crate) async fn make_room(
         &mut self,
-        messages: usize,
-        archives: impl Iterator<Item = i64>,
+        archives: impl Iterator<Item = i64> + Clone,
     ) -> Result<NotInJournal> {
+        let coming = journal::count(archives.clone());
         let unread = self.lane.numbering.unread(archives);
-        let found = self.lane.journal.found(&self.journal, &unread);
-        let has_room = found.is_some_and(|found| {
-            !found.any_of_these
-                && (found.messages == 0 || found.messages + messages <= journal::MOST)
-        });
-        if !has_room {
-            self.fold().await?;
-        }
+        self.fold_parts(self.lane.journal.parts_with(&self.journal, &unread)).await?;
+        let rows = self.lane.journal.rows(&self.journal);
+        self.fold_parts(rows.map(|rows| journal::overfull(rows, &coming))).await?;
         let unread = self.lane.journal.without(&self.journal, unread);
         Ok(unread.ok_or(sqlx::Error::RowNotFound)?)
     }
 
-    fn note_journal_emptied(&mut self) {
-        self.journal = Changes { emptied: true, ..Changes::default() };
-    }
-
     /// Notes what this transaction has written into the journal.
     pub(crate) fn note_in_journal(&mut self, entries: &[Entry<'_>]) {
-        self.journal.added.add(entries);
+        self.journal.note_written(entries);
     }
 
     /// Forgets what a transaction has written that is not committed.

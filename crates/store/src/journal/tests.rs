@@ -7,6 +7,9 @@ use super::*;
 use crate::testing::{Dir, account, fresh, fresh_file, message, place, remove_wholly, with_origin};
 use crate::{Appended, Query, Store};
 
+/// As many messages as fill a part with the rows of one archive.
+const FULL: i64 = MOST_IN_PART as i64;
+
 /// Counts the rows of the journal, without folding it.
 async fn in_journal(store: &Store) -> i64 {
     let mut conn = store.reader().await.unwrap();
@@ -47,32 +50,69 @@ async fn new_rows_stand_in_the_journal_until_somebody_reads_their_archive() {
     tx.commit().await.unwrap();
     append(&store, &[message(1, ("eve", eve), ("bob", bob))]).await;
     append(&store, &[message(2, ("eve", eve), ("bob", bob))]).await;
-    assert_eq!(in_journal(&store).await, 2);
+    assert_eq!(in_journal(&store).await, 4);
 
     assert!(seqs(&store, zoe).await.is_empty());
-    assert_eq!(in_journal(&store).await, 2);
+    assert_eq!(in_journal(&store).await, 4);
 
     assert_eq!(seqs(&store, eve).await, [1, 2]);
-    assert_eq!(in_journal(&store).await, 0);
+    assert_eq!(in_journal(&store).await, 2, "those of bob are in another part");
     assert_eq!(seqs(&store, bob).await, [1, 2]);
+    assert_eq!(in_journal(&store).await, 0);
     assert_eq!(append(&store, &[message(3, ("bob", bob), ("eve", eve))]).await, [stored(3, 3)]);
     assert_eq!(seqs(&store, bob).await, [1, 2, 3]);
 }
 
 #[tokio::test]
-async fn a_journal_that_is_full_is_folded_by_the_next_group() {
+async fn a_part_that_is_full_is_folded_by_the_next_group() {
     let (_dir, store) = fresh_file().await;
     let (bob, eve) = two(&store).await;
     let group: Vec<NewMessage> =
-        (0..MOST as i64).map(|n| message(n, ("eve", eve), ("bob", bob))).collect();
+        (0..FULL).map(|n| message(n, ("eve", eve), ("bob", bob))).collect();
 
-    append(&store, &group[..MOST - 1]).await;
-    append(&store, &group[MOST - 1..]).await;
-    assert_eq!(in_journal(&store).await, MOST as i64);
+    append(&store, &group[..MOST_IN_PART - 1]).await;
+    append(&store, &group[MOST_IN_PART - 1..]).await;
+    assert_eq!(in_journal(&store).await, 2 * FULL);
     append(&store, &group[..2]).await;
 
-    assert_eq!(in_journal(&store).await, 2);
-    assert_eq!(seqs(&store, bob).await, (1..=MOST as i64 + 2).collect::<Vec<_>>());
+    assert_eq!(in_journal(&store).await, 4);
+    assert_eq!(seqs(&store, bob).await, (1..=FULL + 2).collect::<Vec<_>>());
+    assert_eq!(seqs(&store, eve).await, (1..=FULL + 2).collect::<Vec<_>>());
+}
+
+#[test]
+fn parts_that_fill_at_the_same_pace_are_folded_one_at_a_time_and_seldom() {
+    let coming = [16; PARTS];
+    let (mut held, mut folded) = ([0; PARTS], Vec::new());
+    for _ in 0..1_000 {
+        let parts = overfull(held, &coming);
+        assert!(parts.len() <= 1, "{parts:?}");
+        for part in parts {
+            folded.push(held[part.0]);
+            held[part.0] = 0;
+        }
+        held = std::array::from_fn(|part| held[part] + coming[part]);
+        assert!(held.iter().all(|rows| *rows <= MOST_IN_PART));
+        assert!(held.iter().sum::<usize>() <= MOST);
+    }
+    let of_late = &folded[folded.len() / 2..];
+    assert!(of_late.iter().all(|rows| *rows > MOST_IN_PART / 2), "{of_late:?}");
+}
+
+#[test]
+fn what_has_no_room_is_folded_and_nothing_else() {
+    let none = [0; PARTS];
+    let with = |part: usize, rows: usize| {
+        let mut all = none;
+        all[part] = rows;
+        all
+    };
+    let (full, huge) = (MOST_IN_PART, MOST + 1);
+    assert_eq!(overfull(none, &with(3, huge)), []);
+    assert_eq!(overfull(with(3, full - 1), &with(3, 1)), []);
+    assert_eq!(overfull(with(3, full), &with(3, 1)), [PartId(3)]);
+    assert_eq!(overfull(with(3, full), &with(4, 1)), []);
+    assert_eq!(overfull(with(3, 1), &with(4, huge)), [PartId(3)]);
 }
 
 /// A killed process leaves what is on the disk: here, messages in the journal alone.
@@ -83,7 +123,7 @@ async fn what_a_killed_server_left_in_the_journal_is_all_there_at_the_next_start
     let (bob, eve) = two(&store).await;
     let one = |n, id: &str| with_origin(message(n, ("eve", eve), ("bob", bob)), eve, id);
     append(&store, &[one(1, "a"), one(2, "b")]).await;
-    assert_eq!(in_journal(&store).await, 2);
+    assert_eq!(in_journal(&store).await, 4);
     for part in ["store.db", "store.db-wal"] {
         std::fs::copy(dir.path().join(part), killed.path().join(part)).unwrap();
     }
@@ -129,7 +169,7 @@ async fn a_fold_in_a_transaction_that_is_dropped_has_not_happened() {
     assert_eq!(tx.append(&[one(1), one(2), one(3)]).await.unwrap()[..2], [Appended::Repeat; 2]);
     drop(tx);
 
-    assert_eq!(in_journal(&store).await, 1);
+    assert_eq!(in_journal(&store).await, 2);
     assert_eq!(append(&store, &[one(1), one(2)]).await, [Appended::Repeat, stored(2, 2)]);
     assert_eq!(seqs(&store, eve).await, [1, 2]);
 }
@@ -147,7 +187,7 @@ async fn whatever_is_removed_was_folded_before() {
     remove_wholly(&mut tx, bob).await;
     tx.commit().await.unwrap();
 
-    assert_eq!(in_journal(&store).await, 0);
+    assert_eq!(in_journal(&store).await, 6, "those of eve");
     assert_eq!(seqs(&store, eve).await, [1, 2, 3, 4, 5, 6]);
     assert_eq!(store.count_rows("bodies").await, 6);
     let mut tx = store.begin().await.unwrap();
@@ -166,14 +206,14 @@ async fn what_is_old_is_found_in_the_journal_and_nothing_is_folded_to_find_nothi
         let begun = store.archives_begun_before(0, before, 10).await.unwrap();
         (begun.archives, store.find_old(bob, 0, before, 10).await.unwrap())
     };
-    // Whatever is in the journal of a store that was just opened is folded at first.
     assert_eq!(seqs(&store, bob).await, [1, 2]);
+    assert_eq!(seqs(&store, eve).await, [1, 2]);
     append(&store, &[message(7, ("eve", eve), ("bob", bob))]).await;
     append(&store, &[message(8, ("eve", eve), ("bob", bob))]).await;
 
     let (archives, old) = find(7_000).await;
     assert_eq!((archives, old.unwrap().up_to_seq), (vec![bob, eve], 2));
-    assert_eq!(in_journal(&store).await, 2);
+    assert_eq!(in_journal(&store).await, 4);
 
     assert_eq!(find(7_001).await.1.unwrap().up_to_seq, 3);
     assert_eq!(in_journal(&store).await, 0);
@@ -220,7 +260,7 @@ mod faults {
             store.clear_faults();
             let met = met.load(std::sync::atomic::Ordering::Relaxed);
             assert_eq!(read.iter().map(|row| row.seq).collect::<Vec<_>>(), [1, 2]);
-            assert_eq!(in_journal(&store).await, if met { 2 } else { 0 });
+            assert_eq!(in_journal(&store).await, if met { 4 } else { 2 });
             let outcomes = append(&store, &[one(2), one(3)]).await;
             assert_eq!(outcomes, [Appended::Repeat, stored(3, 3)]);
             assert_eq!(seqs(&store, bob).await, [1, 2, 3]);
@@ -260,7 +300,7 @@ mod faults {
         // Whoever writes next comes after them.
         store.begin().await.unwrap().rollback().await.unwrap();
 
-        assert_eq!(in_journal(&store).await, 0);
+        assert_eq!(in_journal(&store).await, 1, "that of eve");
         assert_eq!(seqs(&store, bob).await, [1]);
         // The writer that held all up, one fold, and the writer after it.
         assert_eq!(begun.load(std::sync::atomic::Ordering::Relaxed), 3);
@@ -310,6 +350,7 @@ mod faults {
             assert_eq!(seqs(&store, bob).await, [1, 2, 3]);
             let passing = crate::testing::until_delivered(from_eve(5));
             append(&store, &[own, passing, from_bob(6), from_eve(7)]).await;
+            let written = in_journal(&store).await;
             store.set_faults(move |step| match step == refused {
                 true => Fault::Fails,
                 false => Fault::None,
@@ -318,7 +359,7 @@ mod faults {
             let full = [told(&store, bob).await, told(&store, eve).await];
 
             store.clear_faults();
-            assert_eq!(in_journal(&store).await, 4, "it is not folded");
+            assert_eq!(in_journal(&store).await, written, "it is not folded");
             let folded = [told(&store, bob).await, told(&store, eve).await];
             assert_eq!(in_journal(&store).await, 0);
             assert_eq!(full, folded);
@@ -363,10 +404,10 @@ mod faults {
         let (bob, eve) = two(&store).await;
         append(&store, &[message(1, ("eve", eve), ("bob", bob))]).await;
         let mut tx = store.begin().await.unwrap();
-        sqlx::query("UPDATE journal SET archive = second_archive, seq = second_seq")
-            .execute(tx.conn().unwrap())
-            .await
-            .unwrap();
+        // Another row of the archive has its number already.
+        let twice = "INSERT INTO journal (part, body, archive, seq, at, peer, direction, bytes) \
+            SELECT part, body + 1, archive, seq, at, peer, direction, bytes FROM journal";
+        sqlx::query(twice).execute(tx.conn().unwrap()).await.unwrap();
         tx.commit().await.unwrap();
 
         assert!(matches!(store.undelivered(bob, 0, 9).await, Err(crate::Error::Database(_))));
@@ -377,7 +418,7 @@ mod faults {
         let (_dir, store) = fresh_file().await;
         let (bob, eve) = two(&store).await;
         let full: Vec<NewMessage> =
-            (0..MOST as i64).map(|n| message(n, ("eve", eve), ("bob", bob))).collect();
+            (0..FULL).map(|n| message(n, ("eve", eve), ("bob", bob))).collect();
         append(&store, &full).await;
         store.set_faults(|step| match step {
             Step::Statement => Fault::Fails,
@@ -390,16 +431,18 @@ mod faults {
         }
 
         store.clear_faults();
-        assert_eq!(in_journal(&store).await, MOST as i64);
+        assert_eq!(in_journal(&store).await, 2 * FULL);
         append(&store, &full[..1]).await;
-        assert_eq!(in_journal(&store).await, 1);
-        assert_eq!(seqs(&store, bob).await.len(), MOST + 1);
+        assert_eq!(in_journal(&store).await, 2);
+        assert_eq!(seqs(&store, bob).await.len(), MOST_IN_PART + 1);
     }
 }
 
 #[test]
 fn the_texts_of_a_fold_differ_between_the_databases_in_what_a_refused_row_ends() {
-    let sqlite = fold(Dialect::Sqlite).map(|text| text.replace(" OR ROLLBACK", ""));
+    for statements in [fold, fold_part] {
+        let sqlite = statements(Dialect::Sqlite).map(|text| text.replace(" OR ROLLBACK", ""));
 
-    assert_eq!(sqlite, *fold(Dialect::Postgres));
+        assert_eq!(sqlite, *statements(Dialect::Postgres));
+    }
 }
