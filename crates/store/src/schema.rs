@@ -131,7 +131,7 @@ async fn migrate_along(
     // name leaves those of before here, for the versions before it.
     let fold = match from {
         ..FIRST_WITH_JOURNAL => &[],
-        ..FIRST_WITH_PARTS => &FOLD_WITHOUT_PARTS[..],
+        FIRST_WITH_JOURNAL..FIRST_WITH_PARTS => &FOLD_WITHOUT_PARTS[..],
         _ => &journal::fold(dialect)[..],
     };
     for statement in fold {
