@@ -4,6 +4,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 use crate::address::Adopted;
+use crate::journal::Folded;
 use crate::{Error, Result, Store, Tx, blocks, peers, pubsub, rooms, roster, sequences};
 
 const LIST: &str = "SELECT id, name FROM domains ORDER BY id";
@@ -122,7 +123,8 @@ impl Tx {
         let services = self.services().await?;
         let adopted = Adopted { domain, services: &services };
         // The journal names peers by number.
-        let conn = self.all_logs_conn().await?;
+        self.fold(Folded::Everything).await?;
+        let conn = self.conn()?;
         blocks::adopt(conn, &adopted).await?;
         roster::adopt(conn, &adopted).await?;
         pubsub::adopt(conn, &adopted).await?;

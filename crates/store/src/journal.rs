@@ -52,47 +52,32 @@ macro_rules! rows {
 pub(crate) const COLUMNS: &str = columns!();
 pub(crate) const ROWS: &str = rows!();
 
-/// Moves what is in the journal into the archives: all of it, or what the condition says.
+/// Moves what is in some parts into the archives.
 macro_rules! moves {
-    ($insert:literal, $which:literal) => {
+    ($insert:literal) => {
         concat!(
             $insert,
             " INTO archive_rows (",
             columns!(),
             ") ",
             rows!(),
-            $which,
-            " ORDER BY archive, seq"
+            " WHERE part BETWEEN $1 AND $2 ORDER BY archive, seq"
         )
     };
 }
 
 /// Adds to each archive the bytes of the rows that are moved into it.
-macro_rules! grow {
-    ($which:literal) => {
-        concat!(
-            "UPDATE archives SET bytes = archives.bytes + moved.bytes FROM (SELECT archive, \
-            CAST(COALESCE(SUM(bytes), 0) AS BIGINT) AS bytes FROM journal",
-            $which,
-            " GROUP BY archive) AS moved WHERE archives.id = moved.archive"
-        )
-    };
-}
+const GROW: &str = "UPDATE archives SET bytes = archives.bytes + moved.bytes FROM \
+    (SELECT archive, CAST(COALESCE(SUM(bytes), 0) AS BIGINT) AS bytes FROM journal \
+    WHERE part BETWEEN $1 AND $2 GROUP BY archive) AS moved WHERE archives.id = moved.archive";
+const CLEAR_PARTS: &str = "DELETE FROM journal WHERE part BETWEEN $1 AND $2";
+pub(crate) const CLEAR: &str = "DELETE FROM journal";
 
-/// The statements of a fold, in their order.
-type Statements = [&'static str; 3];
-
-pub(crate) const FOLD: Statements = [moves!("INSERT", ""), grow!(""), CLEAR];
-pub(crate) const FOLD_PART: Statements =
-    [moves!("INSERT", " WHERE part = $1"), grow!(" WHERE part = $1"), CLEAR_PART];
+pub(crate) const FOLD: [&str; 3] = [moves!("INSERT"), GROW, CLEAR_PARTS];
 /// The same for SQLite, which ends the transaction if a row is refused: nothing could go on with it
 /// in any case. To undo the statement alone it would keep a copy of each page that the statement
 /// changes, up to 32 KiB for each message that is scattered over large archives.
-const FOLD_SQLITE: Statements = [moves!("INSERT OR ROLLBACK", ""), grow!(""), CLEAR];
-const FOLD_PART_SQLITE: Statements =
-    [moves!("INSERT OR ROLLBACK", " WHERE part = $1"), grow!(" WHERE part = $1"), CLEAR_PART];
-pub(crate) const CLEAR: &str = "DELETE FROM journal";
-const CLEAR_PART: &str = "DELETE FROM journal WHERE part = $1";
+const FOLD_SQLITE: [&str; 3] = [moves!("INSERT OR ROLLBACK"), GROW, CLEAR_PARTS];
 
 static INSERT: LazyLock<ManyRows> = LazyLock::new(|| {
     ManyRows::new(
@@ -106,35 +91,44 @@ pub(crate) fn many() -> [&'static ManyRows; 1] {
     [&INSERT]
 }
 
-/// Returns what a fold of everything does, in this order.
-pub(crate) fn fold(dialect: Dialect) -> &'static Statements {
+/// Returns what a fold does, in this order. Parameters: the [bounds](Folded::bounds) of what is folded.
+pub(crate) fn fold(dialect: Dialect) -> &'static [&'static str; 3] {
     match dialect {
         Dialect::Sqlite => &FOLD_SQLITE,
         Dialect::Postgres => &FOLD,
     }
 }
 
-/// Returns what the fold of one part does, in this order; the part is their parameter.
-pub(crate) fn fold_part(dialect: Dialect) -> &'static Statements {
-    match dialect {
-        Dialect::Sqlite => &FOLD_PART_SQLITE,
-        Dialect::Postgres => &FOLD_PART,
+/// Folds everything, where no transaction of the store is.
+pub(crate) async fn fold_everything(conn: &mut AnyConnection) -> sqlx::Result<()> {
+    let [first, last] = Folded::Everything.bounds();
+    for text in fold(Dialect::of(conn)) {
+        sqlx::query(*text).bind(first).bind(last).execute(&mut *conn).await?;
     }
+    Ok(())
 }
 
-/// The number of a part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct PartId(usize);
+/// The number of the part that has the rows of an archive.
+fn part_of(archive: i64) -> usize {
+    archive.rem_euclid(PARTS as i64) as usize
+}
 
-impl PartId {
-    /// The part that has the rows of an archive.
-    pub fn of(archive: i64) -> Self {
-        Self(archive.rem_euclid(PARTS as i64) as usize)
-    }
+/// What a fold moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Folded {
+    /// The part of this number.
+    Part(usize),
+    /// All there is: it is not known in which parts something is.
+    Everything,
+}
 
-    /// What stands for it in a row.
-    pub fn number(self) -> i64 {
-        self.0 as i64
+impl Folded {
+    /// The numbers of the first part and of the last.
+    pub fn bounds(self) -> [i64; 2] {
+        match self {
+            Self::Part(part) => [part as i64; 2],
+            Self::Everything => [i64::MIN, i64::MAX],
+        }
     }
 }
 
@@ -185,12 +179,12 @@ pub(crate) async fn insert(
     let rows = entries.iter().flat_map(|entry| entry.rows().map(move |row| (entry, row)));
     let mut rows: Vec<_> = rows.zip(peers).collect();
     // What goes to one part goes to one place.
-    rows.sort_by_key(|((_, (row, _)), _)| PartId::of(row.archive));
+    rows.sort_by_key(|((_, (row, _)), _)| part_of(row.archive));
     for (text, piece) in INSERT.pieces(Dialect::of(conn), &rows) {
         let mut query = sqlx::query(text);
         for ((Entry { message, body, stanza, .. }, (row, number)), peer) in piece {
             query = query
-                .bind(PartId::of(row.archive).number())
+                .bind(part_of(row.archive) as i64)
                 .bind(*body)
                 .bind(row.archive)
                 .bind(*number)
@@ -208,17 +202,17 @@ pub(crate) async fn insert(
 pub(crate) fn count(archives: impl Iterator<Item = i64>) -> [usize; PARTS] {
     let mut counts = [0; PARTS];
     for archive in archives {
-        counts[PartId::of(archive).0] += 1;
+        counts[part_of(archive)] += 1;
     }
     counts
 }
 
 /// Returns the parts to be folded before so many rows more come, of those that hold so many.
-pub(crate) fn overfull(mut held: [usize; PARTS], coming: &[usize; PARTS]) -> Vec<PartId> {
+fn overfull(mut held: [usize; PARTS], coming: &[usize; PARTS]) -> Vec<Folded> {
     let mut overfull = Vec::new();
     let mut fold = |held: &mut [usize; PARTS], part: usize| {
         held[part] = 0;
-        overfull.push(PartId(part));
+        overfull.push(Folded::Part(part));
     };
     for part in 0..PARTS {
         if held[part] > 0 && held[part] + coming[part] > MOST_IN_PART {
@@ -259,24 +253,28 @@ pub(crate) struct Content([Part; PARTS]);
 
 impl Content {
     /// The parts with any rows.
-    pub fn parts(&self) -> Vec<PartId> {
+    pub fn parts(&self) -> Vec<Folded> {
         self.parts_where(|part| part.rows > 0)
     }
 
     /// The part with rows of an archive.
-    pub fn parts_with(&self, archive: i64) -> Vec<PartId> {
+    pub fn parts_with(&self, archive: i64) -> Vec<Folded> {
         self.parts_where(|part| part.archives.contains(&archive))
     }
 
     /// The parts with a message that was kept before this even time.
-    pub fn parts_kept_before(&self, time: i64) -> Vec<PartId> {
+    pub fn parts_kept_before(&self, time: i64) -> Vec<Folded> {
         self.parts_where(|part| part.oldest.is_some_and(|oldest| oldest < time))
     }
 
-    fn parts_where(&self, is_so: impl Fn(&Part) -> bool) -> Vec<PartId> {
-        let numbered = (0..).map(PartId).zip(&self.0);
-        numbered.filter(|(_, part)| is_so(part)).map(|(id, _)| id).collect()
+    fn parts_where(&self, is_so: impl Fn(&Part) -> bool) -> Vec<Folded> {
+        numbers(self.0.each_ref().map(is_so))
     }
+}
+
+/// The numbers of the parts of which this is so.
+fn numbers(is_so: [bool; PARTS]) -> Vec<Folded> {
+    (0..PARTS).filter(|part| is_so[*part]).map(Folded::Part).collect()
 }
 
 /// What a transaction has done to the journal.
@@ -289,26 +287,28 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
-    /// Notes that it has emptied the journal.
-    pub fn note_emptied(&mut self) {
-        *self = Self { emptied: [true; PARTS], added: Content::default() };
+    /// Notes that it has emptied the journal, or a part of it.
+    pub fn note_emptied(&mut self, folded: Folded) {
+        match folded {
+            Folded::Everything => {
+                *self = Self { emptied: [true; PARTS], added: Content::default() };
+            }
+            Folded::Part(part) => {
+                self.emptied[part] = true;
+                self.added.0[part] = Part::default();
+            }
+        }
     }
 
     fn have_emptied_all(&self) -> bool {
         self.emptied.iter().all(|emptied| *emptied)
     }
 
-    /// Notes that it has emptied a part.
-    pub fn note_part_emptied(&mut self, part: PartId) {
-        self.emptied[part.0] = true;
-        self.added.0[part.0] = Part::default();
-    }
-
     /// Notes what it has written.
     pub fn note_written(&mut self, entries: &[Entry<'_>]) {
         for entry in entries {
             for (row, _) in entry.rows() {
-                let part = &mut self.added.0[PartId::of(row.archive).0];
+                let part = &mut self.added.0[part_of(row.archive)];
                 part.rows += 1;
                 part.archives.insert(row.archive);
                 let kept_at = entry.message.kept_at;
@@ -342,10 +342,10 @@ struct State {
 }
 
 impl Committed {
-    /// Returns what is in it, or `None` if that is not known.
-    pub fn look<T>(&self, at: impl FnOnce(&Content) -> T) -> Option<T> {
-        let state = self.0.lock();
-        state.is_known.then(|| at(&state.content))
+    /// Returns what is to be folded, seen from what is in it; everything, if that is not known.
+    pub fn to_fold(&self, parts: impl FnOnce(&Content) -> Vec<Folded>) -> Vec<Folded> {
+        let State { is_known, content } = &*self.0.lock();
+        if *is_known { parts(content) } else { vec![Folded::Everything] }
     }
 
     /// Notes that it is not known whether a commit has happened: anything may be in the journal.
@@ -353,28 +353,28 @@ impl Committed {
         self.0.lock().is_known = false;
     }
 
-    /// Returns how many rows a transaction finds in each part that has made these changes, or `None`
-    /// if that can be any number.
-    pub fn rows(&self, changes: &Changes) -> Option<[usize; PARTS]> {
-        self.found(changes, |parts| parts.iter().map(|part| part.rows).sum())
+    /// Returns what is to be folded by a transaction that has made these changes, before it writes so
+    /// many rows more into each part.
+    pub fn without_room(&self, changes: &Changes, coming: &[usize; PARTS]) -> Vec<Folded> {
+        let rows = self.found(changes, |parts| parts.iter().map(|part| part.rows).sum());
+        rows.map_or_else(|| vec![Folded::Everything], |rows| overfull(rows, coming))
     }
 
-    /// Returns the parts in which a transaction finds rows of these archives that has made these
-    /// changes, or `None` if that can be any.
-    pub fn parts_with(&self, changes: &Changes, archives: &[i64]) -> Option<Vec<PartId>> {
+    /// Returns what is to be folded by a transaction that has made these changes, so that nothing of
+    /// these archives is in the journal.
+    pub fn parts_with(&self, changes: &Changes, archives: &[i64]) -> Vec<Folded> {
         let has = |part: &&Part| archives.iter().any(|archive| part.archives.contains(archive));
-        let found = self.found(changes, |parts| parts.iter().any(has))?;
-        Some((0..PARTS).filter(|part| found[*part]).map(PartId).collect())
+        let found = self.found(changes, |parts| parts.iter().any(has));
+        found.map_or_else(|| vec![Folded::Everything], numbers)
     }
 
     /// Returns these archives, if a transaction that has made these changes finds nothing of them.
     pub fn without(&self, changes: &Changes, archives: Vec<i64>) -> Option<NotInJournal> {
-        let parts = self.parts_with(changes, &archives)?;
-        parts.is_empty().then_some(NotInJournal(archives))
+        self.parts_with(changes, &archives).is_empty().then_some(NotInJournal(archives))
     }
 
     /// Asks of each part what a transaction finds in it that has made these changes: what was
-    /// committed, unless it has emptied it, and what it has written.
+    /// committed, unless it has emptied it, and what it has written. `None`: that can be anything.
     fn found<T>(&self, changes: &Changes, ask: impl Fn(&[&Part]) -> T) -> Option<[T; PARTS]> {
         let State { is_known, content } = &*self.0.lock();
         let ask = |part: usize| match changes.emptied[part] {

@@ -133,7 +133,6 @@ pub fn statements() -> Vec<String> {
         peers::STATEMENTS,
         sequences::STATEMENTS,
         &journal::FOLD,
-        &journal::FOLD_PART,
         known_networks::STATEMENTS,
         removals::STATEMENTS,
         removed_names::STATEMENTS,

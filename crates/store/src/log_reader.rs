@@ -10,7 +10,7 @@ use std::ops::{Deref, DerefMut};
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AssertSqlSafe, SqlSafeStr, SqlStr};
 
-use crate::journal::{self, Content, PartId};
+use crate::journal::{self, Content, Folded};
 use crate::purpose::For;
 use crate::{Error, Result, Store};
 
@@ -43,7 +43,7 @@ pub(crate) enum Asked {
 
 impl Asked {
     /// The parts of the journal in which something of it is.
-    fn parts_of(self, journal: &Content) -> Vec<PartId> {
+    fn parts_of(self, journal: &Content) -> Vec<Folded> {
         match self {
             Self::Everything => journal.parts(),
             Self::Of(archive) => journal.parts_with(archive),
@@ -128,10 +128,9 @@ impl Store {
         self.long_reader().await
     }
 
-    /// Returns the parts of the journal in which something is that is asked for, or `None` if that
-    /// can be any.
-    fn parts_of(&self, asked: Asked) -> Option<Vec<PartId>> {
-        self.journal().look(|content| asked.parts_of(content))
+    /// Returns what is to be folded before a query.
+    fn to_fold(&self, asked: Asked) -> Vec<Folded> {
+        self.journal().to_fold(|content| asked.parts_of(content))
     }
 
     async fn log_reader(&self, asked: Asked, what: For) -> Result<LogReader> {
@@ -143,43 +142,36 @@ impl Store {
         Ok(LogReader { conn: self.reader_for(what).await?, with_journal })
     }
 
-    /// Folds the parts of the journal in which something can be that is asked for. Once begun this
-    /// goes on whatever becomes of the caller: a fold that ends halfway would have to be made again,
-    /// and would leave the writer to find out what has happened.
+    /// Folds what can be in the journal of what is asked for. Once begun this goes on whatever becomes
+    /// of the caller: a fold that ends halfway would have to be made again, and would leave the writer
+    /// to find out what has happened.
     async fn fold_for(&self, asked: Asked) -> Result<()> {
-        let parts = self.parts_of(asked);
-        if parts.as_ref().is_some_and(Vec::is_empty) {
+        let to_fold = self.to_fold(asked);
+        if to_fold.is_empty() {
             return Ok(());
         }
         let store = self.clone();
-        let folding = tokio::spawn(async move { store.fold_now(asked, parts).await });
+        let folding = tokio::spawn(async move {
+            // One by one, so that nobody else waits for more than one.
+            for folded in to_fold {
+                store.fold_now(asked, folded).await?;
+            }
+            Ok(())
+        });
         folding.await.unwrap_or_else(|_| Err(Error::lost()))
     }
 
-    /// Folds these parts one by one, so that nobody else waits for more than one; everything at
-    /// once, if it is not known what is in the journal.
-    async fn fold_now(&self, asked: Asked, parts: Option<Vec<PartId>>) -> Result<()> {
-        let Some(parts) = parts else { return self.fold_if_needed(asked, None).await };
-        for part in parts {
-            self.fold_if_needed(asked, Some(part)).await?;
-        }
-        Ok(())
-    }
-
-    async fn fold_if_needed(&self, asked: Asked, part: Option<PartId>) -> Result<()> {
+    async fn fold_now(&self, asked: Asked, folded: Folded) -> Result<()> {
         let lane = self.lane().await;
-        // Somebody may have done so meanwhile, or it is not known any more what is in it.
-        let part = match (self.parts_of(asked), part) {
-            (None, _) => None,
-            (Some(parts), Some(part)) if !parts.contains(&part) => return Ok(()),
-            (Some(parts), None) if parts.is_empty() => return Ok(()),
-            (Some(_), part) => part,
+        // Somebody may have done so meanwhile, or it may not be known any more what is in it.
+        let to_fold = self.to_fold(asked);
+        let folded = match to_fold.contains(&Folded::Everything) {
+            true => Folded::Everything,
+            false if to_fold.contains(&folded) => folded,
+            false => return Ok(()),
         };
         let mut tx = self.begin_connected(lane).await?;
-        match part {
-            Some(part) => tx.fold_part(part).await?,
-            None => tx.fold().await?,
-        }
+        tx.fold(folded).await?;
         match tx.commit().await {
             // Whatever became of it, the next one finds out by folding again.
             Err(Error::Undecided(_)) => Err(Error::lost()),

@@ -15,7 +15,8 @@ use sqlx::AssertSqlSafe;
 
 use crate::dialect::Dialect;
 
-/// How many rows the statements take.
+/// How many rows the statements take: each twice as many as the next, so that a list of less than 512 takes
+/// nine statements at most.
 const SIZES: [usize; 9] = [256, 128, 64, 32, 16, 8, 4, 2, 1];
 
 /// One statement in every size.

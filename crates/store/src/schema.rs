@@ -129,13 +129,14 @@ async fn migrate_along(
     let mut tx = conn.begin().await?;
     // The steps find every message where it belongs. A step that changes what the statements of today
     // name leaves those of before here, for the versions before it.
-    let fold = match from {
-        ..FIRST_WITH_JOURNAL => &[],
-        FIRST_WITH_JOURNAL..FIRST_WITH_PARTS => &FOLD_WITHOUT_PARTS[..],
-        _ => &journal::fold(dialect)[..],
-    };
-    for statement in fold {
-        tx.execute(*statement).await?;
+    match from {
+        ..FIRST_WITH_JOURNAL => {}
+        FIRST_WITH_JOURNAL..FIRST_WITH_PARTS => {
+            for statement in FOLD_WITHOUT_PARTS {
+                tx.execute(statement).await?;
+            }
+        }
+        _ => journal::fold_everything(&mut tx).await?,
     }
     for (version, step) in (from + 1..).zip(to_come) {
         let carried = match version {

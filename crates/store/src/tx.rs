@@ -12,7 +12,7 @@ use tokio::sync::OwnedMutexGuard;
 use crate::archives::Numbering;
 use crate::dialect::Dialect;
 use crate::error::Undecided;
-use crate::journal::{self, Changes, Committed, Entry, NotInJournal, PartId};
+use crate::journal::{self, Changes, Committed, Entry, Folded, NotInJournal};
 use crate::location::PostgresUrl;
 use crate::postgres::bounded;
 use crate::repeats::Repeats;
@@ -222,55 +222,33 @@ impl Tx {
         self.conn()
     }
 
-    /// Returns the connection for statements on all archives: nothing is in the journal any more.
-    pub(crate) async fn all_logs_conn(&mut self) -> Result<&mut AnyConnection> {
-        let rows = self.lane.journal.rows(&self.journal);
-        if rows.is_none_or(|rows| rows.iter().any(|rows| *rows > 0)) {
-            self.fold().await?;
-        }
-        self.conn()
-    }
-
     /// Moves what the journal has of this archive to where it belongs.
     pub(crate) async fn fold_if_it_has(&mut self, archive: i64) -> Result<()> {
-        let parts = self.lane.journal.parts_with(&self.journal, &[archive]);
-        self.fold_parts(parts).await
+        self.fold_all(self.lane.journal.parts_with(&self.journal, &[archive])).await
     }
 
-    /// Moves what is in these parts of the journal to where it belongs; everything, if it is not
-    /// known in which parts something is.
-    async fn fold_parts(&mut self, parts: Option<Vec<PartId>>) -> Result<()> {
-        let Some(parts) = parts else { return self.fold().await };
-        for part in parts {
-            self.fold_part(part).await?;
+    async fn fold_all(&mut self, folded: Vec<Folded>) -> Result<()> {
+        for folded in folded {
+            self.fold(folded).await?;
         }
         Ok(())
     }
 
-    /// Moves everything in the journal to where it belongs.
-    pub(crate) async fn fold(&mut self) -> Result<()> {
+    /// Moves what is in the journal, or in a part of it, to where it belongs.
+    pub(crate) async fn fold(&mut self, folded: Folded) -> Result<()> {
         let dialect = Dialect::of(self.lane.writer()?);
+        let [first, last] = folded.bounds();
         for text in journal::fold(dialect) {
-            sqlx::query(*text).execute(self.conn()?).await?;
+            sqlx::query(*text).bind(first).bind(last).execute(self.conn()?).await?;
         }
-        self.journal.note_emptied();
-        Ok(())
-    }
-
-    /// Moves everything in a part of the journal to where it belongs.
-    pub(crate) async fn fold_part(&mut self, part: PartId) -> Result<()> {
-        let dialect = Dialect::of(self.lane.writer()?);
-        for text in journal::fold_part(dialect) {
-            sqlx::query(*text).bind(part.number()).execute(self.conn()?).await?;
-        }
-        self.journal.note_part_emptied(part);
+        self.journal.note_emptied(folded);
         Ok(())
     }
 
     /// Removes everything in the journal.
     pub(crate) async fn clear_journal(&mut self) -> Result<()> {
         sqlx::query(journal::CLEAR).execute(self.conn()?).await?;
-        self.journal.note_emptied();
+        self.journal.note_emptied(Folded::Everything);
         Ok(())
     }
 
@@ -283,9 +261,8 @@ impl Tx {
     ) -> Result<NotInJournal> {
         let coming = journal::count(archives.clone());
         let unread = self.lane.numbering.unread(archives);
-        self.fold_parts(self.lane.journal.parts_with(&self.journal, &unread)).await?;
-        let rows = self.lane.journal.rows(&self.journal);
-        self.fold_parts(rows.map(|rows| journal::overfull(rows, &coming))).await?;
+        self.fold_all(self.lane.journal.parts_with(&self.journal, &unread)).await?;
+        self.fold_all(self.lane.journal.without_room(&self.journal, &coming)).await?;
         let unread = self.lane.journal.without(&self.journal, unread);
         Ok(unread.ok_or(sqlx::Error::RowNotFound)?)
     }

@@ -88,8 +88,8 @@ fn parts_that_fill_at_the_same_pace_are_folded_one_at_a_time_and_seldom() {
         let parts = overfull(held, &coming);
         assert!(parts.len() <= 1, "{parts:?}");
         for part in parts {
-            folded.push(held[part.0]);
-            held[part.0] = 0;
+            let Folded::Part(part) = part else { panic!("{part:?}") };
+            folded.push(std::mem::take(&mut held[part]));
         }
         held = std::array::from_fn(|part| held[part] + coming[part]);
         assert!(held.iter().all(|rows| *rows <= MOST_IN_PART));
@@ -110,9 +110,9 @@ fn what_has_no_room_is_folded_and_nothing_else() {
     let (full, huge) = (MOST_IN_PART, MOST + 1);
     assert_eq!(overfull(none, &with(3, huge)), []);
     assert_eq!(overfull(with(3, full - 1), &with(3, 1)), []);
-    assert_eq!(overfull(with(3, full), &with(3, 1)), [PartId(3)]);
+    assert_eq!(overfull(with(3, full), &with(3, 1)), [Folded::Part(3)]);
     assert_eq!(overfull(with(3, full), &with(4, 1)), []);
-    assert_eq!(overfull(with(3, 1), &with(4, huge)), [PartId(3)]);
+    assert_eq!(overfull(with(3, 1), &with(4, huge)), [Folded::Part(3)]);
 }
 
 /// A killed process leaves what is on the disk: here, messages in the journal alone.
@@ -165,7 +165,7 @@ async fn a_fold_in_a_transaction_that_is_dropped_has_not_happened() {
 
     let mut tx = store.begin().await.unwrap();
     tx.append(&[one(2)]).await.unwrap();
-    tx.fold().await.unwrap();
+    tx.fold(Folded::Everything).await.unwrap();
     assert_eq!(tx.append(&[one(1), one(2), one(3)]).await.unwrap()[..2], [Appended::Repeat; 2]);
     drop(tx);
 
@@ -440,9 +440,7 @@ mod faults {
 
 #[test]
 fn the_texts_of_a_fold_differ_between_the_databases_in_what_a_refused_row_ends() {
-    for statements in [fold, fold_part] {
-        let sqlite = statements(Dialect::Sqlite).map(|text| text.replace(" OR ROLLBACK", ""));
+    let sqlite = fold(Dialect::Sqlite).map(|text| text.replace(" OR ROLLBACK", ""));
 
-        assert_eq!(sqlite, *statements(Dialect::Postgres));
-    }
+    assert_eq!(sqlite, *fold(Dialect::Postgres));
 }

@@ -283,7 +283,7 @@ async fn a_doubtful_fold_loses_and_doubles_nothing() {
     for happens in [true, false] {
         let Some((scratch, between, store)) = with_a_message().await else { return };
         let mut tx = store.begin().await.unwrap();
-        tx.fold().await.unwrap();
+        tx.fold(crate::journal::Folded::Everything).await.unwrap();
         tx.append(&[said(2)]).await.unwrap();
 
         let undecided = lose(tx, (&scratch, &between), happens).await;

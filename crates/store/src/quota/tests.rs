@@ -175,7 +175,7 @@ async fn an_archive_says_how_many_bytes_it_has_whatever_is_done_by_seed() {
                     tx.remove_excess(one.1, whose, 0, up_to).await.unwrap();
                 }
                 9 => {
-                    tx.fold().await.unwrap();
+                    tx.fold(crate::journal::Folded::Everything).await.unwrap();
                     if is_kept {
                         tx.rollback().await.unwrap();
                         tx = store.begin().await.unwrap();

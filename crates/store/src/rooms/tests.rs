@@ -216,7 +216,7 @@ async fn an_operator_sees_all_rooms_page_by_page_and_who_owns_them() {
         }
         tx.append(&[said(1, room.archive)]).await.unwrap();
     }
-    tx.fold().await.unwrap();
+    tx.fold(crate::journal::Folded::Everything).await.unwrap();
     tx.commit().await.unwrap();
 
     let first = store.all_rooms(1, "", 4, 2).await.unwrap();

@@ -125,9 +125,7 @@ async fn load(
     schema::migrate(conn, Dialect::Sqlite).await.map_err(refused)?;
     // A backup is of a moment, at which something can be in the journal.
     conn.execute(sqlite::BEGIN).await?;
-    for text in journal::fold(Dialect::Sqlite) {
-        conn.execute(*text).await?;
-    }
+    journal::fold_everything(conn).await?;
     conn.execute("COMMIT").await?;
     if !sequences::are_possible(conn).await? {
         let why = "a server cannot go on from the numbers in it";

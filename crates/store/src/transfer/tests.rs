@@ -63,7 +63,7 @@ async fn populate(store: &Store) {
         .collect();
     let (last, batch) = batch.split_last().unwrap();
     tx.append(batch).await.unwrap();
-    tx.fold().await.unwrap();
+    tx.fold(crate::journal::Folded::Everything).await.unwrap();
     // This one is still in the journal.
     tx.append(std::slice::from_ref(last)).await.unwrap();
     tx.advance_cursors(&[(eve, 100)]).await.unwrap();
