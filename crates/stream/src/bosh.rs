@@ -170,6 +170,9 @@ pub struct Session<R> {
     is_begun: bool,
     /// Whether the client has asked for the end.
     terminates: bool,
+    /// What was said while nothing but the request that asks for the end could be answered: that one
+    /// brings the end, too.
+    last_words: Vec<u8>,
     is_over: bool,
 }
 
@@ -201,6 +204,7 @@ impl<R: By> Session<R> {
             answered: VecDeque::new(),
             is_begun: false,
             terminates: false,
+            last_words: Vec::new(),
             is_over: false,
         }
     }
@@ -324,7 +328,11 @@ impl<R: By> Session<R> {
     /// Answers a request whose wait is over.
     pub fn expire(&mut self, rid: u64) -> Option<Due<R>> {
         let first = self.held.front().is_some_and(|held| held.rid == rid && held.is_read);
-        if first && self.is_begun { self.answer("", b"") } else { None }
+        if !first || !self.is_begun {
+            return None;
+        }
+        let words = std::mem::take(&mut self.last_words);
+        self.answer("", &words)
     }
 
     /// Says something: whole elements, and perhaps the end, as [`crate::Output`] has them. `None` if
@@ -337,7 +345,15 @@ impl<R: By> Session<R> {
             Some((end @ (&Framing::END | &Framing::FAULT), said)) => (said, Some(*end)),
             _ => (said, None),
         };
+        if self.terminates && self.early.is_empty() && self.held.len() == 1 {
+            self.last_words.extend_from_slice(said);
+            if end.is_none() {
+                return Some(Vec::new());
+            }
+        }
         let Some(end) = end else { return self.answer("", said).map(|due| vec![due]) };
+        let words = std::mem::take(&mut self.last_words);
+        let said = if words.is_empty() { said } else { &words };
         let condition = match end {
             Framing::FAULT => " condition='remote-stream-error'",
             _ => "",

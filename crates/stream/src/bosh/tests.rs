@@ -311,6 +311,44 @@ fn the_end_of_a_stream_is_that_of_the_session() {
     }
 }
 
+/// XEP-0124, 13: the end is told in the answer to the request that asks for it.
+#[test]
+fn what_is_said_while_a_client_ends_comes_with_the_end() {
+    let last = format!("<body xmlns='{}' rid='102' sid='SomeSID' type='terminate'/>", ns::BOSH);
+    for end in ["<message>4</message>\x04", "\x04"] {
+        let mut world = World::begun();
+        world.number(101, "", by("a")).unwrap();
+        world.ask(&last, by("last")).unwrap();
+        world.read();
+        assert!(world.say(b"<message>1</message>"));
+        assert_eq!(world.said(), [("a", with("<message>1</message>"))]);
+
+        assert!(world.say(b"<message>2</message>"));
+        assert!(world.say(b"<message>3</message>"));
+        assert!(world.said().is_empty());
+        assert!(world.say(end.as_bytes()));
+
+        let [(who, answer)] = &world.said()[..] else { panic!() };
+        assert_eq!(*who, "last");
+        assert!(answer.contains(" type='terminate'"), "{answer}");
+        assert_eq!(answer.matches("<message>").count(), end.matches("<message>").count() + 2);
+        assert!(answer.contains("<message>2</message><message>3</message>"), "{answer}");
+        assert!(world.session.is_over());
+    }
+}
+
+#[test]
+fn the_last_words_are_said_when_the_end_takes_longer_than_a_request_is_held() {
+    let mut world = World::begun();
+    let last = format!("<body xmlns='{}' rid='101' sid='SomeSID' type='terminate'/>", ns::BOSH);
+    world.ask(&last, by("last")).unwrap();
+    world.read();
+    assert!(world.say(b"<message/>"));
+    let due = world.session.expire(101).into_iter().collect();
+    world.note(due);
+    assert_eq!(world.said(), [("last", with("<message/>"))]);
+}
+
 #[test]
 fn an_end_without_a_word_refuses_all_that_wait() {
     let mut world = World::begun();
