@@ -150,10 +150,12 @@ fn run(tests: Vec<Test>) -> ExitCode {
         .filter(|threads| *threads > 0);
     let threads: usize =
         set.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, |n| n.get()));
+    // Not in the head of the loop: what is locked there stays so until the test is over.
+    let next = || queue.lock().pop_front();
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some(test) = queue.lock().pop_front() {
+                while let Some(test) = next() {
                     let begin = Instant::now();
                     let outcome = run_one(&test);
                     let took = begin.elapsed();
