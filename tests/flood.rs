@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use common::screen::Screen;
 use common::{Chance, Client, Home, Server, Terminal};
 use rustix::process::Signal;
 
@@ -157,6 +158,24 @@ fn logged_in(server: &Server) -> (Terminal, Client) {
     (alice, server.online("bob"))
 }
 
+/// The number of the message that a line tells. What was typed may stand before it, where the terminal
+/// has wrapped that into a second row and the program has erased the second one alone.
+fn told(line: &str) -> Option<u64> {
+    line.split_once("bob: m")?.1.trim_end().strip_suffix('.')?.parse().ok()
+}
+
+#[test]
+fn a_message_is_read_whole_however_the_terminal_wraps_it() {
+    let mut screen = Screen::new(100);
+    screen.write("x".repeat(80).as_bytes());
+    screen.reflow(50);
+    screen.write(b"\r\x1b[Jbob: m7.\r\n");
+    screen.reflow(53);
+
+    assert!(!screen.lines().iter().any(|row| row.contains("bob: m7.")), "it is in two rows");
+    assert_eq!(screen.whole_lines().iter().find_map(|line| told(line)), Some(7));
+}
+
 #[test]
 fn no_message_is_missing_whatever_is_pressed_while_a_thousand_a_second_arrive() {
     let seconds = setting("WHOELSE_SOAK_SECONDS", 2);
@@ -177,12 +196,15 @@ fn no_message_is_missing_whatever_is_pressed_while_a_thousand_a_second_arrive() 
     // Now the client must take what it has not taken yet.
     let last = format!("bob: m{}.", sent - 1);
     alice.until(&last, |screen| screen.recent(RECENT).any(|row| row.ends_with(&last)));
-    let rows = alice.lines();
-    let told = rows.iter().filter_map(|row| row.split_once("bob: m")?.1.strip_suffix('.'));
-    let told: Vec<u64> = told.filter_map(|number| number.parse().ok()).collect();
-    let expected: Vec<u64> = (0..sent).collect();
-    let wrong = told.iter().zip(&expected).position(|(told, expected)| told != expected);
-    assert_eq!((told.len() as u64, wrong), (sent, None), "in order, each once");
+    let lines = alice.whole_lines();
+    let mut next = (0, 0);
+    for (at, line) in lines.iter().enumerate() {
+        if let Some(number) = told(line) {
+            assert_eq!(number, next.1, "in order, each once; {:#?}", &lines[next.0..=at]);
+            next = (at, number + 1);
+        }
+    }
+    assert_eq!(next.1, sent, "every one; at the end {:#?}", &lines[next.0..]);
     alice.until("nothing was drawn above", |screen| screen.went_up() == 0);
     println!("{sent} messages in {seconds} s, {asked} answers");
 

@@ -50,6 +50,13 @@ impl Screen {
         self.rows.iter().map(Row::text).filter(|row| !row.is_empty()).collect()
     }
 
+    /// Returns the lines: rows that the terminal has joined or wrapped are one.
+    pub fn whole_lines(&self) -> Vec<String> {
+        let lines = self.rows.split_inclusive(|row| !row.goes_on);
+        let whole = lines.map(|rows| rows.iter().flat_map(|row| &row.cells).collect::<String>());
+        whole.collect()
+    }
+
     /// Returns the last rows, empty or not.
     pub fn recent(&self, rows: usize) -> impl Iterator<Item = String> {
         let from = self.rows.len().saturating_sub(rows);

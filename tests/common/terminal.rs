@@ -216,6 +216,11 @@ impl Terminal {
         self.seen.0.lock().screen.lines()
     }
 
+    /// The lines on the screen: rows that the terminal has joined or wrapped are one.
+    pub fn whole_lines(&self) -> Vec<String> {
+        self.seen.0.lock().screen.whole_lines()
+    }
+
     /// How many rows the screen has now.
     pub fn rows(&self) -> usize {
         self.seen.0.lock().screen.rows()
