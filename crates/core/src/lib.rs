@@ -25,6 +25,7 @@ pub mod counters;
 pub mod delivery;
 mod detached;
 pub mod devices;
+mod ends;
 mod growth;
 mod heartbeat;
 pub mod hosts;

@@ -21,6 +21,7 @@ use crate::audience;
 use crate::audit::{Audit, Deed};
 use crate::clock::{Clock, Moment, Time};
 use crate::counters::{Census, Counters};
+use crate::ends::Ends;
 use crate::growth::Growth;
 use crate::hosts::{Host, Hosts};
 use crate::keeper::{Keeper, Touches};
@@ -75,6 +76,7 @@ pub struct Node {
     pub(crate) service_labels: Vec<(Label, &'static str)>,
     /// The sessions of the server itself, as which an administrator acts over the admin socket.
     pub(crate) own_sessions: SessionList,
+    pub(crate) ends: Arc<Ends>,
     /// The accounts with an available session.
     pub(crate) online: Online,
     /// The items of the shared roster.

@@ -307,6 +307,7 @@ impl Node {
             return;
         }
         self.void_resumption(session);
+        let ending = self.ends.begin();
         // Mark it as over first, so that nothing still under way makes it available again.
         let left = session.finish();
         self.sessions_of(session.account.as_deref()).remove(session.id);
@@ -322,6 +323,7 @@ impl Node {
                 let (node, session) = (self.clone(), session.clone());
                 to_the_end(async move {
                     delivery::ended::undelivered(&node, &session, left.unconfirmed).await;
+                    drop(ending);
                 })
                 .await;
             }

@@ -137,6 +137,7 @@ impl Node {
             served: ArcSwap::from_pointee(served),
             service_labels,
             own_sessions: SessionList::default(),
+            ends: Arc::default(),
             online: Online::default(),
             everybody: Everybody::default(),
             resumptions: Mutex::default(),
@@ -171,6 +172,8 @@ impl Node {
         for session in self.sessions() {
             self.end(&session).await;
         }
+        // Of others the end is under way: what they leave is posted before the keeper stops.
+        self.ends.over().await;
         self.write_arrivals().await;
         self.last_heartbeat().await;
         self.keeper.stop().await;

@@ -27,7 +27,7 @@ mod tests {
     use whoelse_store::{Location, Query, Store};
     use whoelse_stream::c2s::RegisterRequest;
     use whoelse_stream::secret::Password;
-    use whoelse_xmpp::{Class, Kind, Outgoing};
+    use whoelse_xmpp::{Class, Kind, Outgoing, StreamCondition, StreamError};
 
     use crate::account::Account;
     use crate::clock::{Clock, Time};
@@ -78,6 +78,28 @@ mod tests {
         let kept = node.store.count(bob.archive, &Query::default(), i64::MAX).await.unwrap();
         assert_eq!(kept, Some(3));
         assert!(!bob.arriving.is_open(), "nobody waits for ever for what has arrived");
+    }
+
+    #[tokio::test]
+    async fn a_stop_waits_for_what_a_session_without_a_connection_has_left() {
+        let node = node(&["alice", "bob"]).await;
+        let old = device(&node, "bob", "desk").await;
+        let bob = old.session.own().clone();
+        let many = 3 * i64::from(crate::keeper::SHARE);
+        old.session.enable(Some("token".to_owned()));
+        for n in 0..many {
+            old.session.push(passed_on(&n.to_string()));
+        }
+        assert_eq!(old.session.detach(old.epoch), Ok(true));
+
+        node.end_all(&StreamError::new(StreamCondition::SystemShutdown));
+        while !old.session.is_gone() {
+            tokio::task::yield_now().await;
+        }
+        node.stop().await;
+
+        let kept = node.store.count(bob.archive, &Query::default(), i64::MAX).await.unwrap();
+        assert_eq!(kept, Some(many));
     }
 
     /// In the slot of an account: the features were told of it.
