@@ -9,6 +9,12 @@ use whoelse_xmpp::{BareJid, Child, Class, Outgoing, Stanza, ns};
 use super::affiliation::Standing;
 use super::occupant_id;
 
+/// The longest presence that is told as it is, in bytes. Everybody who enters is told of everybody, and has
+/// to have room for that.
+const LONGEST: usize = 2048;
+/// What `<show/>` may say (RFC 6121, 4.7.2.1).
+const SHOWS: [&str; 4] = ["away", "chat", "dnd", "xa"];
+
 /// What somebody sends to a room.
 #[derive(Clone, Copy)]
 pub(super) struct Said<'a> {
@@ -37,13 +43,21 @@ impl<'a> Said<'a> {
     }
 
     /// Returns what others get of a presence: all but what is between its sender and the room, and what
-    /// only the room says.
+    /// only the room says. Of one that is too long, only whether its sender is there, and how.
     pub fn presence(&self) -> Outgoing {
-        self.content(Class::Presence, |child| {
+        let whole = self.content(Class::Presence, |child| {
             child.is("x", ns::MUC)
                 || child.is("x", ns::MUC_USER)
                 || child.is("occupant-id", ns::OCCUPANT_ID)
-        })
+        });
+        if whole.bytes.len() <= LONGEST {
+            return whole;
+        }
+        let type_ = self.stanza.type_().filter(|it| *it == "unavailable");
+        let show = self.stanza.child_text("show", ns::CLIENT).filter(|it| SHOWS.contains(&&**it));
+        let presence = Element::new("presence").attr_opt("type", type_);
+        let presence = show.iter().fold(presence, |it, show| it.text_child("show", show));
+        presence.outgoing(Class::Presence)
     }
 }
 
