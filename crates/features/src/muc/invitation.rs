@@ -101,8 +101,10 @@ async fn invite_all(
         check(node, session, live, guest).await?;
     }
     if makes_members {
-        add_members(node, live, &guests).await?;
+        add_members(node, live, &session.jid, &guests).await?;
     }
+    // They may have lost that right meanwhile.
+    live.look(|room| room.may_invite(&session.jid))?;
     let (address, password) = (of.to().clone(), live.look(|room| room.config.password.clone()));
     for guest in guests {
         let invite = Element::new("invite").attr("from", session.jid.bare());
@@ -196,13 +198,20 @@ async fn check(
 async fn add_members(
     node: &Arc<Node>,
     live: &Arc<Live>,
+    by: &FullJid,
     guests: &[Guest],
 ) -> Result<(), StanzaError> {
+    let by = by.clone();
     let whom: Vec<BareJid> = guests.iter().map(|guest| guest.who.clone()).collect();
     let (own, live, now) = (node.clone(), live.clone(), node.clock.now());
     let most = node.settings().of::<super::limits::Limits>().affiliations;
     let added = node.keeper.change(Touches::AtMost(MOST as u64), move |tx| {
         Box::pin(async move {
+            match live.look(|room| room.may_invite(&by)) {
+                Ok(true) => {}
+                Ok(false) => return Ok((Ok(()), After::new())),
+                Err(error) => return Ok((Err(error), After::new())),
+            }
             let (new, is_full) = live.look(|room| {
                 let is_new = |who: &&BareJid| room.affiliation(who) == Affiliation::None;
                 let new: Vec<BareJid> = whom.iter().filter(is_new).cloned().collect();
