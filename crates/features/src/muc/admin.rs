@@ -1,5 +1,7 @@
 //! XEP-0045, 8 and 9: `muc#admin`, by which moderators, admins and owners read lists and change them.
 
+use std::collections::HashSet;
+
 use whoelse_core::Node;
 use whoelse_core::kit::{Answer, Reply};
 use whoelse_xmpp::write::Element;
@@ -34,7 +36,9 @@ pub(super) fn list(asked: &Asked) -> Answer {
     let list = list.ok_or_else(|| StanzaError::new(Condition::BadRequest))?;
     let items = asked.live.look(|room| room.list(asked, list))?;
     let query = Element::new("query").xmlns(ns::MUC_ADMIN);
-    Ok(Reply::encoded(items.into_iter().fold(query, Element::child).finish()))
+    let list = items.into_iter().fold(query, Element::child).finish();
+    asked.pay(list.len() as u64);
+    Ok(Reply::encoded(list))
 }
 
 fn items(inside: &[Child]) -> Vec<&Child> {
@@ -93,6 +97,7 @@ impl Room {
 /// Makes changes: all that are asked for, or none.
 pub(super) async fn change(asked: Asked) -> Answer {
     let wishes = read(&asked.stanza, &asked.payload)?;
+    asked.pay_for_telling_of(wishes.len());
     check(&asked.node, &wishes).await?;
     let stores = wishes.iter().any(|wish| matches!(wish, Wish::Affiliation { .. }));
     let most = asked.node.settings().of::<Limits>().affiliations;
@@ -144,7 +149,15 @@ fn read(stanza: &Stanza, query: &Child) -> Result<Vec<Wish>, StanzaError> {
         return Err(StanzaError::new(Condition::PolicyViolation)
             .with_text(format!("one request changes {MOST_ITEMS} people at most")));
     }
-    items.into_iter().map(|item| wish(stanza, item)).collect()
+    let wishes: Vec<Wish> =
+        items.into_iter().map(|item| wish(stanza, item)).collect::<Result<_, _>>()?;
+    // All of them are judged by what is so before any of them is made.
+    let mut about = HashSet::new();
+    if !wishes.iter().all(|wish| about.insert(wish.about())) {
+        return Err(StanzaError::new(Condition::BadRequest)
+            .with_text("one request changes each person once"));
+    }
+    Ok(wishes)
 }
 
 /// 16.3: a role is changed by nickname, an affiliation by address, and never both at once.

@@ -6,7 +6,7 @@ use whoelse_core::Node;
 use whoelse_core::session::Session;
 use whoelse_xmpp::{BareJid, Child, FullJid, Stanza};
 
-use super::enter::BYTES_OF_ONE;
+use super::limits::BYTES_OF_ONE;
 use super::rooms::Live;
 
 /// A request to a room.
@@ -34,6 +34,12 @@ impl Asked {
 
     /// Charges whoever asks for what everybody in the room is told of it.
     pub fn pay_for_telling(&self) {
-        self.pay(BYTES_OF_ONE * self.live.look(|room| room.count()) as u64);
+        self.pay_for_telling_of(1);
+    }
+
+    /// Likewise, of so many things.
+    pub fn pay_for_telling_of(&self, things: usize) {
+        let heard = things as u64 * self.live.look(|room| room.count()) as u64;
+        self.pay(BYTES_OF_ONE * heard);
     }
 }

@@ -22,6 +22,16 @@ pub(super) enum Wish {
     Affiliation { who: BareJid, to: Affiliation, nick: Option<String>, reason: Option<String> },
 }
 
+impl Wish {
+    /// Whom it is about: a nickname, or an address.
+    pub fn about(&self) -> (Option<&str>, Option<&BareJid>) {
+        match self {
+            Wish::Role { nick, .. } => (Some(nick), None),
+            Wish::Affiliation { who, .. } => (None, Some(who)),
+        }
+    }
+}
+
 /// Who wants it.
 pub(super) struct Asker<'a> {
     /// The device, which may be in the room.

@@ -226,7 +226,9 @@ pub(super) fn items(asked: &Asked) -> Answer {
             answer.child(Element::new("item").attr("jid", &room.address_of(&occupant.nick)))
         })
     });
-    Ok(Reply::encoded(answer.finish()))
+    let answer = answer.finish();
+    asked.pay(answer.len() as u64);
+    Ok(Reply::encoded(answer))
 }
 
 /// 7.12: the nickname that is kept for whoever asks.

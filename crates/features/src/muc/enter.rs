@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use whoelse_core::paying::cost;
 use whoelse_core::principal::Rights;
 use whoelse_core::route::{Addressed, Origin, Routed};
 use whoelse_core::session::Session;
@@ -9,7 +10,7 @@ use whoelse_core::{Node, Steady};
 use whoelse_xmpp::{BareJid, Condition, FullJid, StanzaError, ns};
 
 use super::history::Wish;
-use super::limits::Limits;
+use super::limits::{BYTES_OF_ONE, Limits};
 use super::presence::Said;
 use super::room::{Entry, Room, Told, refused};
 use super::rooms::{Live, Rooms};
@@ -132,9 +133,6 @@ fn try_here(
     Some(came.map(|occupants| pay(node, session, occupants)))
 }
 
-/// What each who is told of a presence counts as.
-pub(super) const BYTES_OF_ONE: u64 = 64;
-
 /// A presence is told to everybody, and whoever enters is told of everybody.
 fn pay(node: &Node, session: &Session, occupants: usize) -> Option<Steady> {
     node.pay_for_work(&session.payer()?, BYTES_OF_ONE * occupants as u64)
@@ -196,6 +194,8 @@ async fn find_and_enter(node: &Arc<Node>, of: &Addressed, session: &Arc<Session>
                 Room::check_nickname(nick)?;
                 let is_administrator = node.rights(session) >= Rights::Administrator;
                 rooms.create(node, &address, &seat, is_administrator).await?;
+                // The room is made, and goes again. Whoever enters it waits until that is paid.
+                let _ = session.payer().and_then(|it| node.pay_for_work(&it, 2 * cost::CHANGE));
             }
         }
     }

@@ -5,6 +5,8 @@ use whoelse_core::settings::{Choice, Label, Setting, choice, count, label, size}
 
 /// The longest nickname, in bytes: it goes with everything that its owner says.
 pub(super) const LONGEST_NICKNAME: usize = 200;
+/// What each who is told of a presence counts as, in bytes.
+pub(super) const BYTES_OF_ONE: u64 = 64;
 /// The most items of one `muc#admin` request: each is a row, and everybody waits for them.
 pub(super) const MOST_ITEMS: usize = 100;
 /// The most requests to occupants that one session waits for: more than a client asks that enters.

@@ -64,6 +64,7 @@ impl Room {
 pub(super) async fn moderate(asked: Asked) -> Answer {
     let bad = || StanzaError::new(Condition::BadRequest);
     let wish = Wish::read(&asked.stanza, &asked.payload).ok_or_else(bad)?;
+    asked.pay_for_telling();
     let Asked { node, from, live, .. } = asked;
     live.look(|room| {
         room.moderator(&from)?;

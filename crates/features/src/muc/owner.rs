@@ -67,6 +67,7 @@ async fn cancel(asked: Asked) -> Answer {
 
 async fn configure(asked: Asked, form: DataForm) -> Answer {
     let values = form::values(form);
+    asked.pay_for_telling();
     let Asked { node, who, live, .. } = asked;
     let changed = node.keeper.change(Touches::AtMost(1), move |tx| {
         Box::pin(async move {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use whoelse_core::keeper::{After, Touches};
+use whoelse_core::paying::cost;
 use whoelse_core::route::Routed;
 use whoelse_core::session::PushRefused;
 use whoelse_core::underway::Underway;
@@ -20,7 +21,7 @@ use whoelse_xmpp::{BareJid, Condition, FullJid, StanzaError};
 
 use super::affiliation::Affiliation;
 use super::config::{Config, is_written};
-use super::limits::{Limits, Makers};
+use super::limits::{BYTES_OF_ONE, Limits, Makers};
 use super::logged::{is_logged, lately};
 use super::message::{Speech, not_here};
 use super::photos::Photos;
@@ -40,8 +41,56 @@ const SECRET: usize = 32;
 pub(crate) struct Rooms {
     /// Held for a look or a change, never across an await.
     by_address: Mutex<HashMap<BareJid, Weak<Live>>>,
-    /// Rises whenever something of a room has changed in the store: what was read before is old.
-    changes: AtomicU64,
+    loads: Loads,
+}
+
+/// The rooms that are being loaded, and how often something of each has changed in the store meanwhile:
+/// what was read before is old then. What happens to other rooms makes nobody load one again.
+#[derive(Default)]
+struct Loads(Mutex<HashMap<BareJid, Arc<AtomicU64>>>);
+
+impl Loads {
+    /// Notes that a room is about to be loaded, until this is dropped.
+    fn begin<'a>(&'a self, address: &'a BareJid) -> Load<'a> {
+        let changes = self.0.lock().entry(address.clone()).or_default().clone();
+        let before = changes.load(Ordering::Acquire);
+        Load { loads: self, address, changes, before }
+    }
+
+    fn note_change(&self, address: &BareJid) {
+        if let Some(changes) = self.0.lock().get(address) {
+            changes.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    fn note_change_of_all(&self) {
+        for changes in self.0.lock().values() {
+            changes.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}
+
+struct Load<'a> {
+    loads: &'a Loads,
+    address: &'a BareJid,
+    changes: Arc<AtomicU64>,
+    before: u64,
+}
+
+impl Load<'_> {
+    fn is_old(&self) -> bool {
+        self.changes.load(Ordering::Acquire) != self.before
+    }
+}
+
+impl Drop for Load<'_> {
+    fn drop(&mut self) {
+        let mut loads = self.loads.0.lock();
+        // The map has one, and this.
+        if Arc::strong_count(&self.changes) == 2 {
+            loads.remove(self.address);
+        }
+    }
 }
 
 /// A room in memory.
@@ -100,11 +149,6 @@ impl Rooms {
         self.by_address.lock().values().filter_map(Weak::upgrade).collect()
     }
 
-    /// Notes that something of a room has changed in the store.
-    pub(super) fn note_change(&self) {
-        self.changes.fetch_add(1, Ordering::AcqRel);
-    }
-
     /// Returns a room, loaded if it has to be; `None` if there is none.
     pub async fn find(
         self: &Arc<Rooms>,
@@ -119,7 +163,7 @@ impl Rooms {
                 Some(_) => node.keeper.caught_up().await,
                 None => {}
             }
-            let before = self.changes.load(Ordering::Acquire);
+            let load = self.loads.begin(address);
             let Some(live) = self.load(node, address).await? else { return Ok(None) };
             // Dropped after the lock: the last one to hold a room takes it.
             let existing;
@@ -127,7 +171,7 @@ impl Rooms {
             existing = by_address.get(address).and_then(Weak::upgrade);
             match &existing {
                 Some(live) if !live.is_going() => return Ok(existing.clone()),
-                _ if self.changes.load(Ordering::Acquire) != before => {}
+                _ if load.is_old() => {}
                 _ => {
                     by_address.insert(address.clone(), Arc::downgrade(&live));
                     return Ok(Some(live));
@@ -200,6 +244,7 @@ impl Rooms {
         let name = address.local().unwrap_or_default().to_owned();
         let (domain, key) = (node.domain().id, node.key_of(who.as_str()));
         let (now, rooms, own) = (node.clock.now().0, self.clone(), node.clone());
+        let made_at = address.clone();
         let secret = whoelse_stream::token::random::<SECRET>();
         let made = node.keeper.change(Touches::AtMost(4), move |tx| {
             Box::pin(async move {
@@ -219,7 +264,7 @@ impl Rooms {
                 }
                 let owner = RoomAffiliation { who: key, affiliation: owns, nick: None, since: now };
                 tx.set_room_affiliation(row.id, &owner).await?;
-                let then: After = vec![Box::new(move |_| rooms.note_change())];
+                let then: After = vec![Box::new(move |_| rooms.loads.note_change(&made_at))];
                 Ok((Ok(true), then))
             })
         });
@@ -243,7 +288,7 @@ impl Rooms {
 
     /// Takes an address out of the lists of all rooms in memory: there is no such account any more.
     pub fn forget(&self, node: &Arc<Node>, who: &BareJid, now: Time) {
-        self.note_change();
+        self.loads.note_change_of_all();
         for live in self.all() {
             let _ = live.act(node, |room| ((), room.forget(who, now)));
         }
@@ -251,7 +296,7 @@ impl Rooms {
 
     /// Takes from an address what it was given in all rooms in memory, while nobody had it.
     pub fn void(&self, node: &Arc<Node>, who: &BareJid) {
-        self.note_change();
+        self.loads.note_change_of_all();
         for live in self.all() {
             let _ = live.act(node, |room| (room.void(who), Vec::new()));
         }
@@ -442,9 +487,7 @@ impl Live {
 
     /// The store has no room any more; what it had goes in pieces.
     fn is_removed(&self, node: &Arc<Node>) {
-        if let Some(rooms) = self.rooms.upgrade() {
-            rooms.note_change();
-        }
+        self.note_change();
         let node = node.clone();
         tokio::spawn(async move { remove_gone(&node).await });
     }
@@ -452,8 +495,13 @@ impl Live {
     /// Notes that something of the room has changed in the store.
     pub(super) fn note_change(&self) {
         if let Some(rooms) = self.rooms.upgrade() {
-            rooms.note_change();
+            rooms.loads.note_change(&self.address);
         }
+    }
+
+    /// What it counts as, in bytes, that somebody has made the server load it.
+    pub fn cost_of_loading(&self) -> u64 {
+        cost::CHANGE + BYTES_OF_ONE * self.look(|room| room.lists.len()) as u64
     }
 }
 
@@ -472,7 +520,7 @@ impl Drop for Live {
             // little. A room that was only looked at has said nothing: if that counted, those who load
             // rooms at the same time would make each other load them again, for ever.
             if self.underway.was_ever() {
-                rooms.note_change();
+                rooms.loads.note_change(&self.address);
             }
             let mut by_address = rooms.by_address.lock();
             // Another one may have its place.
@@ -562,7 +610,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn whoever_only_looks_at_a_room_makes_nobody_load_another_one_again() {
+    async fn a_room_is_loaded_again_only_if_something_was_said_in_it_meanwhile() {
         let store = Store::open(&Location::Memory).await.unwrap();
         let clock = Clock::manual(Time(1_767_225_600_000_000));
         let domain = Some("localhost");
@@ -572,19 +620,21 @@ mod tests {
         let lunch = tx.create_room(node.domain().id, "lunch", b"", b"secret").await.unwrap();
         tx.commit().await.unwrap();
         let (rooms, address) = (Rooms::of(&node), address_of(&node, "lunch").unwrap());
-        let changes = || rooms.changes.load(Ordering::Acquire);
-        let before = changes();
+        let (load, other) = (rooms.loads.begin(&address), address_of(&node, "dinner").unwrap());
+        let of_other = rooms.loads.begin(&other);
 
         let live = rooms.find(&node, &address).await.unwrap().unwrap();
         assert_eq!(live.id, lunch.unwrap().id);
         drop(live);
 
-        assert_eq!(changes(), before);
+        assert!(!load.is_old());
         // What was said there may be missing from what others have just read.
         let live = rooms.find(&node, &address).await.unwrap().unwrap();
         drop(live.begin_saying());
         drop(live);
-        assert_ne!(changes(), before);
+        assert!(load.is_old() && !of_other.is_old());
+        drop((load, of_other));
+        assert!(rooms.loads.0.lock().is_empty());
         node.stop().await;
     }
 }

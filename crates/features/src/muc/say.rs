@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use whoelse_core::Node;
+use whoelse_core::paying::cost;
 use whoelse_core::route::{Addressed, Origin, Routed};
 use whoelse_core::session::Session;
 use whoelse_core::storage_policy::StoragePolicy;
@@ -71,12 +72,15 @@ fn to_all(
         Ok(spoken) => spoken,
         Err(error) => return of.refuse(node, &origin, &error),
     };
-    let cost = pay(node, session, of.stanza().bytes().len(), occupants);
+    // Both change what is remembered in a transaction of their own.
+    let is_change = sets_subject || speech.retraction.is_some();
+    let change = if is_change { cost::CHANGE } else { 0 };
+    let paid = pay(node, session, change + of_words(of.stanza().bytes().len(), occupants));
     let told = match sets_subject {
         true => keep::subject(node, origin, of, (live, speech, is_logged)),
         false => keep::in_archive(node, origin, of, (live, speech)),
     };
-    told.and(cost)
+    told.and(paid)
 }
 
 /// Tells everybody what no archive is to have.
@@ -97,7 +101,7 @@ fn at_once(
     match spoken.unwrap_or_else(|_| Err(not_here())) {
         Ok(occupants) => {
             origin.done();
-            pay(node, session, of.stanza().bytes().len(), occupants)
+            pay(node, session, of_words(of.stanza().bytes().len(), occupants))
         }
         Err(error) => of.refuse(node, &origin, &error),
     }
@@ -105,13 +109,12 @@ fn at_once(
 
 /// What is said to many counts as more than it is: once more for every 32 occupants. So who floods a
 /// large room is slowed down sooner, and nobody else is (security row 44).
-fn cost(bytes: usize, occupants: usize) -> u64 {
+fn of_words(bytes: usize, occupants: usize) -> u64 {
     bytes as u64 * occupants as u64 / 32
 }
 
-fn pay(node: &Arc<Node>, session: &Session, bytes: usize, occupants: usize) -> Routed {
-    let cost = cost(bytes, occupants);
-    let covered = session.payer().and_then(|payer| node.pay_for_work(&payer, cost));
+fn pay(node: &Arc<Node>, session: &Session, bytes: u64) -> Routed {
+    let covered = session.payer().and_then(|payer| node.pay_for_work(&payer, bytes));
     match covered {
         None => Routed::Done,
         Some(until) => {
@@ -128,7 +131,7 @@ mod tests {
     #[test]
     fn what_is_said_to_many_counts_as_more_than_it_is() {
         for (bytes, occupants, counts) in [(300, 2, 18), (300, 32, 300), (300, 1_000, 9_375)] {
-            assert_eq!(cost(bytes, occupants), counts);
+            assert_eq!(of_words(bytes, occupants), counts);
         }
     }
 }

@@ -23,6 +23,11 @@ pub(super) fn of(row: &LoggedMessage, retracted: Element) -> Option<Vec<u8>> {
     Some(message.child(retracted).outgoing(Class::Groupchat).bytes.to_vec())
 }
 
+/// Whether it is a tombstone already.
+fn is_one(stanza: &Stanza) -> bool {
+    stanza.has("retracted", ns::RETRACT)
+}
+
 /// The occupant id of who said a message. What users wrote of that was taken out.
 fn author(stanza: &Stanza) -> Option<String> {
     let child = stanza.child("occupant-id", ns::OCCUPANT_ID)?;
@@ -37,8 +42,9 @@ pub(super) fn retract(node: &Arc<Node>, live: Arc<Live>, retraction: Retraction,
         Box::pin(async move {
             let nothing = Ok(((), After::new()));
             let Some(row) = tx.archived(live.archive, seq).await? else { return nothing };
-            let by = Stanza::parse(row.stanza.clone()).ok().as_ref().and_then(author);
-            if row.resource.is_none() || by.as_deref() != Some(retraction.by.as_str()) {
+            let Ok(there) = Stanza::parse(row.stanza.clone()) else { return nothing };
+            let is_own = author(&there).as_deref() == Some(retraction.by.as_str());
+            if row.resource.is_none() || !is_own || is_one(&there) {
                 return nothing;
             }
             let left = of(&row, retracted(at, retraction.id.as_deref()));
