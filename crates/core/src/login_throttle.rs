@@ -12,6 +12,7 @@ pub mod stored;
 mod tests;
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +56,8 @@ const FORGET: Duration = Duration::from_secs(86_400);
 /// The most pairs of an account and a network, and the most networks. When full, what ends soonest
 /// is dropped first: an attacker with many addresses only pushes out their own oldest entries.
 const ENTRIES: usize = 100_000;
+/// So few networks may stay though they have expired.
+const FEW_NETWORKS: usize = 1_000;
 /// How long a try that is being checked holds up others: the time between a challenge and its
 /// response. A later response is accepted, but needs a new reservation.
 const HELD: Duration = Duration::from_secs(5);
@@ -129,6 +132,12 @@ struct Tables {
     disabled: HashMap<String, (Steady, Steady)>,
     /// The number of pairs of an account and a network, in all of `accounts`.
     pairs: usize,
+    /// The pairs that were dropped to make room and may be stored. Nothing else would delete them before
+    /// they are old.
+    dropped: Vec<(String, Network)>,
+    /// How many networks there may be before those are looked for that have expired.
+    networks_until_look: usize,
+    names: RandomState,
 }
 
 /// The state that a try meets.
@@ -213,9 +222,10 @@ impl LoginThrottle {
     pub fn succeeded(&self, account: &str, network: Network) -> Vec<Scope> {
         let mut tables = self.tables.lock();
         let mut gone = tables.forgive(account);
+        let hash = tables.names.hash_one(account);
         if let Some(count) = tables.networks.get_mut(&network) {
             let before = count.recent.len();
-            count.recent.retain(|(_, name)| name != account);
+            count.recent.retain(|(_, name)| *name != hash);
             // After a restart it is not known whose failures have blocked it.
             let was_enough = before >= PER_NETWORK && count.recent.len() < PER_NETWORK;
             if count.until.is_some() && was_enough {
@@ -242,12 +252,13 @@ impl LoginThrottle {
     pub fn ask(&self, name: &str, network: Network, now: Steady) -> Result<(), Steady> {
         let mut tables = self.tables.lock();
         tables.make_room(now);
+        let name = tables.names.hash_one(name);
         let count = tables.networks.entry(network).or_default();
         let mut asked = count.questions.iter().filter(|(at, _)| at.after(WINDOW) > now);
-        if asked.any(|(_, asked)| asked == name) {
+        if asked.any(|(_, asked)| *asked == name) {
             return Ok(());
         }
-        counts::admit(&mut count.questions, name.to_owned(), QUESTIONS, now)
+        counts::admit(&mut count.questions, name, QUESTIONS, now)
     }
 
     /// Counts an account that is about to be made.
@@ -263,8 +274,10 @@ impl LoginThrottle {
 
     /// Notes that the account was made: whoever asked about its name had a reason to.
     pub fn made(&self, name: &str, network: Network) {
-        if let Some(count) = self.tables.lock().networks.get_mut(&network) {
-            count.questions.retain(|(_, asked)| asked != name);
+        let mut tables = self.tables.lock();
+        let name = tables.names.hash_one(name);
+        if let Some(count) = tables.networks.get_mut(&network) {
+            count.questions.retain(|(_, asked)| *asked != name);
         }
     }
 
@@ -373,10 +386,14 @@ impl Reservation {
     /// stored.
     pub fn fail(self, block: Duration, now: Steady) -> (Option<Steady>, Vec<Scope>) {
         let mut tables = self.throttle.tables.lock();
-        let mut changed = vec![Scope::Pair(self.account.clone(), self.network)];
+        let mut pairs = std::mem::take(&mut tables.dropped);
+        pairs.push((self.account.clone(), self.network));
+        let pairs = pairs.into_iter().map(|(account, network)| Scope::Pair(account, network));
+        let mut changed: Vec<Scope> = pairs.collect();
+        let name = tables.names.hash_one(&self.account);
         if !self.is_own
             && let Some(count) = tables.networks.get_mut(&self.network)
-            && count.fail(&self.account, now)
+            && count.fail(name, now)
         {
             changed.push(Scope::Network(self.network));
         }
@@ -480,10 +497,12 @@ impl Tables {
         // An account's entry lives for its pairs, or for what is in flight, which connections
         // bound.
         if self.pairs >= ENTRIES {
-            self.pairs = thin_pairs(&mut self.accounts, now);
+            self.pairs = thin_pairs(&mut self.accounts, &mut self.dropped, now);
         }
-        if self.networks.len() >= ENTRIES {
+        if self.networks.len() >= self.networks_until_look.clamp(FEW_NETWORKS, ENTRIES) {
             thin(&mut self.networks, now, NetworkCount::ends);
+            // Again when there are twice as many, so that not every try looks at all of them.
+            self.networks_until_look = 2 * self.networks.len();
         }
     }
 }

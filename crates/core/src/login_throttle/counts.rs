@@ -160,9 +160,9 @@ impl AccountCount {
     }
 
     /// Keeps only these pairs. If none is left, the recent failures are forgotten as well.
-    fn retain(&mut self, mut keep: impl FnMut(&Pair) -> bool) {
+    fn retain(&mut self, mut keep: impl FnMut(Network, &Pair) -> bool) {
         self.sites.retain(|_, pairs| {
-            pairs.retain(|_, pair| keep(pair));
+            pairs.retain(|network, pair| keep(*network, pair));
             !pairs.is_empty()
         });
         if self.sites.is_empty() {
@@ -195,11 +195,14 @@ pub(super) fn block_after(in_a_row: u32, block: Duration) -> Duration {
     block.saturating_mul(1 << doublings).min(block.max(LONGEST))
 }
 
+/// Stands for a name that somebody has tried, which may be a kilobyte long: a hash under a key of this run.
+pub(super) type NameHash = u64;
+
 /// What is counted for one network.
 #[derive(Debug, Default)]
 pub(super) struct NetworkCount {
     /// Failures within [`WINDOW`] with their accounts, the last few of each.
-    pub recent: VecDeque<(Steady, String)>,
+    pub recent: VecDeque<(Steady, NameHash)>,
     /// Until when the network is blocked as a whole.
     pub until: Option<Steady>,
     /// The tries that are being checked: until when each of them counts.
@@ -207,7 +210,7 @@ pub(super) struct NetworkCount {
     /// The tries that wait for one of them.
     pub waiting: Vec<oneshot::Sender<()>>,
     /// Names that were asked about within [`WINDOW`].
-    pub questions: VecDeque<(Steady, String)>,
+    pub questions: VecDeque<(Steady, NameHash)>,
     /// Accounts that were made within [`WINDOW`].
     pub made: VecDeque<(Steady, ())>,
     /// Former passwords that were proved within [`WINDOW`].
@@ -216,14 +219,14 @@ pub(super) struct NetworkCount {
 
 impl NetworkCount {
     /// Counts a failure for an account. Returns whether the network is blocked by it.
-    pub fn fail(&mut self, account: &str, now: Steady) -> bool {
-        let of_account = self.recent.iter().filter(|(_, name)| name == account).count();
+    pub fn fail(&mut self, account: NameHash, now: Steady) -> bool {
+        let of_account = self.recent.iter().filter(|(_, name)| *name == account).count();
         if of_account >= OF_ONE_ACCOUNT
-            && let Some(oldest) = self.recent.iter().position(|(_, name)| name == account)
+            && let Some(oldest) = self.recent.iter().position(|(_, name)| *name == account)
         {
             self.recent.remove(oldest);
         }
-        note(&mut self.recent, (now, account.to_owned()), PER_NETWORK, now);
+        note(&mut self.recent, (now, account), PER_NETWORK, now);
         let is_blocked = self.recent.len() >= PER_NETWORK;
         if is_blocked {
             self.until = Some(now.after(WINDOW));
@@ -306,11 +309,20 @@ pub(super) fn thin<K: Eq + Hash, V>(
     table.retain(|_, entry| !goes(ends(entry)));
 }
 
-/// Drops entries in the same way for the pairs of all accounts together. Returns how many are left.
-pub(super) fn thin_pairs(accounts: &mut HashMap<String, AccountCount>, now: Steady) -> usize {
+/// Drops entries in the same way for the pairs of all accounts together. Returns how many are left, and adds
+/// those that go to `dropped`.
+pub(super) fn thin_pairs(
+    accounts: &mut HashMap<String, AccountCount>,
+    dropped: &mut Vec<(String, Network)>,
+    now: Steady,
+) -> usize {
     let mut retain = |mut keep: Box<dyn FnMut(&Pair) -> bool>| {
-        accounts.retain(|_, count| {
-            count.retain(&mut keep);
+        accounts.retain(|account, count| {
+            count.retain(|network, pair| {
+                let stays = keep(pair);
+                dropped.extend((!stays).then(|| (account.clone(), network)));
+                stays
+            });
             !count.is_empty()
         });
         let sites = accounts.values().flat_map(|count| count.sites.values());

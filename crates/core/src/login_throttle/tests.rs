@@ -1,9 +1,12 @@
 //! The rules of behaviour.md, Log in 4, one by one.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::HashSet;
+
 use super::counts::block_after;
 use super::testing::{network, reserve, stranger, throttle};
 use super::*;
+use crate::clock::{Moment, Time};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -594,6 +597,42 @@ fn the_tables_are_bounded_and_what_ends_soonest_goes_first() {
 }
 
 #[test]
+fn what_is_dropped_to_make_room_is_deleted_where_it_is_stored() {
+    let throttle = throttle();
+    let mut stored = HashSet::new();
+    for n in 0..ENTRIES + 10 {
+        let (name, now) = (format!("name{n}"), Steady(n as i64));
+        let network = Network::of(std::net::Ipv4Addr::from_bits(n as u32).into());
+        let Begun::Reserved(one) = throttle.begin(&stranger(&name, network), now) else { panic!() };
+        let changed = one.fail(MINUTE, now).1;
+        for (key, count) in throttle.rows(&changed, Moment { wall: Time(1), steady: now }) {
+            match count {
+                Some(_) => stored.insert(key),
+                None => stored.remove(&key),
+            };
+        }
+    }
+
+    assert_eq!(stored.len(), throttle.tables.lock().pairs);
+    assert!(stored.len() < ENTRIES);
+}
+
+#[test]
+fn networks_from_which_nothing_has_failed_lately_do_not_stay() {
+    let throttle = throttle();
+    for n in 0..20 * FEW_NETWORKS {
+        // As many in each window.
+        let now = NOW.after(WINDOW * (n / FEW_NETWORKS) as u32);
+        let network = Network::of(std::net::Ipv4Addr::from_bits(n as u32).into());
+        let name = format!("name{n}");
+        let Begun::Reserved(one) = throttle.begin(&stranger(&name, network), now) else { panic!() };
+        one.fail(MINUTE, now);
+    }
+
+    assert!(throttle.tables.lock().networks.len() <= 4 * FEW_NETWORKS);
+}
+
+#[test]
 fn the_bound_holds_however_many_networks_a_name_was_tried_from_and_leaves_room_for_many_tries() {
     for networks_of_each in [2, ENTRIES as u32 + 10] {
         let throttle = throttle();
@@ -639,7 +678,7 @@ fn what_is_in_flight_is_never_forgotten_and_what_is_over_goes() {
     }
 
     let mut tables = throttle.tables.lock();
-    assert_eq!(thin_pairs(&mut tables.accounts, later), 0);
+    assert_eq!(thin_pairs(&mut tables.accounts, &mut Vec::new(), later), 0);
     thin(&mut tables.networks, later, NetworkCount::ends);
     assert_eq!(tables.accounts.keys().collect::<Vec<_>>(), ["bob"]);
     assert_eq!(tables.networks.keys().collect::<Vec<_>>(), [&network(1)]);
