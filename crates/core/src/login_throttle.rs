@@ -209,7 +209,8 @@ impl LoginThrottle {
     /// # Errors
     /// Why it is refused; `None`: unless the account is known to log in from there.
     pub fn may_go_on(&self, who: &Who<'_>, now: Steady) -> Result<(), Option<Blocked>> {
-        match self.tables.lock().judge(who, now) {
+        let admission = self.tables.lock().judge(who, now);
+        match admission {
             Admission::Free { .. } | Admission::Busy { .. } => Ok(()),
             Admission::UnlessKnown => Err(None),
             Admission::Blocked(blocked) => Err(Some(blocked)),

@@ -390,13 +390,15 @@ impl World {
             former,
             ..c2s::Config::new(self.domain())
         };
-        if let (true, Some(inline)) = (self.state().no_tokens, &mut config.sasl2) {
+        let no_tokens = self.state().no_tokens;
+        if let (true, Some(inline)) = (no_tokens, &mut config.sasl2) {
             inline.fast.clear();
         }
         if self.state().no_sasl2 {
             config.sasl2 = None;
         }
-        if let (true, Some(inline)) = (self.state().sends_what_waits, &mut config.sasl2) {
+        let sends_what_waits = self.state().sends_what_waits;
+        if let (true, Some(inline)) = (sends_what_waits, &mut config.sasl2) {
             inline.bind = Some(vec![ns::WHOELSE_WAITING.to_owned(), ns::SM.to_owned()]);
         }
         let config = Arc::new(config);

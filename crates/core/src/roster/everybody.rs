@@ -90,7 +90,8 @@ impl Everybody {
     /// # Errors
     /// The store fails.
     pub async fn items(&self, node: &Node) -> Result<Items, whoelse_store::Error> {
-        if let Some(items) = self.list.lock().items() {
+        let there = self.list.lock().items();
+        if let Some(items) = there {
             return Ok(items);
         }
         let _one_at_a_time = self.reading.lock().await;
