@@ -21,9 +21,9 @@ use crate::audience;
 use crate::audit::{Audit, Deed};
 use crate::clock::{Clock, Moment, Time};
 use crate::counters::{Census, Counters};
-use crate::ends::Ends;
 use crate::growth::Growth;
 use crate::hosts::{Host, Hosts};
+use crate::in_progress::InProgress;
 use crate::keeper::{Keeper, Touches};
 use crate::kit::{Service, Wiring};
 use crate::known_networks::KnownNetworks;
@@ -76,7 +76,8 @@ pub struct Node {
     pub(crate) service_labels: Vec<(Label, &'static str)>,
     /// The sessions of the server itself, as which an administrator acts over the admin socket.
     pub(crate) own_sessions: SessionList,
-    pub(crate) ends: Arc<Ends>,
+    /// Sessions that are ending: in no list any more, while what they leave is still to be posted.
+    pub(crate) ends: Arc<InProgress>,
     /// The accounts with an available session.
     pub(crate) online: Online,
     /// The items of the shared roster.

@@ -173,7 +173,7 @@ impl Node {
             self.end(&session).await;
         }
         // Of others the end is under way: what they leave is posted before the keeper stops.
-        self.ends.over().await;
+        self.ends.none().await;
         self.write_arrivals().await;
         self.last_heartbeat().await;
         self.keeper.stop().await;

@@ -33,10 +33,11 @@ use gate::{Bounds, Entry, Gate, Permit, Standing, Turn};
 #[cfg(feature = "relay")]
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
+use whoelse_core::in_progress::{Begun, InProgress};
 use whoelse_core::network::Network;
 use whoelse_core::settings::{Limits, Registration, Settings};
 use whoelse_core::{Node, Steady, Time};
@@ -102,8 +103,7 @@ pub struct Connections {
     web_registers: AtomicBool,
     closing: watch::Sender<bool>,
     /// Tasks that hold a connection.
-    running: AtomicUsize,
-    nobody: Notify,
+    running: Arc<InProgress>,
 }
 
 /// The certificate in use; `own` says where its files are if the server made it.
@@ -142,8 +142,7 @@ impl Connections {
             relay: std::sync::OnceLock::new(),
             web_registers: AtomicBool::new(true),
             closing: watch::Sender::new(false),
-            running: AtomicUsize::new(0),
-            nobody: Notify::new(),
+            running: Arc::default(),
             node,
         })
     }
@@ -160,7 +159,7 @@ impl Connections {
 
     /// How many connections there are, half-open ones and those of administrators among them.
     pub fn running(&self) -> usize {
-        self.running.load(Ordering::Acquire)
+        self.running.count()
     }
 
     /// What people compare to know that they talk to this server.
@@ -394,13 +393,7 @@ impl Connections {
 
     /// Waits until no connection is left.
     pub async fn gone(&self) {
-        loop {
-            let nobody = self.nobody.notified();
-            if self.running.load(Ordering::Acquire) == 0 {
-                return;
-            }
-            nobody.await;
-        }
+        self.running.none().await;
     }
 
     /// Logs and counts a connection that ends before it has a session.
@@ -410,8 +403,7 @@ impl Connections {
     }
 
     fn begin(self: &Arc<Connections>) -> Running {
-        self.running.fetch_add(1, Ordering::AcqRel);
-        Running(self.clone())
+        Running { _one: self.running.begin(), connections: self.clone() }
     }
 
     /// Returns the machine's configuration for an ingress. It follows the mechanisms that can be
@@ -519,21 +511,16 @@ fn bounds(limits: &Limits) -> Bounds {
 }
 
 /// Counts one connection's task while it lives.
-struct Running(Arc<Connections>);
+struct Running {
+    _one: Begun,
+    connections: Arc<Connections>,
+}
 
 impl std::ops::Deref for Running {
     type Target = Arc<Connections>;
 
     fn deref(&self) -> &Arc<Connections> {
-        &self.0
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if self.0.running.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.nobody.notify_waiters();
-        }
+        &self.connections
     }
 }
 
