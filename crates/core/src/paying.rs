@@ -35,6 +35,12 @@ impl Node {
         self.pay(payer, (What::Work, bytes as f64), "work")
     }
 
+    /// Pays for work that a stanza of a session makes beyond its own bytes. Returns until when that is not
+    /// covered, if it is not now.
+    pub fn pay_for_work_of(&self, session: &Session, bytes: u64) -> Option<Steady> {
+        self.pay_for_work(&session.payer()?, bytes)
+    }
+
     /// Pays for a presence to everybody of this length. Returns when it may be said, if that is not
     /// now.
     pub(crate) fn pay_for_presence(&self, session: &Session, stanza: &Stanza) -> Option<Steady> {
@@ -63,8 +69,7 @@ impl Node {
     /// Pays for work that a request of a session makes beyond its own bytes, and waits until it is
     /// covered.
     pub async fn work_turn(&self, session: &Session, bytes: u64) {
-        let covered = session.payer().and_then(|payer| self.pay_for_work(&payer, bytes));
-        if let Some(covered) = covered {
+        if let Some(covered) = self.pay_for_work_of(session, bytes) {
             self.clock.sleep_until(covered).await;
         }
     }

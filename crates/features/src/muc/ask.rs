@@ -42,13 +42,17 @@ async fn answer(node: Arc<Node>, session: Arc<Session>, to: &Jid, stanza: Stanza
     // A request has one payload (RFC 6120, 8.2.3).
     let payload = stanza.children().first().cloned().ok_or_else(unavailable)?;
     let (rooms, room) = (Rooms::of(&node), to.to_bare());
-    let is_here = rooms.here(&room).is_some();
-    let live = rooms.need(&node, &room).await?;
+    let here = rooms.here(&room);
+    let live = match here {
+        Some(live) => live,
+        None => {
+            let live = rooms.need(&node, &room).await?;
+            let _ = node.pay_for_work_of(&session, live.cost_of_loading());
+            live
+        }
+    };
     let (from, who) = (session.jid.clone(), session.jid.to_bare());
     let asked = Asked { node, session, from, who, live, stanza, payload };
-    if !is_here {
-        asked.pay(asked.live.cost_of_loading());
-    }
     if to.resource().is_some() {
         return Err(not_in(&asked));
     }

@@ -6,7 +6,6 @@ use whoelse_core::Node;
 use whoelse_core::session::Session;
 use whoelse_xmpp::{BareJid, Child, FullJid, Stanza};
 
-use super::limits::BYTES_OF_ONE;
 use super::rooms::Live;
 
 /// A request to a room.
@@ -27,9 +26,7 @@ pub(super) struct Asked {
 impl Asked {
     /// Charges whoever asks for so many bytes more than they have sent: they say more when that is paid.
     pub fn pay(&self, bytes: u64) {
-        if let Some(payer) = self.session.payer() {
-            let _ = self.node.pay_for_work(&payer, bytes);
-        }
+        let _ = self.node.pay_for_work_of(&self.session, bytes);
     }
 
     /// Charges whoever asks for what everybody in the room is told of it.
@@ -39,7 +36,6 @@ impl Asked {
 
     /// Likewise, of so many things.
     pub fn pay_for_telling_of(&self, things: usize) {
-        let heard = things as u64 * self.live.look(|room| room.count()) as u64;
-        self.pay(BYTES_OF_ONE * heard);
+        self.pay(things as u64 * self.live.cost_of_telling());
     }
 }

@@ -116,8 +116,8 @@ fn on_behalf(
         origin,
         Box::pin(async move {
             let answer = session.one_by_one(work).await;
-            if let (Ok(Reply::Result(payload)), Some(payer)) = (&answer, session.payer()) {
-                let _ = own.pay_for_work(&payer, payload.len() as u64);
+            if let Ok(Reply::Result(payload)) = &answer {
+                let _ = own.pay_for_work_of(&session, payload.len() as u64);
             }
             answer
         }),
@@ -174,10 +174,8 @@ fn tell(
         Unanswered::Gone => StanzaError::new(Condition::ServiceUnavailable),
         Unanswered::Malformed => StanzaError::new(Condition::BadRequest),
     })?;
-    if let Some(payer) = session.payer() {
-        // Whoever owes has to wait before they say more.
-        let _ = node.pay_for_work(&payer, COST_OF_ANSWERS * answer.bytes().len() as u64);
-    }
+    // Whoever owes has to wait before they say more.
+    let _ = node.pay_for_work_of(session, COST_OF_ANSWERS * answer.bytes().len() as u64);
     let told = answer_to(request, &answer).ok_or(StanzaError::new(Condition::BadRequest))?;
     let to = super::seat::to(session.jid.as_str());
     session.push_from(&told, &to, answerer).map_err(|_| waits("the answer found no room"))

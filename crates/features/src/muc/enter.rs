@@ -135,7 +135,7 @@ fn try_here(
 
 /// A presence is told to everybody, and whoever enters is told of everybody.
 fn pay(node: &Node, session: &Session, occupants: usize) -> Option<Steady> {
-    node.pay_for_work(&session.payer()?, BYTES_OF_ONE * occupants as u64)
+    node.pay_for_work_of(session, BYTES_OF_ONE * occupants as u64)
 }
 
 fn not_here(session: &Arc<Session>, address: &BareJid, nick: &str) {
@@ -195,7 +195,7 @@ async fn find_and_enter(node: &Arc<Node>, of: &Addressed, session: &Arc<Session>
                 let is_administrator = node.rights(session) >= Rights::Administrator;
                 rooms.create(node, &address, &seat, is_administrator).await?;
                 // The room is made, and goes again. Whoever enters it waits until that is paid.
-                let _ = session.payer().and_then(|it| node.pay_for_work(&it, 2 * cost::CHANGE));
+                let _ = node.pay_for_work_of(session, 2 * cost::CHANGE);
             }
         }
     }

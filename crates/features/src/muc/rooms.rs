@@ -499,6 +499,11 @@ impl Live {
         }
     }
 
+    /// What it counts as, in bytes, to tell everybody in it something.
+    pub fn cost_of_telling(&self) -> u64 {
+        BYTES_OF_ONE * self.look(Room::count) as u64
+    }
+
     /// What it counts as, in bytes, that somebody has made the server load it.
     pub fn cost_of_loading(&self) -> u64 {
         cost::CHANGE + BYTES_OF_ONE * self.look(|room| room.lists.len()) as u64

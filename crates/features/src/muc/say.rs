@@ -114,8 +114,7 @@ fn of_words(bytes: usize, occupants: usize) -> u64 {
 }
 
 fn pay(node: &Arc<Node>, session: &Session, bytes: u64) -> Routed {
-    let covered = session.payer().and_then(|payer| node.pay_for_work(&payer, bytes));
-    match covered {
+    match node.pay_for_work_of(session, bytes) {
         None => Routed::Done,
         Some(until) => {
             let node = node.clone();

@@ -12,7 +12,6 @@ use whoelse_xmpp::{Class, FullJid, Outgoing, StanzaError, ns};
 
 use super::affiliation::Role;
 use super::change::{Asker, Wish};
-use super::limits::BYTES_OF_ONE;
 use super::message::not_here;
 use super::room::Room;
 use super::rooms::Live;
@@ -58,9 +57,7 @@ fn give(
     form: &Values,
 ) -> Result<(), StanzaError> {
     let nick = form.need("muc#roomnick")?.to_owned();
-    if let Some(payer) = session.payer() {
-        let _ = node.pay_for_work(&payer, BYTES_OF_ONE * live.look(|room| room.count()) as u64);
-    }
+    let _ = node.pay_for_work_of(session, live.cost_of_telling());
     let now = node.clock.now();
     let (device, who) = (&session.jid, session.jid.to_bare());
     let wish = [Wish::Role { nick, role: Role::Participant, reason: None }];
