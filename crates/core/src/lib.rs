@@ -26,6 +26,7 @@ pub mod delivery;
 mod detached;
 pub mod devices;
 mod growth;
+mod hashing;
 mod heartbeat;
 pub mod hosts;
 mod housekeeping;

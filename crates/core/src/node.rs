@@ -22,6 +22,7 @@ use crate::audit::{Audit, Deed};
 use crate::clock::{Clock, Moment, Time};
 use crate::counters::{Census, Counters};
 use crate::growth::Growth;
+use crate::hashing::Hashing;
 use crate::hosts::{Host, Hosts};
 use crate::in_progress::InProgress;
 use crate::keeper::{Keeper, Touches};
@@ -92,7 +93,8 @@ pub struct Node {
     /// Who is an administrator.
     pub(crate) administrators: Administrators,
     pub(crate) next_session: AtomicU64,
-    pub(crate) hashing: tokio::sync::Semaphore,
+    /// Where passwords are hashed.
+    pub(crate) hashing: Hashing,
     /// Limits how many sessions read the log at once.
     pub(crate) log_readers: tokio::sync::Semaphore,
     /// Asked for when a session has lost its connection: a look at what those hold.

@@ -1,6 +1,7 @@
 //! How a node starts, comes to rest and stops. This file knows everything that runs by itself;
 //! [`crate::node`] holds what the rules need.
 
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
@@ -17,6 +18,7 @@ use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::delivery::LOG_READERS;
 use crate::growth::Growth;
+use crate::hashing::Hashing;
 use crate::keeper::{Keeper, PIECE};
 use crate::kit::{Feature, Wiring};
 use crate::known_networks::KnownNetworks;
@@ -31,7 +33,6 @@ use crate::roster::everybody::Everybody;
 use crate::session_list::SessionList;
 use crate::settings::{Label, Settings};
 use crate::slots::Slots;
-use crate::verifiers::HASHING;
 use crate::watch::Watch;
 
 /// Why a node could not start.
@@ -120,6 +121,7 @@ impl Node {
         let (growth, grown) = Growth::new();
         let limits = &settings.limits;
         let accounts = Accounts::new(limits.idle_accounts);
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         let node = Arc::new(Node {
             contacts: settings.contacts,
             settings: ArcSwap::from_pointee(settings),
@@ -146,7 +148,7 @@ impl Node {
             repeat_key,
             administrators,
             next_session: AtomicU64::new(1),
-            hashing: tokio::sync::Semaphore::new(HASHING),
+            hashing: Hashing::with(processors),
             log_readers: tokio::sync::Semaphore::new(LOG_READERS),
             detached: Asked::default(),
             complete: AtomicBool::new(complete),
@@ -184,7 +186,7 @@ impl Node {
     pub fn is_idle(&self) -> bool {
         self.keeper.waiting() == 0
             && self.log_readers.available_permits() == LOG_READERS
-            && self.hashing.available_permits() == HASHING
+            && self.hashing.is_idle()
             && self.store.is_idle()
     }
 }

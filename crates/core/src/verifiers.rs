@@ -20,8 +20,6 @@ use crate::keeper::Touches;
 use crate::node::Node;
 use crate::principal::Principal;
 
-/// Passwords that may wait for or be in PBKDF2 at once; past it a login is told to try again later.
-pub(crate) const HASHING: usize = 256;
 /// How long a former password is recognised: a device that nobody has used for months goes on with
 /// it, and must neither lock its owner out nor be told that the password is wrong.
 pub(crate) const FORMER_PASSWORD: Duration = Duration::from_secs(365 * 86_400);
@@ -113,13 +111,12 @@ impl Node {
         added.await
     }
 
-    /// Derives a key where blocking is allowed; `None` when too many wait.
+    /// Derives a key when its turn comes; `None` when too many wait.
     pub async fn hash<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        let _permit = self.hashing.try_acquire().ok()?;
-        tokio::task::spawn_blocking(work).await.ok()
+        self.hashing.run(work).await
     }
 
     /// Makes the verifiers of a new password for an account that has these. Fails like
