@@ -38,6 +38,8 @@ use crate::verifiers;
 /// For how long after its password was proved a session may change the account without it: a
 /// person has just typed it. Later, whoever sits before the device need not be that person.
 const PROVED_LATELY: Duration = Duration::from_secs(600);
+/// How long a login is held up that would have to wait for too long, before it is refused.
+const TOO_OFTEN: Duration = Duration::from_secs(5);
 /// In place of the mechanism, where a session is asked for the present password.
 const IN_SESSION: &str = "in-session";
 
@@ -272,30 +274,55 @@ impl Node {
     /// is what the client has told of itself. Call it before the client is told.
     pub async fn login_succeeded(
         self: &Arc<Node>,
-        attempt: LoginAttempt,
+        mut attempt: LoginAttempt,
         device: Option<UserAgentId>,
         rights: Rights,
         network: Network,
     ) -> Result<Principal, Refusal> {
-        let proved = self.password_proved(attempt, device, network).await?;
+        let (account, proved) = self.password_proved(&mut attempt, device, network).await?;
+        self.login_paid(&account, rights, network).await?;
+        // Until it was paid the try was in flight: so no more passwords are compared for an account
+        // from one place than it pays for.
+        drop(attempt);
         tracing::info!(account = %proved.address, %network, "login");
         let identity = Identity::Account(proved);
         Ok(Principal { identity, rights, proof: Proof::Password, device })
     }
 
-    /// Ends a try whose password was right, at a login or in a session. Returns what was proved.
+    /// Waits until a login is paid for. Over the admin socket nothing is.
+    async fn login_paid(
+        &self,
+        account: &Account,
+        rights: Rights,
+        network: Network,
+    ) -> Result<(), Refusal> {
+        if rights == Rights::Operator {
+            return Ok(());
+        }
+        let Err(covered) = self.login_turn(account, network).await else { return Ok(()) };
+        let now = self.clock.steady();
+        tracing::info!(account = %account.jid(), %network, "login_too_often");
+        // Or refusals would come as fast as they are asked for.
+        self.clock.sleep_until(now.after(TOO_OFTEN)).await;
+        let text = format!("too many logins at once; try again in {} s", seconds(covered, now));
+        Err(Refusal::new(SaslCondition::TemporaryAuthFailure).of_crowd().with_text(text))
+    }
+
+    /// Notes that the password of a try was right, at a login or in a session. Returns what was
+    /// proved. The try is in flight until it is dropped; only after this, so that those who wait for
+    /// it find no block.
     async fn password_proved(
         self: &Arc<Node>,
-        mut attempt: LoginAttempt,
+        attempt: &mut LoginAttempt,
         device: Option<UserAgentId>,
         network: Network,
-    ) -> Result<Proved, Refusal> {
+    ) -> Result<(Arc<Account>, Proved), Refusal> {
         let Some(proved) = attempt.proved() else {
             return Err(Refusal::new(SaslCondition::NotAuthorized));
         };
         let address = &proved.address;
         let key = self.key_of(address.as_str());
-        self.let_late(&mut attempt, &key, address, network).await?;
+        self.let_late(attempt, &key, address, network).await?;
         let account = self.account_as(&proved).await.map_err(|error| {
             tracing::info!(account = %address, %network, "login_outdated");
             Refusal::new(match error.condition {
@@ -304,8 +331,6 @@ impl Node {
             })
         })?;
         let forgiven = self.throttle.succeeded(&key, network);
-        // Only now does the try stop counting as in flight: those who wait for it find no block.
-        drop(attempt);
         if self.throttle.is_disabled(&key, self.clock.steady()) {
             tracing::info!(account = %address, %network, "login_disabled");
             // `arrived`, with which they would be saved, is not called.
@@ -313,7 +338,7 @@ impl Node {
             return Err(refuse_disabled());
         }
         self.arrived(self.recent_login(&account, network, forgiven, device));
-        Ok(proved)
+        Ok((account, proved))
     }
 
     /// Whether the password of a session was proved so lately that nothing more is asked before the
@@ -351,12 +376,14 @@ impl Node {
         let is_right = verifier.is_same(&derived) & genuine;
         let is_former = former.iter().position(|former| former.is_of(&derived));
         let (outcome, refusal) = match (is_right, is_former) {
-            (true, _) => match self.password_proved(attempt, session.device(), network).await {
-                Ok(proved) if account.is_as(&proved) => ("ok", None),
-                // The name belongs to another account by now.
-                Ok(_) => ("refused", Some(Refusal::new(SaslCondition::NotAuthorized))),
-                Err(refusal) => ("refused", Some(refusal)),
-            },
+            (true, _) => {
+                match self.password_proved(&mut attempt, session.device(), network).await {
+                    Ok((_, proved)) if account.is_as(&proved) => ("ok", None),
+                    // The name belongs to another account by now.
+                    Ok(_) => ("refused", Some(Refusal::new(SaslCondition::NotAuthorized))),
+                    Err(refusal) => ("refused", Some(refusal)),
+                }
+            }
             (false, Some(which)) => {
                 ("former", Some(self.login_outdated(&mut attempt, address, which, network).await))
             }

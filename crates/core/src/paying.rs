@@ -1,22 +1,21 @@
 //! Where accounts pay for what their sessions do, into the [ledger](crate::ledger)
 //! (docs/design/ledger.md; security row 50): for what a connection reads, for what goes to everybody,
-//! and for a session that begins.
+//! and for logins.
 
 pub mod cost;
 
 use std::time::Duration;
 
-use whoelse_xmpp::{Condition, ErrorType, Stanza, StanzaError};
+use whoelse_xmpp::Stanza;
 
 use crate::account::Account;
 use crate::clock::Steady;
 use crate::ledger::{Payer, What};
 use crate::network::Network;
 use crate::node::Node;
-use crate::principal::{Principal, Rights};
 use crate::session::Session;
 
-/// How long a login or a resumption waits at most until it is covered. A client still waits for its
+/// How long a login waits at most until it is covered. A client still waits for its
 /// answer then, and the connection is still allowed to be half open.
 const LONGEST: Duration = Duration::from_secs(10);
 
@@ -74,23 +73,20 @@ impl Node {
         }
     }
 
-    /// Pays for the beginning or the resumption of a session, and waits until it may be. Fails, and
-    /// pays nothing, if that would take too long. Over the admin socket nothing is paid.
-    pub async fn begin_turn(
+    /// Pays for a login, for the session that it begins or resumes and for its end, and waits until
+    /// that is covered.
+    ///
+    /// # Errors
+    /// When it would be covered, if that would take too long. Nothing is paid then.
+    pub(crate) async fn login_turn(
         &self,
-        principal: &Principal,
+        account: &Account,
         network: Network,
-    ) -> Result<(), StanzaError> {
-        let Some(proved) = principal.account().filter(|_| principal.rights < Rights::Operator)
-        else {
-            return Ok(());
-        };
-        let account = self.account_as(proved).await?;
-        let payer = self.payer(&account, network);
-        let now = self.clock.steady();
+    ) -> Result<(), Steady> {
+        let (payer, now) = (self.payer(account, network), self.clock.steady());
         let rate = self.settings().limits.bytes_per_second;
-        let begin = (What::FanOuts, cost::OF_BEGIN);
-        match payer.pay_by(now.after(LONGEST), begin, rate, now) {
+        let login = (What::FanOuts, cost::OF_LOGIN);
+        match payer.pay_by(now.after(LONGEST), login, rate, now) {
             Ok(covered) => {
                 if let Some(covered) = self.wait(covered, now, "begin") {
                     self.clock.sleep_until(covered).await;
@@ -99,10 +95,7 @@ impl Node {
             }
             Err(covered) => {
                 self.counters.held_up.inc(["refused"]);
-                let seconds = covered.since(now).as_secs() + 1;
-                Err(StanzaError::new(Condition::ResourceConstraint)
-                    .with_type(ErrorType::Wait)
-                    .with_text(format!("too many logins at once; try again in {seconds} s")))
+                Err(covered)
             }
         }
     }

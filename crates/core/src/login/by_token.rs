@@ -84,6 +84,7 @@ impl Node {
     ) -> Result<LetIn, Refusal> {
         let key = self.key_of(login.account.as_str());
         attempt.next(&key, login.mechanism);
+        let mut is_paid = false;
         for _ in 0..ROUNDS {
             let (proved, token) = match self.find_token(login).await? {
                 Found::Right { proved, token } => (proved, token),
@@ -97,6 +98,9 @@ impl Node {
             let Some(account) = self.proved_by_token(&proved, network).await? else {
                 return Err(self.token_outdated(login, network));
             };
+            if !std::mem::replace(&mut is_paid, true) {
+                self.login_paid(&account, rights, network).await?;
+            }
             let used = self.use_token(login, agent, wanted, &token, (&account, network)).await?;
             let Some(Used { given, kept }) = used else { continue };
             tracing::info!(account = %login.account, %network, by = "token", "login");

@@ -45,9 +45,9 @@ pub(crate) fn of_presence(bytes: usize, becomes_available: bool) -> f64 {
     of_fan_out(bytes) + if becomes_available { 1.0 } else { 0.0 }
 }
 
-/// What the beginning of a session counts as. It pays for its end, which nobody can be made to
-/// wait for.
-pub(crate) const OF_BEGIN: f64 = 1.0;
+/// What a login counts as. It pays for the session that it begins or resumes, if it does, and for the
+/// end of that, which nobody can be made to wait for.
+pub(crate) const OF_LOGIN: f64 = 1.0;
 
 #[cfg(test)]
 mod tests {

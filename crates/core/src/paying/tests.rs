@@ -44,7 +44,7 @@ fn three_hundred_new_people_behind_one_address_with_a_line_a_second_notice_nothi
     let log_in = |n| ledger.payer((n, NEW), site(), rate(), BEGIN);
     let people: Vec<Payer> = (0..300).map(log_in).collect();
     for payer in &people {
-        let begin = (What::FanOuts, cost::OF_BEGIN);
+        let begin = (What::FanOuts, cost::OF_LOGIN);
         assert_eq!(payer.pay_by(BEGIN, begin, rate(), BEGIN), Ok(BEGIN));
         assert_eq!(payer.pay(What::FanOuts, cost::of_presence(200, true), rate(), BEGIN), BEGIN);
     }
@@ -156,33 +156,29 @@ async fn whoever_logs_in_again_and_again_waits_and_is_refused_and_comes_in_later
     let clock = Clock::manual(Time(1_767_225_600_000_000));
     let node = start(&store, &clock).await;
     register(&node, "mallory").await;
-    let mallory = Principal::of(&*account(&node, "mallory").await, Rights::Own);
+    let mallory = account(&node, "mallory").await;
     for n in 0..30 {
-        node.begin_turn(&mallory, network(n)).await.unwrap();
+        node.login_turn(&mallory, network(n)).await.unwrap();
     }
     // Five wait, two seconds each, and the next one would have to for longer.
     let waiting: Vec<_> = (0..5)
         .map(|_| {
             let (node, mallory) = (node.clone(), mallory.clone());
-            tokio::spawn(async move { node.begin_turn(&mallory, Network::Local).await })
+            tokio::spawn(async move { node.login_turn(&mallory, Network::Local).await })
         })
         .collect();
     tokio::task::yield_now().await;
 
-    let refused = node.begin_turn(&mallory, network(31)).await.unwrap_err();
+    let covered = node.login_turn(&mallory, network(31)).await.unwrap_err();
 
-    assert_eq!(refused.condition, Condition::ResourceConstraint);
-    assert_eq!(refused.type_, ErrorType::Wait);
-    assert_eq!(refused.text.as_deref(), Some("too many logins at once; try again in 13 s"));
-    let vouched = Principal::of(&*account(&node, "mallory").await, Rights::Operator);
-    node.begin_turn(&vouched, Network::Local).await.unwrap();
+    assert_eq!(covered.since(clock.steady()), Duration::from_secs(12));
     while clock.advance_to(clock.steady().after(Duration::from_secs(10))) {
         tokio::task::yield_now().await;
     }
     for waits in waiting {
         waits.await.unwrap().unwrap();
     }
-    node.begin_turn(&mallory, network(31)).await.unwrap();
+    node.login_turn(&mallory, network(31)).await.unwrap();
     assert_eq!(node.counters.held_up.get(["begin"]), 5);
     assert_eq!(node.counters.held_up.get(["refused"]), 1);
     node.stop().await;

@@ -33,9 +33,6 @@ struct Negotiation {
     mechanism: &'static str,
     /// The present attempt and what is reserved for it.
     attempt: LoginAttempt,
-    /// Whether its turn to begin a session has come: it is paid for once, also if a resumption fails
-    /// and a session is bound in its place.
-    has_turn: bool,
     /// The session, from the moment at which it is bound or resumed until it is handed over.
     hold: Option<Hold>,
     /// The token for the client's next login, after a login by one.
@@ -175,7 +172,6 @@ impl Negotiation {
             principal: None,
             mechanism: Mechanism::External.name(),
             attempt: LoginAttempt::default(),
-            has_turn: false,
             hold: None,
             told: None,
             given: None,
@@ -279,11 +275,6 @@ impl Negotiation {
         }
     }
 
-    /// Takes over who has logged in; whose turn it was to begin a session counts for nobody else.
-    fn proved(&mut self, principal: Principal) {
-        (self.principal, self.has_turn) = (Some(principal), false);
-    }
-
     /// Counts how a login attempt ended.
     fn count_login(&self, outcome: &'static str) {
         self.connections.node.counters.logins.inc([self.mechanism, outcome]);
@@ -339,7 +330,7 @@ impl Negotiation {
                         if let Some(password) = self.told.take() {
                             node.complete_verifiers(&principal, password);
                         }
-                        self.proved(principal);
+                        self.principal = Some(principal);
                     }
                     Err(refusal) => {
                         self.count_login("refused");
@@ -385,7 +376,7 @@ impl Negotiation {
         match node.login_by_token(&mut self.attempt, login, &agent, wanted, way).await {
             Ok(LetIn { principal, answer, given }) => {
                 self.count_login("ok");
-                self.proved(principal);
+                self.principal = Some(principal);
                 self.given = given;
                 machine.token_accepted(answer);
             }
@@ -432,7 +423,7 @@ impl Negotiation {
     ) {
         let Some(wanted) = authzid.filter(|wanted| wanted.local().is_some()) else {
             self.count_login("ok");
-            self.proved(Principal::server());
+            self.principal = Some(Principal::server());
             machine.succeeded_as(node.address());
             return;
         };
@@ -443,7 +434,7 @@ impl Negotiation {
                     Deed::of(&node.domain_name(), &self.peer.address, "act-as", node.clock.now())
                         .about("accountjid", &[account.jid().to_string()]);
                 node.record(Deed { end: Ok("done".to_owned()), ..deed }).await;
-                self.proved(Principal::of(&account, self.rights()));
+                self.principal = Some(Principal::of(&account, self.rights()));
                 machine.succeeded_as(wanted);
             }
             Ok(None) => {
@@ -462,7 +453,7 @@ impl Negotiation {
         let is_operator = self.principal.as_ref().is_some_and(|it| it.rights == Rights::Operator);
         let named = || format!("admin-{}", token());
         let resource = resource.or_else(|| is_operator.then(named));
-        let bound = match self.turn_to_begin(node).await {
+        let bound = match self.principal() {
             Ok(principal) => node.bind(principal, resource.as_deref()).await,
             Err(error) => Err(error),
         };
@@ -492,15 +483,9 @@ impl Negotiation {
         Ok(session)
     }
 
-    /// Waits until it is the account's turn to begin or resume a session. Returns whose it is.
-    async fn turn_to_begin(&mut self, node: &Arc<Node>) -> Result<&Principal, StanzaError> {
-        let principal = self.principal.as_ref();
-        let principal = principal.ok_or_else(|| StanzaError::new(Condition::NotAuthorized))?;
-        if !self.has_turn {
-            node.begin_turn(principal, self.peer.network).await?;
-            self.has_turn = true;
-        }
-        Ok(principal)
+    /// Returns who has logged in.
+    fn principal(&self) -> Result<&Principal, StanzaError> {
+        self.principal.as_ref().ok_or_else(|| StanzaError::new(Condition::NotAuthorized))
     }
 
     /// XEP-0386: binds along with the login.
@@ -510,7 +495,7 @@ impl Negotiation {
         machine: &mut Machine,
         wish: sasl2::Bind,
     ) -> Option<Outcome> {
-        let bound = match self.turn_to_begin(node).await {
+        let bound = match self.principal() {
             Ok(principal) => node.bind_inline(principal, &wish).await,
             Err(error) => Err(error),
         };
@@ -547,15 +532,8 @@ impl Negotiation {
         previd: &str,
         h: u32,
     ) -> Option<Outcome> {
-        let resumed = match self.turn_to_begin(node).await {
+        let resumed = match self.principal() {
             Ok(principal) => node.resume(principal, previd, h).await,
-            Err(error) if error.condition == Condition::ResourceConstraint => {
-                // The session stays, to be resumed later.
-                let later = StreamError::new(StreamCondition::ResourceConstraint);
-                machine.close(Some(later.with_text(error.text.unwrap_or_default())));
-                return Some(Outcome::Over("too many logins"));
-            }
-            // Whoever is not the account any more has no session of it.
             Err(_) => Err((None, StanzaError::new(Condition::ItemNotFound))),
         };
         match resumed {
