@@ -32,9 +32,8 @@ impl Hashing {
         let _place = self.places.try_acquire().ok()?;
         let turn = self.turns.clone().acquire_owned().await.ok()?;
         let work = move || {
-            let done = work();
-            drop(turn);
-            done
+            let _turn = turn;
+            work()
         };
         tokio::task::spawn_blocking(work).await.ok()
     }

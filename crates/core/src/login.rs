@@ -300,11 +300,11 @@ impl Node {
             return Ok(());
         }
         let Err(covered) = self.login_turn(account, network).await else { return Ok(()) };
-        let now = self.clock.steady();
         tracing::info!(account = %account.jid(), %network, "login_too_often");
         // Or refusals would come as fast as they are asked for.
-        self.clock.sleep_until(now.after(TOO_OFTEN)).await;
-        let text = format!("too many logins at once; try again in {} s", seconds(covered, now));
+        self.clock.sleep_until(self.clock.steady().after(TOO_OFTEN)).await;
+        let left = seconds(covered, self.clock.steady());
+        let text = format!("too many logins at once; try again in {left} s");
         Err(Refusal::new(SaslCondition::TemporaryAuthFailure).of_crowd().with_text(text))
     }
 

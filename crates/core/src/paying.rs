@@ -15,8 +15,8 @@ use crate::network::Network;
 use crate::node::Node;
 use crate::session::Session;
 
-/// How long a login waits at most until it is covered. A client still waits for its
-/// answer then, and the connection is still allowed to be half open.
+/// How long a login waits at most until it is covered. A client still waits for its answer then, and
+/// the connection is still allowed to be half open.
 const LONGEST: Duration = Duration::from_secs(10);
 
 impl Node {

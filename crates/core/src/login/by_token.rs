@@ -84,8 +84,7 @@ impl Node {
     ) -> Result<LetIn, Refusal> {
         let key = self.key_of(login.account.as_str());
         attempt.next(&key, login.mechanism);
-        let mut is_paid = false;
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
             let (proved, token) = match self.find_token(login).await? {
                 Found::Right { proved, token } => (proved, token),
                 Found::Outdated => return Err(self.token_outdated(login, network)),
@@ -98,7 +97,7 @@ impl Node {
             let Some(account) = self.proved_by_token(&proved, network).await? else {
                 return Err(self.token_outdated(login, network));
             };
-            if !std::mem::replace(&mut is_paid, true) {
+            if round == 0 {
                 self.login_paid(&account, rights, network).await?;
             }
             let used = self.use_token(login, agent, wanted, &token, (&account, network)).await?;
