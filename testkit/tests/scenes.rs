@@ -108,10 +108,14 @@ fn note_panics() {
     }));
 }
 
-/// Log events that need an operator; no scene has a reason for one.
-static ALARMS: AtomicUsize = AtomicUsize::new(0);
+/// Log events that need an operator, each with the scenes that were being played; no scene has a
+/// reason for one, so one fails the whole run.
+static ALARMS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Counts such events in the server's log.
+/// The scenes that are being played.
+static PLAYING: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Notes such events in the server's log.
 struct Alarms;
 
 impl Subscriber for Alarms {
@@ -122,8 +126,8 @@ impl Subscriber for Alarms {
     }
 
     fn event(&self, event: &Event<'_>) {
-        ALARMS.fetch_add(1, Ordering::Relaxed);
-        println!("an error was logged: {event:?}");
+        let playing = PLAYING.lock().join(", ");
+        ALARMS.lock().push(format!("an error was logged while playing {playing}: {event:?}"));
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -157,7 +161,9 @@ fn run(tests: Vec<Test>) -> ExitCode {
             scope.spawn(|| {
                 while let Some(test) = next() {
                     let begin = Instant::now();
+                    PLAYING.lock().push(test.name.clone());
                     let outcome = run_one(&test);
+                    PLAYING.lock().retain(|name| *name != test.name);
                     let took = begin.elapsed();
                     let word = match &outcome {
                         Outcome::Good => "ok".to_owned(),
@@ -201,11 +207,13 @@ fn report(mut results: Vec<(String, Outcome)>, begin: Instant) -> ExitCode {
             println!("\n---- {name} ----\n{why}");
         }
     }
-    let (panics, alarms) = (PANICS.load(Ordering::Relaxed), ALARMS.load(Ordering::Relaxed));
-    if panics + alarms > 0 {
-        println!("\n{panics} panics and {alarms} logged errors; see above");
+    let panics = PANICS.load(Ordering::Relaxed);
+    if panics > 0 {
+        println!("\n{panics} panics; see above");
     }
-    let bad = bad + panics + alarms;
+    let alarms = ALARMS.lock();
+    alarms.iter().for_each(|alarm| println!("\n{alarm}"));
+    let bad = bad + panics + alarms.len();
     println!(
         "\ntest result: {}. {} passed; {bad} failed; {} ignored; finished in {:.2}s\n",
         if bad == 0 { "ok" } else { "FAILED" },
