@@ -27,7 +27,7 @@ use crate::login_attempt::LoginAttempt;
 use crate::login_throttle::stored::{Count, Scope};
 use crate::login_throttle::{Begun, Blocked, Who};
 use crate::names::{name, taken};
-use crate::network::Network;
+use crate::network::{Network, Place, Site};
 use crate::node::Node;
 use crate::principal::{Identity, Principal, Proof, Proved, Rights};
 use crate::session::Session;
@@ -220,7 +220,7 @@ impl Node {
         let now = self.even_moment();
         let (until, changed) = reservation.fail(self.settings().block_duration, now.steady);
         // A block is saved before anybody is told of it; a count below it need not outlast a crash.
-        match until.is_some() || changed.iter().any(|scope| matches!(scope, Scope::Network(_))) {
+        match until.is_some() || changed.iter().any(|scope| matches!(scope, Scope::Place(_))) {
             true => self.save_counts(changed).await,
             false => self.failed(changed),
         }
@@ -458,10 +458,10 @@ impl Node {
         was_blocked
     }
 
-    /// Lifts the block of a network and the blocks of accounts for it, on an administrator's
-    /// behalf. Returns how many there were.
-    pub async fn unblock_network(self: &Arc<Node>, network: Network) -> usize {
-        let (lifted, gone) = self.throttle.unblock_network(network, self.clock.steady());
+    /// Lifts the blocks of a site, of networks of it and of accounts for them, on an
+    /// administrator's behalf. Returns how many there were.
+    pub async fn unblock_site(self: &Arc<Node>, site: Site) -> usize {
+        let (lifted, gone) = self.throttle.unblock_site(site, self.clock.steady());
         self.save_counts(gone).await;
         lifted
     }
@@ -556,11 +556,11 @@ impl Node {
         blocks.into_iter().map(|(network, until)| (network, now.wall_at(until))).collect()
     }
 
-    /// The networks that are blocked as a whole, and until when.
-    pub fn blocked_networks(&self) -> Vec<(Network, Time)> {
+    /// The networks and sites that are blocked as a whole, and until when.
+    pub fn blocked_places(&self) -> Vec<(Place, Time)> {
         let now = self.clock.moment();
-        let blocked = self.throttle.blocked_networks(now.steady);
-        blocked.into_iter().map(|(network, until)| (network, now.wall_at(until))).collect()
+        let blocked = self.throttle.blocked_places(now.steady);
+        blocked.into_iter().map(|(place, until)| (place, now.wall_at(until))).collect()
     }
 }
 

@@ -20,8 +20,8 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::clock::Steady;
-use crate::network::Network;
-use counts::{AccountCount, NetworkCount, thin, thin_pairs};
+use crate::network::{Network, Place, Site};
+use counts::{AccountCount, PlaceCount, Window, thin, thin_pairs};
 use stored::Scope;
 
 /// Failures in a row for an account from one network, before it is blocked for that network.
@@ -32,7 +32,8 @@ const PER_ACCOUNT: usize = 20;
 /// The most that one site adds to this count; otherwise an attacker at one place would lock out the
 /// account's user elsewhere.
 const PER_SITE: usize = IN_A_ROW as usize;
-/// Failures from one network over all accounts within [`WINDOW`], before the network is blocked.
+/// Failures from one network over all accounts within [`WINDOW`], before the network is blocked;
+/// of its site, [`OF_A_SITE`] times as many.
 const PER_NETWORK: usize = 30;
 /// The most that one account adds to this count. Its third failure blocks the account itself, so it
 /// need not also block its neighbours: of thirty people at one address, ten may mistype three
@@ -47,21 +48,24 @@ const NEW_ACCOUNTS: usize = 100;
 /// Proofs of former passwords from one network within [`WINDOW`]: ten devices that try every minute.
 /// A client that goes through all its mechanisms counts once for each of them.
 const FORMER: usize = 100;
+/// How many times as much as a network its whole site may, where it holds more than one (an IPv6
+/// /48): no more from 65,536 networks that one person can have, and enough for a university.
+const OF_A_SITE: usize = 16;
 const WINDOW: Duration = Duration::from_secs(600);
 /// The longest block of an account for a network, unless the block duration is longer.
 const LONGEST: Duration = Duration::from_secs(3600);
 /// Failures in a row, and the growth of the block after them, are forgotten after this long without
 /// another failure.
 const FORGET: Duration = Duration::from_secs(86_400);
-/// The most pairs of an account and a network, and the most networks. When full, what ends soonest
+/// The most pairs of an account and a network, and the most places. When full, what ends soonest
 /// is dropped first: an attacker with many addresses only pushes out their own oldest entries.
 const ENTRIES: usize = 100_000;
-/// So few networks may stay though they have expired.
-const FEW_NETWORKS: usize = 1_000;
+/// So few places may stay though they have expired.
+const FEW_PLACES: usize = 1_000;
 /// How long a try that is being checked holds up others: the time between a challenge and its
 /// response. A later response is accepted, but needs a new reservation.
 const HELD: Duration = Duration::from_secs(5);
-/// The most tries that wait for the same account or network; the next one is refused.
+/// The most tries that wait for the same account or place; the next one is refused.
 const WAITING: usize = 100;
 
 /// Whose try it is, and from where.
@@ -95,7 +99,7 @@ pub enum Begun {
 /// Why a try is refused without a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blocked {
-    /// This account is blocked for this network, or the whole network is, until then.
+    /// This account is blocked for this network, or the whole network or its site is, until then.
     Until(Steady),
     /// Only networks from which this account has logged in before may try it.
     OnlyKnown,
@@ -127,7 +131,7 @@ pub struct LoginThrottle {
 #[derive(Debug, Default)]
 struct Tables {
     accounts: HashMap<String, AccountCount>,
-    networks: HashMap<Network, NetworkCount>,
+    places: HashMap<Place, PlaceCount>,
     /// Accounts that the administrator has blocked: since when, and until when.
     disabled: HashMap<String, (Steady, Steady)>,
     /// The number of pairs of an account and a network, in all of `accounts`.
@@ -135,8 +139,8 @@ struct Tables {
     /// The pairs that were dropped to make room and may be stored. Nothing else would delete them before
     /// they are old.
     dropped: Vec<(String, Network)>,
-    /// How many networks there may be before those are looked for that have expired.
-    networks_until_look: usize,
+    /// How many places there may be before those are looked for that have expired.
+    places_until_look: usize,
     names: RandomState,
 }
 
@@ -146,10 +150,8 @@ enum Admission {
         is_exempt: bool,
     },
     UnlessKnown,
-    /// Too many are in flight: for the account, or else for the network.
-    Busy {
-        account: bool,
-    },
+    /// Too many are in flight for the account, or from the place.
+    Busy(Option<Place>),
     Blocked(Blocked),
 }
 
@@ -163,17 +165,17 @@ impl LoginThrottle {
         match tables.judge(who, now) {
             Admission::UnlessKnown => Begun::UnlessKnown,
             Admission::Blocked(blocked) => Begun::Blocked(blocked),
-            Admission::Busy { account } => {
+            Admission::Busy(place) => {
                 let (turn, wait) = oneshot::channel();
-                let (waiting, until) = match account {
-                    true => {
+                let (waiting, until) = match place {
+                    None => {
                         let count = tables.account(who.account);
                         let held = count.in_flight.iter().map(|(_, until)| *until);
                         let until = held.filter(|until| *until > now).min();
                         (&mut count.waiting, until)
                     }
-                    false => {
-                        let count = tables.networks.entry(who.network).or_default();
+                    Some(place) => {
+                        let count = tables.places.entry(place).or_default();
                         let held = count.in_flight.iter().copied();
                         let until = held.filter(|until| *until > now).min();
                         (&mut count.waiting, until)
@@ -190,7 +192,9 @@ impl LoginThrottle {
             Admission::Free { is_exempt } => {
                 let until = now.after(HELD);
                 tables.account(who.account).in_flight.push((who.network, until));
-                tables.networks.entry(who.network).or_default().in_flight.push(until);
+                for place in who.network.places() {
+                    tables.places.entry(place).or_default().in_flight.push(until);
+                }
                 Begun::Reserved(Reservation {
                     throttle: self.clone(),
                     account: who.account.to_owned(),
@@ -211,27 +215,28 @@ impl LoginThrottle {
     pub fn may_go_on(&self, who: &Who<'_>, now: Steady) -> Result<(), Option<Blocked>> {
         let admission = self.tables.lock().judge(who, now);
         match admission {
-            Admission::Free { .. } | Admission::Busy { .. } => Ok(()),
+            Admission::Free { .. } | Admission::Busy(_) => Ok(()),
             Admission::UnlessKnown => Err(None),
             Admission::Blocked(blocked) => Err(Some(blocked)),
         }
     }
 
     /// Notes a successful login. Lifts every block that wrong passwords have caused for the
-    /// account, and takes back what it has added to the count of its network. Returns which of this
-    /// may have been stored.
+    /// account, and takes back what it has added to the counts of where it comes from. Returns which
+    /// of this may have been stored.
     pub fn succeeded(&self, account: &str, network: Network) -> Vec<Scope> {
         let mut tables = self.tables.lock();
         let mut gone = tables.forgive(account);
         let hash = tables.names.hash_one(account);
-        if let Some(count) = tables.networks.get_mut(&network) {
-            let before = count.recent.len();
+        for place in network.places() {
+            let Some(count) = tables.places.get_mut(&place) else { continue };
+            let (before, enough) = (count.recent.len(), most(PER_NETWORK, place));
             count.recent.retain(|(_, name)| *name != hash);
             // After a restart it is not known whose failures have blocked it.
-            let was_enough = before >= PER_NETWORK && count.recent.len() < PER_NETWORK;
+            let was_enough = before >= enough && count.recent.len() < enough;
             if count.until.is_some() && was_enough {
                 count.until = None;
-                gone.push(Scope::Network(network));
+                gone.push(Scope::Place(place));
             }
         }
         gone
@@ -254,12 +259,12 @@ impl LoginThrottle {
         let mut tables = self.tables.lock();
         tables.make_room(now);
         let name = tables.names.hash_one(name);
-        let count = tables.networks.entry(network).or_default();
-        let mut asked = count.questions.iter().filter(|(at, _)| at.after(WINDOW) > now);
+        let asked = tables.places.get(&Place::Network(network)).map(|count| &count.questions);
+        let mut asked = asked.into_iter().flatten().filter(|(at, _)| at.after(WINDOW) > now);
         if asked.any(|(_, asked)| *asked == name) {
             return Ok(());
         }
-        counts::admit(&mut count.questions, name, QUESTIONS, now)
+        tables.admit(network, |count| &mut count.questions, name, QUESTIONS, now)
     }
 
     /// Counts an account that is about to be made.
@@ -269,16 +274,17 @@ impl LoginThrottle {
     pub fn make(&self, network: Network, now: Steady) -> Result<(), Steady> {
         let mut tables = self.tables.lock();
         tables.make_room(now);
-        let count = tables.networks.entry(network).or_default();
-        counts::admit(&mut count.made, (), NEW_ACCOUNTS, now)
+        tables.admit(network, |count| &mut count.made, (), NEW_ACCOUNTS, now)
     }
 
     /// Notes that the account was made: whoever asked about its name had a reason to.
     pub fn made(&self, name: &str, network: Network) {
         let mut tables = self.tables.lock();
         let name = tables.names.hash_one(name);
-        if let Some(count) = tables.networks.get_mut(&network) {
-            count.questions.retain(|(_, asked)| *asked != name);
+        for place in network.places() {
+            if let Some(count) = tables.places.get_mut(&place) {
+                count.questions.retain(|(_, asked)| *asked != name);
+            }
         }
     }
 
@@ -289,8 +295,7 @@ impl LoginThrottle {
     pub fn former(&self, network: Network, now: Steady) -> Result<(), Steady> {
         let mut tables = self.tables.lock();
         tables.make_room(now);
-        let count = tables.networks.entry(network).or_default();
-        counts::admit(&mut count.former, (), FORMER, now)
+        tables.admit(network, |count| &mut count.former, (), FORMER, now)
     }
 
     // --- the administrator ---
@@ -312,23 +317,24 @@ impl LoginThrottle {
         gone
     }
 
-    /// Lifts the block of a network, and the blocks of all accounts for its site, on an
+    /// Lifts the block of a site, of all networks of it, and of all accounts for them, on an
     /// administrator's behalf. Returns how many blocks that were, and which may have been stored.
-    pub fn unblock_network(&self, network: Network, now: Steady) -> (usize, Vec<Scope>) {
+    pub fn unblock_site(&self, site: Site, now: Steady) -> (usize, Vec<Scope>) {
         let mut tables = self.tables.lock();
         let (mut lifted, mut gone) = (0, Vec::new());
-        if let Some(count) = tables.networks.get_mut(&network) {
+        tables.places.retain(|place, count| {
+            if place.site() != site {
+                return true;
+            }
             lifted += usize::from(count.is_blocked(now));
             count.recent.clear();
-            gone.extend(count.until.take().map(|_| Scope::Network(network)));
-            if count.is_empty() {
-                tables.networks.remove(&network);
-            }
-        }
-        let of_site = |(of, _): &(Network, Steady)| of.site() == network.site();
+            gone.extend(count.until.take().map(|_| Scope::Place(*place)));
+            !count.is_empty()
+        });
+        let of_site = |(of, _): &(Network, Steady)| of.site() == site;
         tables.accounts.retain(|account, count| {
             lifted += count.blocks(now).filter(of_site).count();
-            let networks = count.forgive_site(network.site());
+            let networks = count.forgive_site(site);
             gone.extend(networks.into_iter().map(|one| Scope::Pair(account.clone(), one)));
             !count.is_empty()
         });
@@ -342,9 +348,9 @@ impl LoginThrottle {
     pub fn blocked(&self, now: Steady) -> usize {
         let tables = self.tables.lock();
         let pairs = tables.accounts.values().map(|count| count.blocks(now).count());
-        let networks = tables.networks.values().filter(|count| count.is_blocked(now)).count();
+        let places = tables.places.values().filter(|count| count.is_blocked(now)).count();
         let disabled = tables.disabled.values().filter(|(_, until)| *until > now).count();
-        pairs.sum::<usize>() + networks + disabled
+        pairs.sum::<usize>() + places + disabled
     }
 
     /// Whether the administrator has blocked an account.
@@ -363,12 +369,13 @@ impl LoginThrottle {
         blocks
     }
 
-    /// Returns the networks that are blocked as a whole, and until when.
-    pub fn blocked_networks(&self, now: Steady) -> Vec<(Network, Steady)> {
+    /// Returns the places that are blocked as a whole, and until when.
+    pub fn blocked_places(&self, now: Steady) -> Vec<(Place, Steady)> {
         let tables = self.tables.lock();
-        let blocked = tables.networks.iter().filter_map(|(network, count)| {
-            Some((*network, count.until.filter(|until| *until > now)?))
-        });
+        let blocked = tables
+            .places
+            .iter()
+            .filter_map(|(place, count)| Some((*place, count.until.filter(|until| *until > now)?)));
         let mut blocked: Vec<_> = blocked.collect();
         blocked.sort();
         blocked
@@ -392,11 +399,12 @@ impl Reservation {
         let pairs = pairs.into_iter().map(|(account, network)| Scope::Pair(account, network));
         let mut changed: Vec<Scope> = pairs.collect();
         let name = tables.names.hash_one(&self.account);
-        if !self.is_own
-            && let Some(count) = tables.networks.get_mut(&self.network)
-            && count.fail(name, now)
-        {
-            changed.push(Scope::Network(self.network));
+        for place in self.network.places().filter(|_| !self.is_own) {
+            if let Some(count) = tables.places.get_mut(&place)
+                && count.fail(name, most(PER_NETWORK, place), now)
+            {
+                changed.push(Scope::Place(place));
+            }
         }
         let count = tables.account(&self.account);
         let before = count.pairs();
@@ -420,10 +428,12 @@ impl Drop for Reservation {
                 tables.accounts.remove(&self.account);
             }
         }
-        if let Some(count) = tables.networks.get_mut(&self.network) {
-            count.land(self.until);
-            if count.is_empty() {
-                tables.networks.remove(&self.network);
+        for place in self.network.places() {
+            if let Some(count) = tables.places.get_mut(&place) {
+                count.land(self.until);
+                if count.is_empty() {
+                    tables.places.remove(&place);
+                }
             }
         }
     }
@@ -443,7 +453,7 @@ impl Tables {
             // The failures of others are not its own: only its own tries can be too many at once.
             let in_flight = account.in_flight(now, |network| network == who.network);
             return match in_flight >= IN_A_ROW as usize {
-                true => Admission::Busy { account: true },
+                true => Admission::Busy(None),
                 false => Admission::Free { is_exempt: true },
             };
         }
@@ -456,8 +466,12 @@ impl Tables {
         if let Some(until) = site.until.filter(|until| *until > now) {
             return unless_known(Admission::Blocked(Blocked::Until(until)));
         }
-        let network = self.networks.get(&who.network).filter(|_| !who.is_own);
-        if let Some(until) = network.and_then(|count| count.until).filter(|until| *until > now) {
+        let places = || {
+            let places = who.network.places().filter(|_| !who.is_own);
+            places.filter_map(|place| Some((place, self.places.get(&place)?)))
+        };
+        let blocked = places().filter_map(|(_, count)| count.until).max();
+        if let Some(until) = blocked.filter(|until| *until > now) {
             return unless_known(Admission::Blocked(Blocked::Until(until)));
         }
         let (failed, at_most) = account.over_all(who.network.site(), now);
@@ -468,16 +482,18 @@ impl Tables {
             };
         }
         if site.failures % IN_A_ROW + site.in_flight >= IN_A_ROW {
-            return unless_known(Admission::Busy { account: true });
+            return unless_known(Admission::Busy(None));
         }
         if at_most > PER_ACCOUNT && !is_known {
             return match who.is_known {
                 None => Admission::UnlessKnown,
-                Some(_) => Admission::Busy { account: true },
+                Some(_) => Admission::Busy(None),
             };
         }
-        if network.is_some_and(|count| count.at_most(now) >= PER_NETWORK) {
-            return unless_known(Admission::Busy { account: false });
+        let mut full =
+            places().filter(|(place, count)| count.at_most(now) >= most(PER_NETWORK, *place));
+        if let Some((place, _)) = full.next() {
+            return unless_known(Admission::Busy(Some(place)));
         }
         Admission::Free { is_exempt: false }
     }
@@ -500,11 +516,39 @@ impl Tables {
         if self.pairs >= ENTRIES {
             self.pairs = thin_pairs(&mut self.accounts, &mut self.dropped, now);
         }
-        if self.networks.len() >= self.networks_until_look.clamp(FEW_NETWORKS, ENTRIES) {
-            thin(&mut self.networks, now, NetworkCount::ends);
+        if self.places.len() >= self.places_until_look.clamp(FEW_PLACES, ENTRIES) {
+            thin(&mut self.places, now, PlaceCount::ends);
             // Again when there are twice as many, so that not every try looks at all of them.
-            self.networks_until_look = 2 * self.networks.len();
+            self.places_until_look = 2 * self.places.len();
         }
+    }
+
+    /// Adds to a window of all places of a network, or to none. `per_network` is what a network may.
+    /// If one is full, returns when there is room again.
+    fn admit<T: Copy>(
+        &mut self,
+        network: Network,
+        window: fn(&mut PlaceCount) -> &mut Window<T>,
+        entry: T,
+        per_network: usize,
+        now: Steady,
+    ) -> Result<(), Steady> {
+        for place in network.places() {
+            let window = window(self.places.entry(place).or_default());
+            counts::has_room(window, most(per_network, place), now)?;
+        }
+        for place in network.places() {
+            window(self.places.entry(place).or_default()).push_back((now, entry));
+        }
+        Ok(())
+    }
+}
+
+/// What a place may, where a network may so much.
+fn most(per_network: usize, place: Place) -> usize {
+    match place {
+        Place::Network(_) => per_network,
+        Place::Site(_) => per_network * OF_A_SITE,
     }
 }
 

@@ -57,6 +57,13 @@ impl Network {
         }
     }
 
+    /// The places it lies in: itself, and its site if that holds more than this network.
+    pub fn places(self) -> impl Iterator<Item = Place> {
+        let is_all = matches!(self, Network::Local | Network::V4(_));
+        let site = (!is_all).then_some(Place::Site(self.site()));
+        std::iter::once(Place::Network(self)).chain(site)
+    }
+
     /// The site it belongs to.
     pub fn site(self) -> Site {
         match self {
@@ -123,6 +130,50 @@ impl Prefix {
 /// The networks that one person can have: an IPv4 address, or an IPv6 /48.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Site(Network);
+
+/// A network, or a site that holds many of them: where logins of all accounts are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Place {
+    /// A network.
+    Network(Network),
+    /// An IPv6 /48.
+    Site(Site),
+}
+
+impl Place {
+    /// The site it belongs to.
+    pub fn site(self) -> Site {
+        match self {
+            Place::Network(network) => network.site(),
+            Place::Site(site) => site,
+        }
+    }
+}
+
+/// The place as it is stored, logged, and shown to the operator.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Site(Site(Network::V6([a, b, c, _]))) => write!(f, "{a:x}:{b:x}:{c:x}::/48"),
+            Place::Network(network) | Place::Site(Site(network)) => network.fmt(f),
+        }
+    }
+}
+
+/// Reads an address, or a place in the form in which it is shown.
+impl FromStr for Place {
+    type Err = NoNetwork;
+
+    fn from_str(text: &str) -> Result<Place, NoNetwork> {
+        match text.strip_suffix("/48") {
+            Some(address) => {
+                let v6: Ipv6Addr = address.parse().map_err(|_| NoNetwork)?;
+                Ok(Place::Site(Network::of(v6.into()).site()))
+            }
+            None => text.parse().map(Place::Network),
+        }
+    }
+}
 
 /// A range of networks: an address, or one with the length of a prefix (CIDR).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -262,6 +313,28 @@ mod tests {
         }
         for text in ["", "bob", "192.0.2.7/24", "192.0.2.7/64", "2001:db8::/48", "localhost"] {
             assert_eq!(text.parse::<Network>(), Err(NoNetwork), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_network_of_ipv6_lies_in_a_place_of_its_own_and_in_that_of_its_site() {
+        let places = |text: &str| -> Vec<String> {
+            network(text).places().map(|place| place.to_string()).collect()
+        };
+        assert_eq!(places("2001:db8:1:2::9"), ["2001:db8:1:2::/64", "2001:db8:1::/48"]);
+        assert_eq!(places("192.0.2.7"), ["192.0.2.7"]);
+        assert_eq!(places("local"), ["local"]);
+    }
+
+    #[test]
+    fn a_place_is_read_as_it_is_shown() {
+        for text in ["local", "192.0.2.7", "2001:db8:1:2::/64", "2001:db8:1::/48", "0:0:0::/48"] {
+            assert_eq!(text.parse::<Place>().unwrap().to_string(), text);
+        }
+        let place: Place = "2001:db8:1:2::9".parse().unwrap();
+        assert_eq!(place.site(), network("2001:db8:1:3::1").site());
+        for text in ["", "bob", "192.0.2.7/48", "2001:db8::/56", "/48"] {
+            assert_eq!(text.parse::<Place>(), Err(NoNetwork), "{text}");
         }
     }
 

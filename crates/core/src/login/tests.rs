@@ -196,7 +196,7 @@ async fn what_lifts_a_block_lifts_it_for_good() {
                 node.set_password(&bob, password(), None).await.unwrap();
             }
             "unblock" => assert!(node.unblock_account(&jid("bob")).await),
-            _ => assert_eq!(node.unblock_network(network(1)).await, 1),
+            _ => assert_eq!(node.unblock_site(network(1).site()).await, 1),
         }
         assert_eq!(Connection::new(&node, 1).logs_in().await, Ok(()), "{way}");
         let store = node.store.clone();
@@ -231,7 +231,10 @@ async fn who_is_known_there_is_let_in_whatever_others_do() {
         node.lookup(&mut attempt, &name, Mechanism::Plain, network(1)).await;
         node.login_failed(&mut attempt, &name, true, network(1)).await;
     }
-    assert_eq!(node.blocked_networks(), [(network(1), BEGIN.after(Duration::from_secs(600)))]);
+    assert_eq!(
+        node.blocked_places(),
+        [(Place::Network(network(1)), BEGIN.after(Duration::from_secs(600)))]
+    );
     // And bob is blocked from everywhere else.
     for last in 10..30 {
         Connection::new(&node, last).mistypes("PLAIN").await;

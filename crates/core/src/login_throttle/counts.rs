@@ -1,4 +1,4 @@
-//! The counts for one account and for one network: failures, tries in flight, waiters.
+//! The counts for one account and for one place: failures, tries in flight, waiters.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::{
-    ENTRIES, FORGET, IN_A_ROW, LONGEST, OF_ONE_ACCOUNT, PER_ACCOUNT, PER_NETWORK, PER_SITE, WINDOW,
-};
+use super::{ENTRIES, FORGET, IN_A_ROW, LONGEST, OF_ONE_ACCOUNT, PER_ACCOUNT, PER_SITE, WINDOW};
 use crate::clock::Steady;
 use crate::network::{Network, Site};
 
@@ -35,7 +33,7 @@ pub(super) struct AccountCount {
     /// The networks it has failed from, by their sites.
     sites: HashMap<Site, BTreeMap<Network, Pair>>,
     /// Failures within [`WINDOW`]: the last few of each site.
-    recent: VecDeque<(Steady, Site)>,
+    recent: Window<Site>,
     /// The tries that are being checked: until when each of them counts.
     pub in_flight: Vec<(Network, Steady)>,
     /// The tries that wait for one of them.
@@ -198,36 +196,39 @@ pub(super) fn block_after(in_a_row: u32, block: Duration) -> Duration {
 /// Stands for a name that somebody has tried, which may be a kilobyte long: a hash under a key of this run.
 pub(super) type NameHash = u64;
 
-/// What is counted for one network.
+/// What was within [`WINDOW`], and when.
+pub(super) type Window<T> = VecDeque<(Steady, T)>;
+
+/// What is counted for one place, over all accounts.
 #[derive(Debug, Default)]
-pub(super) struct NetworkCount {
+pub(super) struct PlaceCount {
     /// Failures within [`WINDOW`] with their accounts, the last few of each.
-    pub recent: VecDeque<(Steady, NameHash)>,
-    /// Until when the network is blocked as a whole.
+    pub recent: Window<NameHash>,
+    /// Until when the place is blocked as a whole.
     pub until: Option<Steady>,
     /// The tries that are being checked: until when each of them counts.
     pub in_flight: Vec<Steady>,
     /// The tries that wait for one of them.
     pub waiting: Vec<oneshot::Sender<()>>,
     /// Names that were asked about within [`WINDOW`].
-    pub questions: VecDeque<(Steady, NameHash)>,
+    pub questions: Window<NameHash>,
     /// Accounts that were made within [`WINDOW`].
-    pub made: VecDeque<(Steady, ())>,
+    pub made: Window<()>,
     /// Former passwords that were proved within [`WINDOW`].
-    pub former: VecDeque<(Steady, ())>,
+    pub former: Window<()>,
 }
 
-impl NetworkCount {
-    /// Counts a failure for an account. Returns whether the network is blocked by it.
-    pub fn fail(&mut self, account: NameHash, now: Steady) -> bool {
+impl PlaceCount {
+    /// Counts a failure for an account; so many block the place. Returns whether it is blocked by it.
+    pub fn fail(&mut self, account: NameHash, enough: usize, now: Steady) -> bool {
         let of_account = self.recent.iter().filter(|(_, name)| *name == account).count();
         if of_account >= OF_ONE_ACCOUNT
             && let Some(oldest) = self.recent.iter().position(|(_, name)| *name == account)
         {
             self.recent.remove(oldest);
         }
-        note(&mut self.recent, (now, account), PER_NETWORK, now);
-        let is_blocked = self.recent.len() >= PER_NETWORK;
+        note(&mut self.recent, (now, account), enough, now);
+        let is_blocked = self.recent.len() >= enough;
         if is_blocked {
             self.until = Some(now.after(WINDOW));
         }
@@ -269,32 +270,24 @@ impl NetworkCount {
     }
 }
 
-/// Adds to a window. If it is full, returns when its oldest entry leaves it.
-pub(super) fn admit<T>(
-    window: &mut VecDeque<(Steady, T)>,
-    entry: T,
-    most: usize,
-    now: Steady,
-) -> Result<(), Steady> {
+/// Looks whether a window has room for one more. If not, returns when its oldest entry leaves it.
+pub(super) fn has_room<T>(window: &mut Window<T>, most: usize, now: Steady) -> Result<(), Steady> {
     window.retain(|(at, _)| at.after(WINDOW) > now);
     match window.front() {
         Some((oldest, _)) if window.len() >= most => Err(oldest.after(WINDOW)),
-        _ => {
-            window.push_back((now, entry));
-            Ok(())
-        }
+        _ => Ok(()),
     }
 }
 
 /// Adds to a window, which holds no more than `most` entries and none older than [`WINDOW`].
-fn note<T>(window: &mut VecDeque<(Steady, T)>, entry: (Steady, T), most: usize, now: Steady) {
+fn note<T>(window: &mut Window<T>, entry: (Steady, T), most: usize, now: Steady) {
     while window.front().is_some_and(|(at, _)| at.after(WINDOW) <= now) || window.len() >= most {
         window.pop_front();
     }
     window.push_back(entry);
 }
 
-fn end_of<T>(window: &VecDeque<(Steady, T)>) -> Option<Steady> {
+fn end_of<T>(window: &Window<T>) -> Option<Steady> {
     window.back().map(|(at, _)| at.after(WINDOW))
 }
 

@@ -10,15 +10,15 @@ use std::time::Duration;
 use super::counts::{Pair, block_after};
 use super::{LoginThrottle, Tables, WINDOW};
 use crate::clock::{Moment, Steady, Time};
-use crate::network::Network;
+use crate::network::{Network, Place};
 
 /// What a row counts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// An account and a network.
     Pair(String, Network),
-    /// A network that is blocked as a whole.
-    Network(Network),
+    /// A place that is blocked as a whole.
+    Place(Place),
     /// An account that the administrator has blocked.
     Account(String),
 }
@@ -28,19 +28,19 @@ impl Scope {
     pub fn key(&self) -> String {
         match self {
             Scope::Pair(account, network) => format!("pair|{account}|{network}"),
-            Scope::Network(network) => format!("place|{network}"),
+            Scope::Place(place) => format!("place|{place}"),
             Scope::Account(account) => format!("admin|{account}"),
         }
     }
 
-    /// Reads a key back. No network has a bar in its text.
+    /// Reads a key back. No place has a bar in its text.
     fn of(key: &str) -> Option<Scope> {
         match key.split_once('|')? {
             ("pair", rest) => {
                 let (account, network) = rest.rsplit_once('|')?;
                 Some(Scope::Pair(account.to_owned(), network.parse().ok()?))
             }
-            ("place", network) => Some(Scope::Network(network.parse().ok()?)),
+            ("place", place) => Some(Scope::Place(place.parse().ok()?)),
             ("admin", account) => Some(Scope::Account(account.to_owned())),
             _ => None,
         }
@@ -80,8 +80,8 @@ impl LoginThrottle {
                     tables.account(&account).restore(network, pair);
                     tables.pairs += 1;
                 }
-                Some(Scope::Network(network)) => {
-                    tables.networks.entry(network).or_default().until = blocked(WINDOW);
+                Some(Scope::Place(place)) => {
+                    tables.places.entry(place).or_default().until = blocked(WINDOW);
                 }
                 Some(Scope::Account(account)) => {
                     if let Some(until) = blocked(count.until.since(count.since)) {
@@ -114,8 +114,8 @@ impl Tables {
                 let pair = self.accounts.get(account)?.pair(*network)?;
                 (pair.failures, now.wall_at(pair.last), pair.until)
             }
-            Scope::Network(network) => {
-                let until = self.networks.get(network)?.until?;
+            Scope::Place(place) => {
+                let until = self.places.get(place)?.until?;
                 (0, now.wall_at(until).before(WINDOW), Some(until))
             }
             Scope::Account(account) => {
@@ -229,7 +229,7 @@ mod tests {
         throttle.restore([("place|192.0.2.1".to_owned(), count)], MINUTE, now);
 
         assert_eq!(left(&throttle, now), Some(WINDOW));
-        assert_eq!(throttle.rows(&[Scope::Network(network(2))], now)[0].1, None);
+        assert_eq!(throttle.rows(&[Scope::Place(Place::Network(network(2)))], now)[0].1, None);
     }
 
     #[test]
@@ -237,7 +237,8 @@ mod tests {
         for scope in [
             Scope::Pair("a|b@#1".to_owned(), "2001:db8:1:2::/64".parse().unwrap()),
             Scope::Pair("bob@#1".to_owned(), Network::Local),
-            Scope::Network(network(1)),
+            Scope::Place(Place::Network(network(1))),
+            Scope::Place("2001:db8:1::/48".parse().unwrap()),
             Scope::Account("a|b@#1".to_owned()),
         ] {
             assert_eq!(Scope::of(&scope.key()), Some(scope));

@@ -373,7 +373,7 @@ fn a_48_of_ipv6_is_one_network_to_an_account_unless_a_part_of_it_is_known() {
 /// Tries one name after the other from a network, until it is blocked.
 fn sprayed(throttle: &Arc<LoginThrottle>, last: u8) {
     let names = (0..).map(|n| format!("name{n}"));
-    for name in names.take_while(|_| throttle.blocked_networks(NOW).is_empty()) {
+    for name in names.take_while(|_| throttle.blocked_places(NOW).is_empty()) {
         fail(throttle, &name, last, NOW);
     }
 }
@@ -386,9 +386,9 @@ fn thirty_failures_from_one_network_block_the_network() {
     let somebody = |last| stranger("somebody", network(last));
     assert_eq!(of(&throttle, &somebody(1), NOW), "blocked");
     assert_eq!(of(&throttle, &somebody(2), NOW), "reserved");
-    assert_eq!(throttle.blocked_networks(NOW), [(network(1), NOW.after(WINDOW))]);
+    assert_eq!(throttle.blocked_places(NOW), [(Place::Network(network(1)), NOW.after(WINDOW))]);
     assert_eq!(of(&throttle, &somebody(1), NOW.after(WINDOW)), "reserved");
-    assert_eq!(throttle.blocked_networks(NOW.after(WINDOW)), []);
+    assert_eq!(throttle.blocked_places(NOW.after(WINDOW)), []);
 }
 
 #[test]
@@ -429,15 +429,15 @@ fn a_success_takes_back_what_its_account_added_to_its_network() {
     for n in 0..PER_NETWORK - 2 {
         fail(&throttle, &format!("name{n}"), 1, NOW);
     }
-    assert_eq!(throttle.blocked_networks(NOW).len(), 1);
+    assert_eq!(throttle.blocked_places(NOW).len(), 1);
 
     // A success elsewhere takes back nothing here.
     throttle.succeeded("bob", network(2));
-    assert_eq!(throttle.blocked_networks(NOW).len(), 1);
+    assert_eq!(throttle.blocked_places(NOW).len(), 1);
     let gone = throttle.succeeded("bob", network(1));
 
-    assert_eq!(gone, [Scope::Network(network(1))]);
-    assert_eq!(throttle.blocked_networks(NOW), []);
+    assert_eq!(gone, [Scope::Place(Place::Network(network(1)))]);
+    assert_eq!(throttle.blocked_places(NOW), []);
     assert_eq!(of(&throttle, &stranger("somebody", network(1)), NOW), "reserved");
 }
 
@@ -446,13 +446,13 @@ fn after_a_restart_a_success_does_not_lift_the_block_of_its_network() {
     let before = throttle();
     sprayed(&before, 1);
     let now = crate::clock::Moment { wall: crate::clock::Time(1_000_000_000_000_000), steady: NOW };
-    let rows = before.rows(&[Scope::Network(network(1))], now).into_iter();
+    let rows = before.rows(&[Scope::Place(Place::Network(network(1)))], now).into_iter();
     let after = throttle();
     after.restore(rows.filter_map(|(key, row)| Some((key, row?))), MINUTE, now);
 
     assert_eq!(after.succeeded("bob", network(1)), []);
 
-    assert_eq!(after.blocked_networks(NOW).len(), 1);
+    assert_eq!(after.blocked_places(NOW).len(), 1);
 }
 
 #[test]
@@ -464,9 +464,7 @@ fn logins_that_succeed_never_block_a_network() {
         throttle.succeeded(&name, network(1));
         drop(one);
     }
-    assert!(
-        throttle.tables.lock().accounts.is_empty() && throttle.tables.lock().networks.is_empty()
-    );
+    assert!(throttle.tables.lock().accounts.is_empty() && throttle.tables.lock().places.is_empty());
 }
 
 #[test]
@@ -480,7 +478,7 @@ fn in_a_network_of_ones_own_failures_count_by_account_alone() {
 
     assert_eq!(of(&throttle, &from("somebody"), NOW), "reserved");
     assert_eq!(of(&throttle, &from("user7"), NOW), "blocked");
-    assert_eq!(throttle.blocked_networks(NOW), []);
+    assert_eq!(throttle.blocked_places(NOW), []);
 }
 
 #[test]
@@ -530,6 +528,125 @@ fn a_hundred_accounts_from_one_network_are_enough_for_ten_minutes() {
     assert_eq!(throttle.make(network(1), NOW.after(WINDOW)), Ok(()));
 }
 
+// --- a site, over all its networks ---
+
+/// A network of one /48.
+fn in_the_site(n: usize) -> Network {
+    v6(&format!("2001:db8:1:{n:x}::1"))
+}
+
+#[test]
+fn a_site_may_fail_as_often_as_sixteen_networks_however_many_it_has() {
+    let throttle = throttle();
+    // Each guess has its own name and its own network.
+    for n in 0..PER_NETWORK * OF_A_SITE {
+        let name = format!("name{n}");
+        match throttle.begin(&stranger(&name, in_the_site(n)), NOW) {
+            Begun::Reserved(one) => drop(one.fail(MINUTE, NOW)),
+            other => panic!("{n}: {other:?}"),
+        }
+    }
+
+    let elsewhere = in_the_site(60_000);
+    assert_eq!(of(&throttle, &stranger("somebody", elsewhere), NOW), "blocked");
+    assert_eq!(of(&throttle, &known("bob", elsewhere), NOW), "reserved");
+    assert_eq!(of(&throttle, &stranger("somebody", v6("2001:db8:2::1")), NOW), "reserved");
+    assert_eq!(of(&throttle, &stranger("somebody", elsewhere), NOW.after(WINDOW)), "reserved");
+    let site: Place = "2001:db8:1::/48".parse().unwrap();
+    assert_eq!(throttle.blocked_places(NOW), [(site, NOW.after(WINDOW))]);
+    assert_eq!(throttle.blocked(NOW), 1);
+
+    // The block survives a restart.
+    let now = Moment { wall: Time(1_000_000_000_000_000), steady: NOW };
+    let rows = throttle.rows(&[Scope::Place(site)], now).into_iter();
+    let after = self::throttle();
+    after.restore(rows.filter_map(|(key, row)| Some((key, row?))), MINUTE, now);
+    assert_eq!(of(&after, &stranger("somebody", elsewhere), NOW), "blocked");
+
+    // Any of its addresses unblocks it.
+    let (lifted, gone) = throttle.unblock_site(elsewhere.site(), NOW);
+    assert_eq!((lifted, gone.contains(&Scope::Place(site))), (1, true));
+    assert_eq!(of(&throttle, &stranger("somebody", elsewhere), NOW), "reserved");
+}
+
+#[test]
+fn tries_at_once_do_not_outrun_the_count_of_a_site() {
+    let throttle = throttle();
+    let names: Vec<String> = (0..PER_NETWORK * OF_A_SITE).map(|n| format!("name{n}")).collect();
+    let mut flying: Vec<Reservation> = Vec::new();
+    for (n, name) in names.iter().enumerate() {
+        match throttle.begin(&stranger(name, in_the_site(n)), NOW) {
+            Begun::Reserved(one) => flying.push(one),
+            other => panic!("{n}: {other:?}"),
+        }
+    }
+
+    let one_more = stranger("somebody", in_the_site(60_000));
+    let Begun::Wait(mut turn, _) = throttle.begin(&one_more, NOW) else { panic!() };
+    assert!(turn.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Empty));
+    flying.pop();
+    assert!(turn.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Closed));
+    assert_eq!(of(&throttle, &one_more, NOW), "reserved");
+    flying.clear();
+    assert!(throttle.tables.lock().places.is_empty());
+}
+
+#[test]
+fn a_success_takes_back_what_its_account_added_to_its_site() {
+    let throttle = throttle();
+    for n in 0..PER_NETWORK * OF_A_SITE {
+        let name = format!("name{n}");
+        let Begun::Reserved(one) = throttle.begin(&stranger(&name, in_the_site(n)), NOW) else {
+            panic!()
+        };
+        one.fail(MINUTE, NOW);
+    }
+    assert_eq!(throttle.blocked_places(NOW).len(), 1);
+
+    throttle.succeeded("name7", in_the_site(7));
+
+    assert_eq!(throttle.blocked_places(NOW), []);
+}
+
+#[test]
+fn a_site_may_ask_register_and_prove_former_passwords_as_sixteen_networks_may() {
+    let throttle = throttle();
+    let (last, site_of_another) = (in_the_site(60_000), v6("2001:db8:2::1"));
+    for n in 0..OF_A_SITE * NEW_ACCOUNTS {
+        assert_eq!(throttle.ask(&format!("name{n}"), in_the_site(n), NOW), Ok(()), "{n}");
+        assert_eq!(throttle.make(in_the_site(n), NOW), Ok(()), "{n}");
+        assert_eq!(throttle.former(in_the_site(n), NOW), Ok(()), "{n}");
+    }
+
+    let later = NOW.after(WINDOW);
+    assert_eq!(throttle.ask("bob", last, NOW), Err(later));
+    assert_eq!(throttle.make(last, NOW), Err(later));
+    assert_eq!(throttle.former(last, NOW), Err(later));
+    // What is refused is counted nowhere.
+    assert!(throttle.tables.lock().places[&Place::Network(last)].is_empty());
+    assert_eq!(throttle.ask("bob", site_of_another, NOW), Ok(()));
+    assert_eq!(throttle.make(site_of_another, NOW), Ok(()));
+    assert_eq!(throttle.former(site_of_another, NOW), Ok(()));
+    // The question about a name stops counting for the site, too, when the account is made.
+    throttle.made("name7", in_the_site(7));
+    assert_eq!(throttle.ask("bob", last, NOW), Ok(()));
+    assert_eq!(throttle.make(last, later), Ok(()));
+}
+
+#[test]
+fn ones_own_network_adds_nothing_to_its_site() {
+    let throttle = throttle();
+    for n in 0..PER_NETWORK * OF_A_SITE {
+        let name = format!("name{n}");
+        let who = Who { is_own: true, ..stranger(&name, in_the_site(n)) };
+        let Begun::Reserved(one) = throttle.begin(&who, NOW) else { panic!() };
+        one.fail(MINUTE, NOW);
+    }
+
+    assert_eq!(throttle.blocked_places(NOW), []);
+    assert_eq!(of(&throttle, &stranger("somebody", in_the_site(60_000)), NOW), "reserved");
+}
+
 // --- the administrator ---
 
 #[test]
@@ -556,19 +673,19 @@ fn an_address_that_is_unblocked_is_blocked_for_nobody() {
     let at_home = v6("2001:db8:1:2::1");
     assert_eq!(fail_from(&throttle, &stranger("carol", v6("2001:db8:1:9::1")), NOW), 3);
 
-    assert_eq!(throttle.unblock_network(network(1), NOW).0, 1);
+    assert_eq!(throttle.unblock_site(network(1).site(), NOW).0, 1);
     assert_eq!(of(&throttle, &stranger("somebody", network(1)), NOW), "reserved");
     assert_eq!(of(&throttle, &stranger("bob", network(2)), NOW), "blocked");
 
     // An account that has failed once is not blocked, but starts anew.
     fail(&throttle, "dave", 2, NOW);
-    let (lifted, mut gone) = throttle.unblock_network(network(2), NOW);
+    let (lifted, mut gone) = throttle.unblock_site(network(2).site(), NOW);
     gone.sort_by_key(Scope::key);
     let pair = |account: &str| Scope::Pair(account.to_owned(), network(2));
     assert_eq!((lifted, gone), (1, vec![pair("bob"), pair("dave")]));
     assert!(!throttle.tables.lock().accounts.contains_key("dave"), "nothing is left of it");
     assert_eq!(of(&throttle, &stranger("bob", network(2)), NOW), "reserved");
-    throttle.unblock_network(at_home, NOW);
+    throttle.unblock_site(at_home.site(), NOW);
     assert_eq!(of(&throttle, &stranger("carol", at_home), NOW), "reserved");
     assert_eq!(throttle.blocked(NOW), 0);
 }
@@ -590,9 +707,12 @@ fn the_tables_are_bounded_and_what_ends_soonest_goes_first() {
     }
 
     let tables = throttle.tables.lock();
-    assert!(tables.accounts.len() <= ENTRIES && tables.networks.len() <= ENTRIES);
+    assert!(tables.accounts.len() <= ENTRIES && tables.places.len() <= ENTRIES);
     assert!(tables.pairs <= ENTRIES);
-    assert!(!tables.accounts.contains_key("name0") && !tables.networks.contains_key(&at(0)));
+    assert!(
+        !tables.accounts.contains_key("name0")
+            && !tables.places.contains_key(&Place::Network(at(0)))
+    );
     assert!(tables.accounts.contains_key(&format!("name{}", last - 1)));
 }
 
@@ -620,16 +740,16 @@ fn what_is_dropped_to_make_room_is_deleted_where_it_is_stored() {
 #[test]
 fn networks_from_which_nothing_has_failed_lately_do_not_stay() {
     let throttle = throttle();
-    for n in 0..20 * FEW_NETWORKS {
+    for n in 0..20 * FEW_PLACES {
         // As many in each window.
-        let now = NOW.after(WINDOW * (n / FEW_NETWORKS) as u32);
+        let now = NOW.after(WINDOW * (n / FEW_PLACES) as u32);
         let network = Network::of(std::net::Ipv4Addr::from_bits(n as u32).into());
         let name = format!("name{n}");
         let Begun::Reserved(one) = throttle.begin(&stranger(&name, network), now) else { panic!() };
         one.fail(MINUTE, now);
     }
 
-    assert!(throttle.tables.lock().networks.len() <= 4 * FEW_NETWORKS);
+    assert!(throttle.tables.lock().places.len() <= 4 * FEW_PLACES);
 }
 
 #[test]
@@ -679,7 +799,7 @@ fn what_is_in_flight_is_never_forgotten_and_what_is_over_goes() {
 
     let mut tables = throttle.tables.lock();
     assert_eq!(thin_pairs(&mut tables.accounts, &mut Vec::new(), later), 0);
-    thin(&mut tables.networks, later, NetworkCount::ends);
+    thin(&mut tables.places, later, PlaceCount::ends);
     assert_eq!(tables.accounts.keys().collect::<Vec<_>>(), ["bob"]);
-    assert_eq!(tables.networks.keys().collect::<Vec<_>>(), [&network(1)]);
+    assert_eq!(tables.places.keys().collect::<Vec<_>>(), [&Place::Network(network(1))]);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use whoelse_core::Time;
 use whoelse_core::kit::SessionCx;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Table, Values};
-use whoelse_core::network::{Network, NoNetwork};
+use whoelse_core::network::{NoNetwork, Place};
 use whoelse_xmpp::{Condition, StanzaError};
 
 use super::lockout::{let_in, lock_out};
@@ -82,18 +82,18 @@ pub(super) const UNBLOCK_ADDRESS: Command = Command {
 async fn unblock_address(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let address = values.need("address")?;
-    let network: Network = address.parse().map_err(|why: NoNetwork| {
+    let place: Place = address.parse().map_err(|why: NoNetwork| {
         StanzaError::new(Condition::BadRequest)
             .with_text(format!("`{}` is {why}", address.escape_debug()))
     })?;
-    let lifted = cx.node.unblock_network(network).await;
+    let lifted = cx.node.unblock_site(place.site()).await;
     Ok(CommandDone::info(match lifted {
-        0 => format!("{network} was not blocked"),
-        _ => format!("{network} is not blocked any more"),
+        0 => format!("{place} was not blocked"),
+        _ => format!("{place} is not blocked any more"),
     }))
 }
 
-/// Lists the networks that are blocked as a whole.
+/// Lists the networks and sites that are blocked as a whole.
 pub(super) const LIST_NETWORKS: Command = Command {
     node: "urn:whoelse:commands:0#list-blocked-networks",
     name: "List the blocked networks",
@@ -107,16 +107,16 @@ const PAGE: usize = 500;
 
 async fn list_networks(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
-    let after: Option<Network> = match values.get("after").filter(|after| !after.is_empty()) {
+    let after: Option<Place> = match values.get("after").filter(|after| !after.is_empty()) {
         None => None,
         Some(after) => Some(after.parse().map_err(|why: NoNetwork| {
             StanzaError::new(Condition::BadRequest).with_text(format!("`{after}` is {why}"))
         })?),
     };
-    let blocked = cx.node.blocked_networks().into_iter();
-    let next = blocked.filter(|(network, _)| after.is_none_or(|after| *network > after));
+    let blocked = cx.node.blocked_places().into_iter();
+    let next = blocked.filter(|(place, _)| after.is_none_or(|after| *place > after));
     let rows =
-        next.take(PAGE).map(|(network, until)| vec![network.to_string(), stamp(until)]).collect();
+        next.take(PAGE).map(|(place, until)| vec![place.to_string(), stamp(until)]).collect();
     let columns = &[("network", "Network"), ("blocked-until", "Blocked until")];
     Ok(CommandDone { table: Some(Table { columns, rows }), ..CommandDone::default() })
 }

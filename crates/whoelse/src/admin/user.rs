@@ -95,10 +95,11 @@ async fn list(running: &Running, json: bool) -> Result<(), Fault> {
     }
 }
 
-/// Returns whether a text is an address, or a network as the list shows it, and no name. A user
+/// Returns whether a text is an address, or a network or site as the list shows it, and no name. A user
 /// whose name looks like an address is written with the domain.
 fn is_address(text: &str) -> bool {
-    text.strip_suffix("/64").unwrap_or(text).parse::<IpAddr>().is_ok()
+    let address = ["/64", "/48"].iter().find_map(|suffix| text.strip_suffix(suffix));
+    address.unwrap_or(text).parse::<IpAddr>().is_ok()
 }
 
 /// Checks, before asking the user anything, that the answer could be used.
@@ -110,4 +111,19 @@ async fn ready_to_ask(running: &Running, name: &str) -> Result<(), Fault> {
 /// Returns the name of an account of the server's own domain.
 fn local(account: &BareJid) -> &str {
     account.local().unwrap_or(account.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_address;
+
+    #[test]
+    fn an_address_is_told_from_a_name_in_every_form_that_the_list_shows() {
+        for address in ["192.0.2.7", "::1", "2001:db8::7", "2001:db8:1:2::/64", "2001:db8:1::/48"] {
+            assert!(is_address(address), "{address}");
+        }
+        for name in ["bob", "bob@example.org", "192.0.2.7@example.org", "2001:db8::/56", "/48"] {
+            assert!(!is_address(name), "{name}");
+        }
+    }
 }
