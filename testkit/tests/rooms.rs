@@ -88,7 +88,7 @@ async fn make_room(node: &Node, name: &str, lists: &[(String, i64)]) -> i64 {
 }
 
 async fn write_room(node: &Node, tx: &mut Tx, name: &str, lists: &[(String, i64)]) -> i64 {
-    let room = tx.create_room(1, name, b"", b"secret").await.unwrap().unwrap();
+    let room = tx.create_room(1, name, None, b"", b"secret").await.unwrap().unwrap();
     let config = b"configured=1\npersistent=1\n";
     let config = RoomConfig { persistent: true, listed: false, title: "", bytes: config };
     tx.configure_room(room.id, config).await.unwrap();

@@ -49,7 +49,8 @@ async fn fill(directory: &TempDir, rooms: usize) -> Result<(), Failed> {
         let mut tx = store.begin().await?;
         let domain = tx.ensure_domain("localhost").await?;
         for room in first..rooms.min(first + TOGETHER) {
-            let made = tx.create_room(domain, &format!("room{room:06}"), b"", b"a secret").await?;
+            let made =
+                tx.create_room(domain, &format!("room{room:06}"), None, b"", b"a secret").await?;
             let id = made.ok_or("the room exists")?.id;
             let bytes = b"configured=1\npersistent=1\n";
             let config = RoomConfig { persistent: true, listed: false, title: "", bytes };

@@ -381,7 +381,7 @@ mod tests {
     async fn a_room_has_a_quota_of_its_own_and_the_oldest_that_was_said_there_goes() {
         let (store, node, bob) = with_archive(Contacts::Roster, &["carol"; 3], 3).await;
         let mut tx = store.begin().await.unwrap();
-        let room = tx.create_room(1, "lunch", b"", b"").await.unwrap().unwrap().archive;
+        let room = tx.create_room(1, "lunch", None, b"", b"").await.unwrap().unwrap().archive;
         tx.commit().await.unwrap();
         let row = NewMessage {
             first: NewRow { archive: room, peer: "eve@#1".into(), direction: Direction::Out },

@@ -20,8 +20,10 @@ pub(crate) use lists::adopt;
 const FIND: &str = "SELECT r.id, a.id, r.persistent, r.config, r.secret, r.subject, r.subject_by, \
     r.subject_at, c.photos FROM rooms r JOIN archives a ON a.room = r.id \
     LEFT JOIN room_cards c ON c.room = r.id WHERE r.domain = $1 AND r.name = $2";
-const INSERT: &str = "INSERT INTO rooms (id, domain, name, persistent, listed, title, config, secret) \
-    VALUES ($1, $2, $3, 0, 0, '', $4, $5) ON CONFLICT (domain, name) DO NOTHING";
+const INSERT: &str = "INSERT INTO rooms \
+    (id, domain, name, persistent, listed, title, config, secret, maker) \
+    VALUES ($1, $2, $3, 0, 0, '', $4, $5, $6) ON CONFLICT (domain, name) DO NOTHING";
+const COUNT_MADE: &str = "SELECT COUNT(*) FROM rooms WHERE maker = $1";
 const CONFIGURE: &str =
     "UPDATE rooms SET persistent = $2, listed = $3, title = $4, config = $5 WHERE id = $1";
 const SUBJECT: &str =
@@ -43,6 +45,7 @@ const PASSING: &str = "SELECT id FROM rooms WHERE persistent = 0 ORDER BY id LIM
 const STATEMENTS_OF_ROOMS: &[&str] = &[
     FIND,
     INSERT,
+    COUNT_MADE,
     CONFIGURE,
     SUBJECT,
     LISTED,
@@ -209,11 +212,20 @@ impl Tx {
         find(self.conn()?, domain, name).await
     }
 
-    /// Makes a room that goes when nobody is in it, and its archive. `None`: there is one of this name.
+    /// Counts the rooms that an account has made and that are still there.
+    pub async fn count_rooms_made(&mut self, maker: i64) -> Result<u64> {
+        let query = sqlx::query(COUNT_MADE).bind(maker);
+        let count: i64 = query.fetch_one(self.conn()?).await?.try_get(0)?;
+        Ok(count.max(0).unsigned_abs())
+    }
+
+    /// Makes a room that goes when nobody is in it, and its archive; `maker` is the account that makes
+    /// it. `None`: there is one of this name.
     pub async fn create_room(
         &mut self,
         domain: i64,
         name: &str,
+        maker: Option<i64>,
         config: &[u8],
         secret: &[u8],
     ) -> Result<Option<RoomRow>> {
@@ -223,7 +235,7 @@ impl Tx {
         }
         let id = sequences::next(conn, sequences::ROOM).await?;
         let query = sqlx::query(INSERT).bind(id).bind(domain).bind(name).bind(config).bind(secret);
-        query.execute(&mut *conn).await?;
+        query.bind(maker).execute(&mut *conn).await?;
         archives::make(conn, archives::Owner::Room(id)).await?;
         find(conn, domain, name).await
     }

@@ -151,7 +151,8 @@ pub(crate) async fn add(
     let name = owner.name().to_owned();
     let too_many = move |most| {
         StanzaError::new(Condition::ResourceConstraint).with_text(format!(
-            "{name} owns {most} rooms, which are as many as one may (`rooms.owned`)"
+            "{name} has made {most} rooms that are still there, which are as many as one may \
+             (`rooms.made`)"
         ))
     };
     let config = Config { persistent: true, ..Config::BASE };

@@ -231,8 +231,8 @@ impl Rooms {
     }
 
     /// Makes a room that this account, of this number, owns; without a configuration it waits for one.
-    /// Returns whether there was none of its name. `too_many` makes the error for who owns so many that
-    /// it is as many as one may.
+    /// Returns whether there was none of its name. `too_many` makes the error for who has made so many
+    /// that it is as many as one may: not for who owns them, since anybody can be made an owner.
     pub(super) async fn make(
         self: &Arc<Rooms>,
         node: &Arc<Node>,
@@ -240,7 +240,7 @@ impl Rooms {
         (who, account): (BareJid, i64),
         (config, too_many): (Option<Config>, impl FnOnce(u64) -> StanzaError + Send + 'static),
     ) -> Result<bool, StanzaError> {
-        let most = node.settings().of::<Limits>().owned;
+        let most = node.settings().of::<Limits>().made;
         let name = address.local().unwrap_or_default().to_owned();
         let (domain, key) = (node.domain().id, node.key_of(who.as_str()));
         let (now, rooms, own) = (node.clock.now().0, self.clone(), node.clone());
@@ -253,10 +253,11 @@ impl Rooms {
                 if own.account_number(tx, &who).await? != Some(account) {
                     return Ok((Err(StanzaError::new(Condition::NotAllowed)), After::new()));
                 }
-                if tx.count_room_affiliations(&key, owns).await? >= most {
+                if tx.count_rooms_made(account).await? >= most {
                     return Ok((Err(too_many(most)), After::new()));
                 }
-                let Some(row) = tx.create_room(domain, &name, b"", &secret).await? else {
+                let Some(row) = tx.create_room(domain, &name, Some(account), b"", &secret).await?
+                else {
                     return Ok((Ok(false), After::new()));
                 };
                 if let Some(config) = config {
@@ -601,8 +602,9 @@ pub(super) fn no_room(address: &BareJid) -> StanzaError {
 }
 
 fn too_many(most: u64) -> StanzaError {
-    StanzaError::new(Condition::ResourceConstraint)
-        .with_text(format!("you own {most} rooms, which are as many as one may"))
+    StanzaError::new(Condition::ResourceConstraint).with_text(format!(
+        "you have made {most} rooms that are still there, which are as many as one may"
+    ))
 }
 
 #[cfg(test)]
@@ -622,7 +624,7 @@ mod tests {
         let node = Node::start(Settings::default(), clock, store.clone(), crate::ALL, domain);
         let node = node.await.unwrap();
         let mut tx = store.begin().await.unwrap();
-        let lunch = tx.create_room(node.domain().id, "lunch", b"", b"secret").await.unwrap();
+        let lunch = tx.create_room(node.domain().id, "lunch", None, b"", b"secret").await.unwrap();
         tx.commit().await.unwrap();
         let (rooms, address) = (Rooms::of(&node), address_of(&node, "lunch").unwrap());
         let (load, other) = (rooms.loads.begin(&address), address_of(&node, "dinner").unwrap());

@@ -100,7 +100,7 @@ async fn leaves_nothing(there: &Location) {
     let mut tx = store.begin().await.unwrap();
     let eve = account(&mut tx, "eve").await;
     // This makes the numbers of accounts and archives differ.
-    assert_eq!(tx.create_room(1, "lunch", b"", b"").await.unwrap().unwrap().id, 1);
+    assert_eq!(tx.create_room(1, "lunch", None, b"", b"").await.unwrap().unwrap().id, 1);
     tx.commit().await.unwrap();
     let before = count_all(&store).await;
     assert!(before.len() > 10, "{before:?}");

@@ -10,7 +10,6 @@ use crate::{Result, Store, Tx, pieces};
 
 const OF_ROOM: &str = "SELECT who, affiliation, nick, since FROM room_affiliations \
     WHERE room = $1 ORDER BY who";
-const COUNT_OF: &str = "SELECT COUNT(*) FROM room_affiliations WHERE who = $1 AND affiliation = $2";
 const AFFILIATE: &str = "INSERT INTO room_affiliations (room, who, affiliation, nick, since) \
     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (room, who) DO UPDATE SET \
     affiliation = excluded.affiliation, nick = excluded.nick, since = excluded.since";
@@ -32,7 +31,7 @@ const MOVE: &str = "UPDATE room_affiliations SET who = $3 WHERE room = $1 AND wh
     NOT EXISTS (SELECT 1 FROM room_affiliations a WHERE a.room = $1 AND a.who = $3)";
 
 pub(super) const STATEMENTS: &[&str] =
-    &[OF_ROOM, COUNT_OF, AFFILIATE, DISMISS, FORGET, VOID, HAS, ELDEST, NAMING, MOVE];
+    &[OF_ROOM, AFFILIATE, DISMISS, FORGET, VOID, HAS, ELDEST, NAMING, MOVE];
 
 /// What somebody is in a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,13 +56,6 @@ impl Store {
 }
 
 impl Tx {
-    /// Counts the rooms in which somebody is this.
-    pub async fn count_room_affiliations(&mut self, who: &str, affiliation: i64) -> Result<u64> {
-        let query = sqlx::query(COUNT_OF).bind(who).bind(affiliation);
-        let count: i64 = query.fetch_one(self.conn()?).await?.try_get(0)?;
-        Ok(count.max(0).unsigned_abs())
-    }
-
     /// Sets what somebody is in a room.
     pub async fn set_room_affiliation(&mut self, room: i64, is: &RoomAffiliation) -> Result<()> {
         let query = sqlx::query(AFFILIATE)

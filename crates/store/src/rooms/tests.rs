@@ -6,7 +6,7 @@ use crate::testing::{fresh, fresh_file, in_room, message};
 use crate::{Appended, NewMessage, RoomAffiliation};
 
 async fn room(tx: &mut Tx, name: &str) -> RoomRow {
-    tx.create_room(1, name, b"config", b"secret").await.unwrap().unwrap()
+    tx.create_room(1, name, None, b"config", b"secret").await.unwrap().unwrap()
 }
 
 /// Something that is said in a room.
@@ -22,8 +22,8 @@ async fn a_room_has_its_name_once_in_a_domain_and_is_found_by_it() {
     let other = tx.ensure_domain("other.example").await.unwrap();
 
     let lunch = room(&mut tx, "lunch").await;
-    assert_eq!(tx.create_room(1, "lunch", b"", b"").await.unwrap(), None);
-    let elsewhere = tx.create_room(other, "lunch", b"", b"").await.unwrap().unwrap();
+    assert_eq!(tx.create_room(1, "lunch", None, b"", b"").await.unwrap(), None);
+    let elsewhere = tx.create_room(other, "lunch", None, b"", b"").await.unwrap().unwrap();
     assert_ne!((lunch.id, lunch.archive), (elsewhere.id, elsewhere.archive));
     let config = RoomConfig { persistent: true, listed: false, title: "Lunch", bytes: b"\0new" };
     tx.configure_room(lunch.id, config).await.unwrap();
@@ -85,8 +85,6 @@ async fn who_is_what_is_kept_and_forgotten_in_pieces() {
         tx.set_room_affiliation(rooms[0], one).await.unwrap();
     }
 
-    assert_eq!(tx.count_room_affiliations("bob@#1", 4).await.unwrap(), 2);
-    assert_eq!(tx.count_room_affiliations("bob@#1", 1).await.unwrap(), 0);
     assert_eq!(tx.eldest_in_room(rooms[0], 3).await.unwrap(), Some(mal.clone()));
     assert_eq!(tx.forget_room_name("bob@#1", 1).await.unwrap().len(), 1);
     assert_eq!(tx.forget_room_name("bob@#1", 5).await.unwrap().len(), 1);
@@ -149,6 +147,24 @@ async fn what_is_said_in_a_room_is_in_its_archive_and_goes_with_it_in_pieces() {
         assert_eq!(store.count_rows(table).await, rows, "{table}");
     }
     store.assert_bytes_are_right().await;
+}
+
+#[tokio::test]
+async fn a_room_counts_for_who_made_it_until_it_goes() {
+    let (_dir, store) = fresh().await;
+    let mut tx = store.begin().await.unwrap();
+    tx.ensure_domain("localhost").await.unwrap();
+    for (name, maker) in [("lunch", Some(7)), ("tea", Some(7)), ("dinner", None)] {
+        tx.create_room(1, name, maker, b"", b"").await.unwrap().unwrap();
+    }
+    // One that is there already is nobody's anew.
+    assert_eq!(tx.create_room(1, "tea", Some(8), b"", b"").await.unwrap(), None);
+
+    assert_eq!(tx.count_rooms_made(7).await.unwrap(), 2);
+    assert_eq!(tx.count_rooms_made(8).await.unwrap(), 0);
+    let tea = tx.room(1, "tea").await.unwrap().unwrap();
+    assert!(tx.remove_room(tea.id).await.unwrap());
+    assert_eq!(tx.count_rooms_made(7).await.unwrap(), 1);
 }
 
 #[tokio::test]

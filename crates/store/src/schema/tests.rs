@@ -116,11 +116,19 @@ async fn what_version_3_held_is_all_there() {
 async fn what_was_in_the_journal_is_in_the_archives_before_any_step() {
     let mut places = Vec::new();
     for version in FIRST_WITH_JOURNAL..KNOWN {
-        places.extend(of_version(version).await);
+        let journalled = match version >= FIRST_WITH_PARTS {
+            true => {
+                "INSERT INTO bodies VALUES (8, 2, 54, NULL, X'3c6d6573736167652f3e'); \
+                INSERT INTO journal VALUES (1, 8, 1, 8, 54, 1, 0, 10), (3, 8, 3, 8, 54, 1, 1, 10)"
+            }
+            false => {
+                "INSERT INTO bodies VALUES (8, 2, 54, NULL, X'3c6d6573736167652f3e'); \
+                INSERT INTO journal VALUES (8, 54, 10, 1, 8, 1, 0, 3, 8, 1, 1)"
+            }
+        };
+        places.extend(of_version(version).await.into_iter().map(|place| (journalled, place)));
     }
-    for (dir, scratch, place) in places {
-        let journalled = "INSERT INTO bodies VALUES (8, 2, 54, NULL, X'3c6d6573736167652f3e'); \
-            INSERT INTO journal VALUES (8, 54, 10, 1, 8, 1, 0, 3, 8, 1, 1)";
+    for (journalled, (dir, scratch, place)) in places {
         match &scratch {
             Some(scratch) => scratch.alter(&journalled.replace("X'", "'\\x")).unwrap(),
             None => dir.alter(journalled).await,
@@ -155,7 +163,7 @@ async fn what_version_4_held_is_all_there_and_archives_can_be_of_rooms() {
         let waiting = store.undelivered(bob.archive, 5, 10).await.unwrap();
         assert_eq!(waiting.iter().map(|row| row.seq).collect::<Vec<_>>(), [6, 7]);
         let mut tx = store.begin().await.unwrap();
-        let lunch = tx.create_room(1, "lunch", b"", b"").await.unwrap().unwrap();
+        let lunch = tx.create_room(1, "lunch", None, b"", b"").await.unwrap().unwrap();
         assert_ne!(lunch.archive, bob.archive);
         assert!(tx.remove_account(1).await.unwrap());
         assert!(tx.remove_room(lunch.id).await.unwrap());

@@ -40,12 +40,12 @@ async fn populate(store: &Store) {
     tx.put_pubsub_item(node, new_item("2", b"<happy/>")).await.unwrap();
     tx.set_pubsub_affiliation(node, "mal@far.example", Some(1)).await.unwrap();
     tx.set_pubsub_subscription(node, "bob@#1/desk", Some((1, b"\xff"))).await.unwrap();
-    let lunch = tx.create_room(1, "lunch", b"\0", b"\xff").await.unwrap().unwrap();
+    let lunch = tx.create_room(1, "lunch", Some(bob), b"\0", b"\xff").await.unwrap().unwrap();
     let subject = crate::RoomSubject { stanza: b"<message/>".to_vec(), by: "B".into(), at: 5 };
     tx.set_room_subject(lunch.id, &subject).await.unwrap();
     tx.set_room_affiliation(lunch.id, &in_room("bob@#1", 4)).await.unwrap();
     tx.set_room_card(lunch.id, "hash", b"<vCard/>").await.unwrap();
-    let tea = tx.create_room(1, "tea", b"", b"").await.unwrap().unwrap();
+    let tea = tx.create_room(1, "tea", None, b"", b"").await.unwrap().unwrap();
     let said = crate::NewMessage {
         second: None,
         ..message(1, ("bob", tea.archive), ("bob", tea.archive))
