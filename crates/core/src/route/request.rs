@@ -139,8 +139,11 @@ impl Working {
     /// Waits for its answer, until the deadline.
     async fn result(mut self, node: &Node, asker: &Jid, until: Steady) -> kit::Answer {
         tokio::select! {
-            answer = &mut self.0 => answer.unwrap_or_else(|_| {
-                node.failing("request_failed", Some(&asker.bare()), &FAULT_OF_OURS);
+            answer = &mut self.0 => answer.unwrap_or_else(|ended| {
+                // A runtime that shuts down ends its tasks as well; that is no panic.
+                if ended.is_panic() {
+                    node.failing("request_failed", Some(&asker.bare()), &FAULT_OF_OURS);
+                }
                 Err(StanzaError::new(Condition::InternalServerError))
             }),
             () = node.clock.sleep_until(until) => {
@@ -199,4 +202,32 @@ async fn pull(session: &Session, pages: Pages) -> Result<(Vec<u8>, Class), Stanz
     }
     let class = pages.shows.map_or(Class::IqAnswer, |shows| session.archive_page(shows));
     Ok((pages.result, class))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::time::Duration;
+
+    use super::*;
+    use crate::route::tests::{jid, node};
+
+    #[tokio::test]
+    async fn a_handler_that_the_runtime_ends_is_no_fault_and_one_that_panics_is() {
+        let node = node(&["bob"]).await;
+        let (bob, later) = (jid("bob"), node.clock.steady().after(Duration::from_secs(60)));
+        let condition = |answer: kit::Answer| answer.err().unwrap().condition;
+
+        let ended = Working::begin(Box::pin(std::future::pending()));
+        ended.0.abort();
+        let answer = ended.result(&node, &bob, later).await;
+        assert_eq!(condition(answer), Condition::InternalServerError);
+        assert_eq!(node.lasting.quiet(Steady::NEVER), []);
+
+        let panicking = Working::begin(Box::pin(async { panic!("as the test wants it") }));
+        let answer = panicking.result(&node, &bob, later).await;
+        assert_eq!(condition(answer), Condition::InternalServerError);
+        let faults = node.lasting.quiet(Steady::NEVER);
+        assert_eq!(faults.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["request_failed"]);
+    }
 }
