@@ -1,6 +1,7 @@
 //! Rooms and the lane (docs/design/rooms.md): a room or an account with very much goes in pieces, between
 //! which others write, and an account that is removed is in no list, whatever is written down meanwhile; and
-//! what is said to one alone is looked at again when it is kept.
+//! what is said to one alone is looked at again when it is kept. And whoever has a room tell something
+//! pays for everybody who is told (docs/design/ledger.md).
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
@@ -394,4 +395,93 @@ async fn whoever_says_something_to_one_alone_and_leaves_is_heard_before_they_are
     assert!(seen.contains("unavailable") && !seen.contains("psst"), "{seen}");
     assert!(has_anything(&node, "alice").await && has_anything(&node, "bob").await);
     node.stop().await;
+}
+
+/// What each who is told of something counts as.
+const BYTES_OF_ONE: u64 = 64;
+
+/// More bytes than anybody may send at once.
+const EVERYTHING: u64 = 1 << 30;
+
+/// What somebody whose budget is spent owes for what is done meanwhile, in bytes.
+async fn owed(node: &Arc<Node>, who: &Hold, what: impl Future<Output = ()>) -> u64 {
+    let until = || node.pay_for_work_of(&who.session, 1).unwrap();
+    let before = until();
+    what.await;
+    let (micros, rate) =
+        (until().since(before).as_micros(), node.settings().limits.bytes_per_second);
+    // What was asked with is a byte.
+    (micros as u64 * rate).div_ceil(1_000_000) - 1
+}
+
+#[tokio::test]
+async fn whoever_has_a_room_tell_something_pays_for_everybody_who_is_told() {
+    let to_room = |id: &str, what: &str| {
+        format!("<iq type='set' id='{id}' to='lunch@conference.localhost'>{what}</iq>")
+    };
+    let admin = |items: &str| {
+        format!("<query xmlns='http://jabber.org/protocol/muc#admin'>{items}</query>")
+    };
+    let voice = |fields: &str| {
+        format!(
+            "<message to='lunch@conference.localhost'><x xmlns='jabber:x:data' type='submit'>\
+             <field var='FORM_TYPE'><value>http://jabber.org/protocol/muc#request</value></field>\
+             {fields}</x></message>"
+        )
+    };
+    let field =
+        |var: &str, value: &str| format!("<field var='{var}'><value>{value}</value></field>");
+    let configure = format!(
+        "<query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' \
+         type='submit'>{}{}</x></query>",
+        field("FORM_TYPE", "http://jabber.org/protocol/muc#roomconfig"),
+        field("muc#roomconfig_roomname", "Lunch"),
+    );
+    let moderate = "<moderate xmlns='urn:xmpp:message-moderate:1' id='ID'>\
+        <retract xmlns='urn:xmpp:message-retract:1'/></moderate>";
+    let card = "<vCard xmlns='vcard-temp'><DESC>Lunch</DESC></vCard>";
+    let (alice, carol) = (0, 2);
+    // Who does it, and how many are told how much of it: each of three, or the moderator alone.
+    for (by, xml, told) in [
+        (carol, to_room("m", moderate), 3),
+        (carol, to_room("c", &configure), 3),
+        (carol, to_room("p", card), 3),
+        (carol, to_room("k", &admin("<item nick='Bob' role='visitor'/>")), 3),
+        (carol, to_room("a", &admin("<item jid='bob@localhost' affiliation='member'/>")), 3),
+        (
+            carol,
+            to_room(
+                "b",
+                &admin(
+                    "<item jid='x@far.example' affiliation='outcast'/>\
+                     <item jid='y@far.example' affiliation='outcast'/>",
+                ),
+            ),
+            6,
+        ),
+        (carol, voice(&(field("muc#roomnick", "Ali") + &field("muc#request_allow", "true"))), 3),
+        (alice, voice(&field("muc#role", "participant")), 1),
+    ] {
+        let node = server().await;
+        let all = lunch(&node).await;
+        let id = "<message to='lunch@conference.localhost' type='groupchat' id='s'>\
+            <body>hello</body></message>";
+        say(&node, &all[1], id).await;
+        let silence = to_room("v", &admin("<item nick='Ali' role='visitor'/>"));
+        say(&node, &all[2], &silence).await;
+        node.keeper.caught_up().await;
+        let told_of = heard(&node, &all[by]);
+        let stanza_id = told_of.split("by='lunch@conference.localhost'").next().unwrap();
+        let stanza_id = stanza_id.rsplit("id='").next().unwrap().split('\'').next().unwrap();
+        let xml = xml.replace("'ID'", &format!("'{stanza_id}'"));
+        let network = whoelse_core::network::Network::of([192, 0, 2, 7].into());
+        node.note_peer(&all[by].session, "192.0.2.7:1", network).unwrap();
+        assert!(node.pay_for_work_of(&all[by].session, EVERYTHING).is_some());
+
+        let owes = owed(&node, &all[by], say(&node, &all[by], &xml)).await;
+
+        assert!(owes >= told * BYTES_OF_ONE, "{xml}: {owes}");
+        assert!(!heard(&node, &all[by]).contains("type='error'"), "{xml}");
+        node.stop().await;
+    }
 }

@@ -12,6 +12,7 @@ use whoelse_xmpp::{Class, FullJid, Outgoing, StanzaError, ns};
 
 use super::affiliation::Role;
 use super::change::{Asker, Wish};
+use super::limits::BYTES_OF_ONE;
 use super::message::not_here;
 use super::room::Room;
 use super::rooms::Live;
@@ -32,7 +33,7 @@ pub(super) fn take(
         return None;
     }
     Some(match form.get("muc#request_allow") {
-        None => ask(session, live),
+        None => ask(node, session, live),
         Some("1" | "true") => give(node, session, live, &form),
         // Who says no says it to nobody.
         Some(_) => Ok(()),
@@ -40,9 +41,10 @@ pub(super) fn take(
 }
 
 /// 7.13: tells the moderators that a visitor wants to speak.
-fn ask(session: &Arc<Session>, live: &Arc<Live>) -> Result<(), StanzaError> {
+fn ask(node: &Node, session: &Session, live: &Live) -> Result<(), StanzaError> {
     let asked = live.look(|room| room.ask_for_voice(&session.jid))?;
     let Some(Question { message, moderators }) = asked else { return Ok(()) };
+    let _ = node.pay_for_work_of(session, BYTES_OF_ONE * moderators.len() as u64);
     for seat in moderators {
         seat.tell_for(&message, session.sender(true));
     }
