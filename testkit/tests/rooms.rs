@@ -397,6 +397,52 @@ async fn whoever_says_something_to_one_alone_and_leaves_is_heard_before_they_are
     node.stop().await;
 }
 
+#[tokio::test]
+async fn whoever_loses_the_right_to_invite_while_they_invite_has_invited_nobody() {
+    let owners = |what: &str| {
+        format!(
+            "<iq type='set' id='o' to='lunch@conference.localhost'>\
+             <query xmlns='http://jabber.org/protocol/muc#{what}</query></iq>"
+        )
+    };
+    let members_only = owners(
+        "owner'><x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'>\
+         <value>http://jabber.org/protocol/muc#roomconfig</value></field>\
+         <field var='muc#roomconfig_membersonly'><value>1</value></field></x>",
+    );
+    let alice_is =
+        |what: &str| owners(&format!("admin'><item jid='alice@localhost' affiliation='{what}'/>"));
+    let invites = "<message id='i' to='lunch@conference.localhost'>\
+        <x xmlns='http://jabber.org/protocol/muc#user'><invite to='dave@localhost'/></x></message>";
+    for loses in [false, true] {
+        let node = server().await;
+        make_account(&node, "dave").await;
+        let [alice, _bob, carol] = lunch(&node).await;
+        let dave = online(&node, "dave").await;
+        say(&node, &carol, &alice_is("admin")).await;
+        say(&node, &carol, &members_only).await;
+        heard(&node, &alice);
+        // Both are under way, the change before: when the invitation was let in, nothing had changed.
+        let go = hold_up(&node).await;
+        let changes = alice_is(if loses { "member" } else { "admin" });
+        let changing = begin(&node, &carol, &changes);
+        let changing = tokio::spawn(finish(changing));
+        settle().await;
+        let inviting = tokio::spawn(finish(begin(&node, &alice, invites)));
+        settle().await;
+        go.send(()).unwrap();
+        changing.await.unwrap();
+        inviting.await.unwrap();
+        node.keeper.caught_up().await;
+
+        let (told, reached) = (heard(&node, &alice), heard(&node, &dave));
+        assert_eq!(told.contains("forbidden"), loses, "{told}");
+        assert_eq!(reached.contains("<invite"), !loses, "{reached}");
+        assert_eq!(lists_with(&node, "dave").await.is_empty(), loses);
+        node.stop().await;
+    }
+}
+
 /// What each who is told of something counts as.
 const BYTES_OF_ONE: u64 = 64;
 
