@@ -1,15 +1,16 @@
-//! behaviour.md, Faces of the client: an output that cannot be written or is not read.
+//! behaviour.md, Faces of the client: an output that cannot be written or is not read; and a server's
+//! log that nobody reads.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use common::terminal::both_ends;
-use common::{Client, Lines, Server, ended, password, read_output};
+use common::{Client, Home, Lines, Server, ended, password, read_output};
 use rustix::process::Signal;
 
 type Output = fn() -> Stdio;
@@ -264,4 +265,30 @@ fn a_pipe_whose_reader_takes_its_time_gets_everything() {
     for n in 0..MANY {
         assert!(read.contains(&format!("bob: {n} x")), "{n} is missing");
     }
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_nobody() {
+    let home = Home::with_people(&["alice", "bob"]);
+    let (reader, log) = read_output();
+    let mut command = home.command(&["server", "0", "--log", "trace"]);
+    let mut server = Server::run_alone(home.clone(), command.stderr(log));
+    // The command holds that end of the log as well.
+    drop(command);
+    // More is logged than what nobody reads has room for.
+    for _ in 0..400 {
+        drop(TcpStream::connect(server.address).unwrap());
+    }
+
+    let (mut alice, mut bob) = (server.online("alice"), server.online("bob"));
+    alice.expect("* bob logged in");
+    alice.say("message bob hello");
+    bob.expect("alice: hello");
+
+    // It is all there for whoever reads again, and the end waits for that.
+    let mut lines = Lines::of(reader);
+    lines.wait_for("a stranger", |line| line.contains("connected"));
+    lines.wait_for("bob's login", |line| line.contains("login") && line.contains("bob@localhost"));
+    server.stop();
+    assert!(lines.rest().iter().any(|line| line.contains("session_ended")));
 }

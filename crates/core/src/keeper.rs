@@ -29,6 +29,7 @@ pub(crate) use post::{Post, Unstored};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -53,6 +54,8 @@ pub(crate) const SMALL_SHARE: u32 = 32;
 /// The most rows that one piece of the housekeeping changes: a few milliseconds, in which everybody
 /// else waits.
 pub const PIECE: u64 = 500;
+/// How long the log has to say why the process ends.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 /// What happens after a commit: snapshots swapped first, then pushes, then presence.
 pub type After = Vec<Then>;
 /// One thing to do on the finisher's task.
@@ -332,6 +335,8 @@ fn spawn(task: impl Future<Output = ()> + Send + 'static) {
             // Nothing can be stored any more. What was acknowledged is on disk. A half-dead server
             // would help nobody, and whatever supervises the process starts it again.
             tracing::error!("keeper_failed");
+            // The log is written by a thread of its own.
+            std::thread::sleep(LAST_WORDS);
             std::process::abort();
         }
     });

@@ -6,6 +6,7 @@
 //! `network` the network whose attempts are counted, `reason` why something ended, `error` what
 //! failed. No field ever holds a password or a body.
 
+mod queue;
 mod row;
 
 use std::env;
@@ -22,8 +23,10 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
 use whoelse_server::config::{LogConfig, LogFormat};
+use whoelse_xmpp::in_words;
 
 use crate::say::paint;
+use queue::Queue;
 use row::Rows;
 
 /// The default level: the life of the server and of its sessions.
@@ -39,6 +42,7 @@ pub struct Log {
     /// The level from the command line or the environment, which overrides the file.
     fixed: Option<String>,
     filter: reload::Handle<EnvFilter, Registry>,
+    queue: Queue,
 }
 
 impl Log {
@@ -48,31 +52,39 @@ impl Log {
         let fixed = level.or(variable);
         let filter = filter(fixed.as_deref().or(config.level.as_deref()))?;
         let (filter, handle) = reload::Layer::new(filter);
+        let queue = Queue::start(io::stderr(), |lines| tracing::warn!(lines, "log_lines_dropped"));
+        let queue = queue.map_err(|error| format!("cannot start the log: {}", in_words(&error)))?;
         let layer = match config.format {
             LogFormat::Json => tracing_subscriber::fmt::layer()
                 .json()
                 .flatten_event(true)
                 .with_current_span(false)
                 .with_span_list(false)
-                .with_writer(io::stderr)
+                .with_writer(queue.clone())
                 .boxed(),
             LogFormat::Text if is_journal() => tracing_subscriber::fmt::layer()
                 .with_ansi(false)
                 .event_format(Journal(Format::default().without_time().with_level(false)))
-                .with_writer(io::stderr)
+                .with_writer(queue.clone())
                 .boxed(),
             LogFormat::Text if io::stderr().is_terminal() => tracing_subscriber::fmt::layer()
                 .with_ansi(paint::is_wanted())
                 .event_format(Rows)
-                .with_writer(io::stderr)
+                .with_writer(queue.clone())
                 .boxed(),
             LogFormat::Text => {
-                tracing_subscriber::fmt::layer().with_ansi(false).with_writer(io::stderr).boxed()
+                tracing_subscriber::fmt::layer().with_ansi(false).with_writer(queue.clone()).boxed()
             }
         };
         let started = tracing_subscriber::registry().with(filter).with(layer).try_init();
         started.map_err(|_| "cannot start the log: there is one already".to_owned())?;
-        Ok(Log { fixed, filter: handle })
+        Ok(Log { fixed, filter: handle, queue })
+    }
+
+    /// Waits until everything that was logged is written, as long as somebody reads it: for a second
+    /// at most.
+    pub fn finish(&self) {
+        self.queue.finish();
     }
 
     /// Changes the level to the one in the file, unless it is overridden.

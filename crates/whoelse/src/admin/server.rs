@@ -44,9 +44,10 @@ pub fn run(options: cli::Server) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(format_args!("cannot start: {}", in_words(&error)), 1),
     };
-    let status = runtime.block_on(serve(config, log));
+    let status = runtime.block_on(serve(config, log.clone()));
     // Nobody waits any more for passwords that are being derived.
     runtime.shutdown_background();
+    log.finish();
     status
 }
 
