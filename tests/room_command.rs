@@ -154,10 +154,10 @@ fn what_cannot_be_done_to_a_room_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_list_longer_than_one_answer_is_whole_and_nobody_is_made_an_owner_of_too_much() {
+fn a_list_longer_than_one_answer_is_whole_and_nobody_is_made_a_maker_of_too_many() {
     let home = Home::with_people(&["alice"]);
     let settings = "listen = \"127.0.0.1:0\"\nregistration = \"closed\"\ncontacts = \"everyone\"\n\
-                    [rooms]\nowned = 201\n";
+                    [rooms]\nmade = 201\n";
     home.write("whoelse.toml", settings);
     let args = ["--config", "whoelse.toml", "--credentials", "credentials.txt"];
     let server = home.start(&args);
@@ -173,7 +173,7 @@ fn a_list_longer_than_one_answer_is_whole_and_nobody_is_made_an_owner_of_too_muc
     assert_eq!(table.out.lines().count(), 202, "one line of headings");
     refuses(
         &home.run(&["room", "add", "lunch", "--owner", "alice"]),
-        "alice owns 201 rooms, which are as many as one may (`rooms.owned`)",
+        "alice has made 201 rooms that are still there, which are as many as one may (`rooms.made`)",
     );
     says(&home.run(&["room", "destroy", "r000", "--yes"]), "r000 is destroyed");
     let audit = std::fs::read_to_string(home.data().join("audit.log")).unwrap();

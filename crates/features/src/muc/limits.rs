@@ -38,7 +38,7 @@ settings! {
         /// elsewhere may not.
         create: Makers = Makers::Everyone, choice();
         /// Rooms that one account has made and that are still there: more than a person looks after.
-        made: u64 = 50, count();
+        made: u64 = 50, count().older(&["owned"]);
         /// Occupants of one room. Whoever enters is told of each of them, and each of what one says.
         occupants: usize = 2_000, count();
         /// People who are something in one room, or must not enter it: all of them are in memory while
