@@ -237,7 +237,7 @@ pub struct Block {
 /// A network that is blocked as a whole after wrong passwords.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockedNetwork {
-    /// The server's text for it: an IPv4 address, or an IPv6 /64 or /48.
+    /// The server's text for it: an IPv4 address, or an IPv6 /64, /56 or /48.
     pub network: String,
     /// When it ends.
     pub until: SystemTime,

@@ -33,7 +33,7 @@ const PER_ACCOUNT: usize = 20;
 /// account's user elsewhere.
 const PER_SITE: usize = IN_A_ROW as usize;
 /// Failures from one network over all accounts within [`WINDOW`], before the network is blocked;
-/// of its site, [`OF_A_SITE`] times as many.
+/// of the places around it, [`OF_A_HOME`] and [`OF_A_SITE`] times as many.
 const PER_NETWORK: usize = 30;
 /// The most that one account adds to this count. Its third failure blocks the account itself, so it
 /// need not also block its neighbours: of thirty people at one address, ten may mistype three
@@ -48,8 +48,10 @@ const NEW_ACCOUNTS: usize = 100;
 /// Proofs of former passwords from one network within [`WINDOW`]: ten devices that try every minute.
 /// A client that goes through all its mechanisms counts once for each of them.
 const FORMER: usize = 100;
-/// How many times as much as a network its whole site may, where it holds more than one (an IPv6
-/// /48): no more from 65,536 networks that one person can have, and enough for a university.
+/// How many times as much as a network a home (an IPv6 /56) may, and a whole site (a /48): no more from
+/// 65,536 networks that one person can have, and enough for a university. One home of a site whose others
+/// are strangers' never uses up more than a quarter of what all may.
+const OF_A_HOME: usize = 4;
 const OF_A_SITE: usize = 16;
 const WINDOW: Duration = Duration::from_secs(600);
 /// The longest block of an account for a network, unless the block duration is longer.
@@ -80,6 +82,14 @@ pub struct Who<'a> {
     pub is_own: bool,
     /// Whether the account has logged in from there lately; `None`: not looked up yet.
     pub is_known: Option<bool>,
+}
+
+impl Who<'_> {
+    /// The places whose counts the try concerns: none, where failures count for the account alone.
+    fn places(&self) -> impl Iterator<Item = Place> {
+        let network = (!self.is_own).then_some(self.network);
+        network.into_iter().flat_map(Network::places)
+    }
 }
 
 /// The answer to a try.
@@ -192,7 +202,7 @@ impl LoginThrottle {
             Admission::Free { is_exempt } => {
                 let until = now.after(HELD);
                 tables.account(who.account).in_flight.push((who.network, until));
-                for place in who.network.places() {
+                for place in who.places() {
                     tables.places.entry(place).or_default().in_flight.push(until);
                 }
                 Begun::Reserved(Reservation {
@@ -383,6 +393,12 @@ impl LoginThrottle {
 }
 
 impl Reservation {
+    /// The places in whose counts it is.
+    fn places(&self) -> impl Iterator<Item = Place> + use<> {
+        let network = (!self.is_own).then_some(self.network);
+        network.into_iter().flat_map(Network::places)
+    }
+
     /// Whether this reservation no longer counts as in flight. Others may have been admitted in its
     /// place, so nothing may be checked under it.
     pub fn is_late(&self, now: Steady) -> bool {
@@ -399,7 +415,7 @@ impl Reservation {
         let pairs = pairs.into_iter().map(|(account, network)| Scope::Pair(account, network));
         let mut changed: Vec<Scope> = pairs.collect();
         let name = tables.names.hash_one(&self.account);
-        for place in self.network.places().filter(|_| !self.is_own) {
+        for place in self.places() {
             if let Some(count) = tables.places.get_mut(&place)
                 && count.fail(name, most(PER_NETWORK, place), now)
             {
@@ -428,7 +444,7 @@ impl Drop for Reservation {
                 tables.accounts.remove(&self.account);
             }
         }
-        for place in self.network.places() {
+        for place in self.places() {
             if let Some(count) = tables.places.get_mut(&place) {
                 count.land(self.until);
                 if count.is_empty() {
@@ -466,10 +482,7 @@ impl Tables {
         if let Some(until) = site.until.filter(|until| *until > now) {
             return unless_known(Admission::Blocked(Blocked::Until(until)));
         }
-        let places = || {
-            let places = who.network.places().filter(|_| !who.is_own);
-            places.filter_map(|place| Some((place, self.places.get(&place)?)))
-        };
+        let places = || who.places().filter_map(|place| Some((place, self.places.get(&place)?)));
         let blocked = places().filter_map(|(_, count)| count.until).max();
         if let Some(until) = blocked.filter(|until| *until > now) {
             return unless_known(Admission::Blocked(Blocked::Until(until)));
@@ -548,6 +561,7 @@ impl Tables {
 fn most(per_network: usize, place: Place) -> usize {
     match place {
         Place::Network(_) => per_network,
+        Place::Home(_) => per_network * OF_A_HOME,
         Place::Site(_) => per_network * OF_A_SITE,
     }
 }

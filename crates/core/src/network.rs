@@ -57,11 +57,16 @@ impl Network {
         }
     }
 
-    /// The places it lies in: itself, and its site if that holds more than this network.
+    /// The places it lies in: itself first, then the /56 and the /48 of IPv6 around it.
     pub fn places(self) -> impl Iterator<Item = Place> {
-        let is_all = matches!(self, Network::Local | Network::V4(_));
-        let site = (!is_all).then_some(Place::Site(self.site()));
-        std::iter::once(Place::Network(self)).chain(site)
+        let around = match self {
+            Network::Local | Network::V4(_) => [None, None],
+            Network::V6([a, b, c, d]) => {
+                let home = Network::V6([a, b, c, d & 0xff00]);
+                [Some(Place::Home(home)), Some(Place::Site(self.site()))]
+            }
+        };
+        std::iter::once(Place::Network(self)).chain(around.into_iter().flatten())
     }
 
     /// The site it belongs to.
@@ -131,11 +136,14 @@ impl Prefix {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Site(Network);
 
-/// A network, or a site that holds many of them: where logins of all accounts are counted together.
+/// A network, or many of them that one person can have: where logins of all accounts are counted
+/// together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Place {
     /// A network.
     Network(Network),
+    /// An IPv6 /56, by its first network: what a provider gives one home.
+    Home(Network),
     /// An IPv6 /48.
     Site(Site),
 }
@@ -144,7 +152,7 @@ impl Place {
     /// The site it belongs to.
     pub fn site(self) -> Site {
         match self {
-            Place::Network(network) => network.site(),
+            Place::Network(network) | Place::Home(network) => network.site(),
             Place::Site(site) => site,
         }
     }
@@ -154,8 +162,11 @@ impl Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Place::Home(Network::V6([a, b, c, d])) => write!(f, "{a:x}:{b:x}:{c:x}:{d:x}::/56"),
             Place::Site(Site(Network::V6([a, b, c, _]))) => write!(f, "{a:x}:{b:x}:{c:x}::/48"),
-            Place::Network(network) | Place::Site(Site(network)) => network.fmt(f),
+            Place::Network(network) | Place::Home(network) | Place::Site(Site(network)) => {
+                network.fmt(f)
+            }
         }
     }
 }
@@ -165,13 +176,14 @@ impl FromStr for Place {
     type Err = NoNetwork;
 
     fn from_str(text: &str) -> Result<Place, NoNetwork> {
-        match text.strip_suffix("/48") {
-            Some(address) => {
-                let v6: Ipv6Addr = address.parse().map_err(|_| NoNetwork)?;
-                Ok(Place::Site(Network::of(v6.into()).site()))
-            }
-            None => text.parse().map(Place::Network),
-        }
+        let Some((address, nth)) = [("/56", 1), ("/48", 2)]
+            .iter()
+            .find_map(|(suffix, nth)| Some((text.strip_suffix(suffix)?, *nth)))
+        else {
+            return text.parse().map(Place::Network);
+        };
+        let v6: Ipv6Addr = address.parse().map_err(|_| NoNetwork)?;
+        Network::of(v6.into()).places().nth(nth).ok_or(NoNetwork)
     }
 }
 
@@ -317,23 +329,34 @@ mod tests {
     }
 
     #[test]
-    fn a_network_of_ipv6_lies_in_a_place_of_its_own_and_in_that_of_its_site() {
+    fn a_network_of_ipv6_lies_in_a_place_of_its_own_and_in_those_of_its_home_and_site() {
         let places = |text: &str| -> Vec<String> {
             network(text).places().map(|place| place.to_string()).collect()
         };
-        assert_eq!(places("2001:db8:1:2::9"), ["2001:db8:1:2::/64", "2001:db8:1::/48"]);
+        assert_eq!(
+            places("2001:db8:1:203::9"),
+            ["2001:db8:1:203::/64", "2001:db8:1:200::/56", "2001:db8:1::/48"]
+        );
         assert_eq!(places("192.0.2.7"), ["192.0.2.7"]);
         assert_eq!(places("local"), ["local"]);
     }
 
     #[test]
     fn a_place_is_read_as_it_is_shown() {
-        for text in ["local", "192.0.2.7", "2001:db8:1:2::/64", "2001:db8:1::/48", "0:0:0::/48"] {
+        for text in [
+            "local",
+            "192.0.2.7",
+            "2001:db8:1:2::/64",
+            "2001:db8:1:200::/56",
+            "2001:db8:1::/48",
+            "0:0:0:0::/56",
+            "0:0:0::/48",
+        ] {
             assert_eq!(text.parse::<Place>().unwrap().to_string(), text);
         }
         let place: Place = "2001:db8:1:2::9".parse().unwrap();
         assert_eq!(place.site(), network("2001:db8:1:3::1").site());
-        for text in ["", "bob", "192.0.2.7/48", "2001:db8::/56", "/48"] {
+        for text in ["", "bob", "192.0.2.7/48", "2001:db8::/52", "/48", "::ffff:192.0.2.7/56"] {
             assert_eq!(text.parse::<Place>(), Err(NoNetwork), "{text}");
         }
     }

@@ -238,6 +238,7 @@ mod tests {
             Scope::Pair("a|b@#1".to_owned(), "2001:db8:1:2::/64".parse().unwrap()),
             Scope::Pair("bob@#1".to_owned(), Network::Local),
             Scope::Place(Place::Network(network(1))),
+            Scope::Place("2001:db8:1:200::/56".parse().unwrap()),
             Scope::Place("2001:db8:1::/48".parse().unwrap()),
             Scope::Account("a|b@#1".to_owned()),
         ] {

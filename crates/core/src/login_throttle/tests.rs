@@ -530,9 +530,10 @@ fn a_hundred_accounts_from_one_network_are_enough_for_ten_minutes() {
 
 // --- a site, over all its networks ---
 
-/// A network of one /48.
+/// A network of one /48, each in a /56 of its own as far as there are such.
 fn in_the_site(n: usize) -> Network {
-    v6(&format!("2001:db8:1:{n:x}::1"))
+    let (home, network) = (n % 256, n / 256);
+    v6(&format!("2001:db8:1:{:x}::1", home << 8 | network))
 }
 
 #[test]
@@ -547,7 +548,7 @@ fn a_site_may_fail_as_often_as_sixteen_networks_however_many_it_has() {
         }
     }
 
-    let elsewhere = in_the_site(60_000);
+    let elsewhere = in_the_site(60_001);
     assert_eq!(of(&throttle, &stranger("somebody", elsewhere), NOW), "blocked");
     assert_eq!(of(&throttle, &known("bob", elsewhere), NOW), "reserved");
     assert_eq!(of(&throttle, &stranger("somebody", v6("2001:db8:2::1")), NOW), "reserved");
@@ -570,6 +571,37 @@ fn a_site_may_fail_as_often_as_sixteen_networks_however_many_it_has() {
 }
 
 #[test]
+fn one_home_of_a_site_uses_up_a_quarter_of_what_its_neighbours_may() {
+    let throttle = throttle();
+    // Somebody with a whole /56 does all that they can, again and again.
+    let own = |n: usize| v6(&format!("2001:db8:1:7{:02x}::1", n % 256));
+    for round in 0..10 {
+        let mut flying: Vec<Reservation> = Vec::new();
+        for n in 0..1_000 {
+            let name = format!("name{n}");
+            if let Begun::Reserved(one) = throttle.begin(&stranger(&name, own(n)), NOW) {
+                flying.push(one);
+            }
+            let _ = throttle.ask(&format!("{name} {round}"), own(n), NOW);
+            let _ = throttle.make(own(n), NOW);
+            let _ = throttle.former(own(n), NOW);
+        }
+        // What is in flight holds up nobody beside them, either.
+        assert_eq!(of(&throttle, &stranger("somebody", in_the_site(8)), NOW), "reserved");
+        flying.into_iter().for_each(|one| drop(one.fail(MINUTE, NOW)));
+    }
+
+    assert_eq!(of(&throttle, &stranger("somebody", own(200)), NOW), "blocked");
+    let home: Place = "2001:db8:1:700::/56".parse().unwrap();
+    assert_eq!(throttle.blocked_places(NOW), [(home, NOW.after(WINDOW))]);
+    let neighbour = in_the_site(8);
+    assert_eq!(of(&throttle, &stranger("somebody", neighbour), NOW), "reserved");
+    assert_eq!(throttle.ask("somebody", neighbour, NOW), Ok(()));
+    assert_eq!(throttle.make(neighbour, NOW), Ok(()));
+    assert_eq!(throttle.former(neighbour, NOW), Ok(()));
+}
+
+#[test]
 fn tries_at_once_do_not_outrun_the_count_of_a_site() {
     let throttle = throttle();
     let names: Vec<String> = (0..PER_NETWORK * OF_A_SITE).map(|n| format!("name{n}")).collect();
@@ -581,7 +613,7 @@ fn tries_at_once_do_not_outrun_the_count_of_a_site() {
         }
     }
 
-    let one_more = stranger("somebody", in_the_site(60_000));
+    let one_more = stranger("somebody", in_the_site(60_001));
     let Begun::Wait(mut turn, _) = throttle.begin(&one_more, NOW) else { panic!() };
     assert!(turn.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Empty));
     flying.pop();
@@ -611,7 +643,7 @@ fn a_success_takes_back_what_its_account_added_to_its_site() {
 #[test]
 fn a_site_may_ask_register_and_prove_former_passwords_as_sixteen_networks_may() {
     let throttle = throttle();
-    let (last, site_of_another) = (in_the_site(60_000), v6("2001:db8:2::1"));
+    let (last, site_of_another) = (in_the_site(60_001), v6("2001:db8:2::1"));
     for n in 0..OF_A_SITE * NEW_ACCOUNTS {
         assert_eq!(throttle.ask(&format!("name{n}"), in_the_site(n), NOW), Ok(()), "{n}");
         assert_eq!(throttle.make(in_the_site(n), NOW), Ok(()), "{n}");
@@ -636,15 +668,18 @@ fn a_site_may_ask_register_and_prove_former_passwords_as_sixteen_networks_may() 
 #[test]
 fn ones_own_network_adds_nothing_to_its_site() {
     let throttle = throttle();
+    let mut flying: Vec<Reservation> = Vec::new();
     for n in 0..PER_NETWORK * OF_A_SITE {
         let name = format!("name{n}");
         let who = Who { is_own: true, ..stranger(&name, in_the_site(n)) };
         let Begun::Reserved(one) = throttle.begin(&who, NOW) else { panic!() };
-        one.fail(MINUTE, NOW);
+        flying.push(one);
     }
+    assert_eq!(of(&throttle, &stranger("somebody", in_the_site(60_001)), NOW), "reserved");
+    flying.into_iter().for_each(|one| drop(one.fail(MINUTE, NOW)));
 
     assert_eq!(throttle.blocked_places(NOW), []);
-    assert_eq!(of(&throttle, &stranger("somebody", in_the_site(60_000)), NOW), "reserved");
+    assert_eq!(of(&throttle, &stranger("somebody", in_the_site(60_001)), NOW), "reserved");
 }
 
 // --- the administrator ---

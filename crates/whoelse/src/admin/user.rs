@@ -98,7 +98,7 @@ async fn list(running: &Running, json: bool) -> Result<(), Fault> {
 /// Returns whether a text is an address, or a network or site as the list shows it, and no name. A user
 /// whose name looks like an address is written with the domain.
 fn is_address(text: &str) -> bool {
-    let address = ["/64", "/48"].iter().find_map(|suffix| text.strip_suffix(suffix));
+    let address = ["/64", "/56", "/48"].iter().find_map(|suffix| text.strip_suffix(suffix));
     address.unwrap_or(text).parse::<IpAddr>().is_ok()
 }
 
@@ -119,10 +119,12 @@ mod tests {
 
     #[test]
     fn an_address_is_told_from_a_name_in_every_form_that_the_list_shows() {
-        for address in ["192.0.2.7", "::1", "2001:db8::7", "2001:db8:1:2::/64", "2001:db8:1::/48"] {
+        for address in
+            ["192.0.2.7", "::1", "2001:db8::7", "2001:db8:1:2::/64", "2001:db8:1:200::/56"]
+        {
             assert!(is_address(address), "{address}");
         }
-        for name in ["bob", "bob@example.org", "192.0.2.7@example.org", "2001:db8::/56", "/48"] {
+        for name in ["bob", "bob@example.org", "192.0.2.7@example.org", "2001:db8::/52", "/48"] {
             assert!(!is_address(name), "{name}");
         }
     }
