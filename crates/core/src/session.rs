@@ -424,7 +424,7 @@ impl Session {
     }
 
     /// Whether it sent directed presence to this device or its account.
-    pub(crate) fn has_shown_itself_to(&self, jid: &Jid) -> bool {
+    pub fn has_shown_itself_to(&self, jid: &Jid) -> bool {
         self.lock().person.has_shown_itself_to(jid)
     }
 

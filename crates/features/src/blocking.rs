@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use whoelse_core::account::Account;
+use whoelse_core::hosts::Host;
 use whoelse_core::keeper::{After, Touches};
 use whoelse_core::kit::{Answer, Feature, Flow, OWN, Passing, Reply, SessionCx, When, Wiring};
 use whoelse_core::settings;
@@ -208,6 +209,8 @@ fn apply(node: &Arc<Node>, account: &Arc<Account>, changed: &[Jid], what: What) 
     // Contacts whose entry has not changed see as much as before.
     for jid in &news {
         match what {
+            // One nickname of a room is not the room.
+            What::Block if jid.resource().is_some() && is_of_a_service(node, jid) => {}
             What::Block => presence::hide(node, account, &jid.to_bare()),
             What::Unblock | What::UnblockAll => {
                 presence::show_again(node, account, &jid.to_bare());
@@ -296,4 +299,9 @@ fn name(jid: &Jid) -> &str {
 /// A blocked contact sees nothing of the account that blocked them.
 fn shows(subject: &Account, viewer: &Jid) -> bool {
     !has_blocked(subject, viewer)
+}
+
+/// Whether an address is one at a service, such as a room.
+fn is_of_a_service(node: &Node, jid: &Jid) -> bool {
+    matches!(node.host_of(&jid.to_bare()), Host::Service(_))
 }

@@ -9,6 +9,8 @@ use crate::storage_policy;
 const STANZA: u64 = 128;
 /// A body and two rows that are written in a transaction shared with others.
 const KEPT: u64 = 512;
+/// A message that is written for somebody else than whom it was sent to.
+pub const KEPT_MESSAGE: u64 = STANZA + KEPT;
 /// A change of what is remembered, often in a transaction of its own, of which every device is told.
 pub const CHANGE: u64 = 4096;
 /// Such a change for two accounts, and a word to somebody who perhaps does not want to hear it.

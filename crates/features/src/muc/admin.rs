@@ -98,6 +98,10 @@ impl Room {
 pub(super) async fn change(asked: Asked) -> Answer {
     let wishes = read(&asked.stanza, &asked.payload)?;
     asked.pay_for_telling_of(wishes.len());
+    // Whoever is of a domain is what it is.
+    if wishes.iter().any(Wish::names_a_domain) {
+        asked.pay_for_meeting();
+    }
     check(&asked.node, &wishes).await?;
     let stores = wishes.iter().any(|wish| matches!(wish, Wish::Affiliation { .. }));
     let most = asked.node.settings().of::<Limits>().affiliations;

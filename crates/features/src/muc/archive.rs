@@ -66,18 +66,28 @@ pub(super) async fn answer(asked: Asked) -> Answer {
         return Ok(Reply::encoded(archive::of_ends(node, live.archive, ends).finish()));
     }
     let request = asked.stanza.payload::<mam::Query>(&asked.payload)?;
-    let shelf = RoomShelf { node: node.clone(), live: live.clone(), sees };
+    let shelf = RoomShelf {
+        node: node.clone(),
+        live: live.clone(),
+        reader: (asked.who.clone(), asked.from.clone()),
+        sees,
+    };
     let reader = Reader::new(node.clone(), Arc::new(shelf), asked.from.clone().into());
     // Who has just said something finds it.
     live.has_said(node).await;
-    archive::page(reader, &asked.session, request).await
+    let page = archive::page(reader, &asked.session, request).await;
+    // They may have lost that right while they waited for their turn.
+    live.look(|room| room.may_read_archive(&asked.who, &asked.from))?;
+    page
 }
 
 /// The archive of a room, for somebody who may read it.
 struct RoomShelf {
     node: Arc<Node>,
     live: Arc<Live>,
-    /// Whether they see the addresses behind nicknames.
+    /// Who reads it.
+    reader: (BareJid, FullJid),
+    /// Whether they see the addresses behind nicknames, as long as the room still shows them.
     sees: bool,
 }
 
@@ -106,7 +116,9 @@ impl Shelf for RoomShelf {
     }
 
     fn message(&self, row: &LoggedMessage) -> Outgoing {
-        let x = (self.sees && row.resource.is_some()).then(|| {
+        let (who, from) = &self.reader;
+        let sees = self.sees && self.live.look(|room| room.shows_addresses_to(who, from));
+        let x = (sees && row.resource.is_some()).then(|| {
             let jid = self.node.address_of(&row.peer, "");
             user(Some(Element::new("item").attr("jid", &jid)), &[]).finish()
         });

@@ -34,7 +34,12 @@ impl Asked {
         self.pay_for_telling_of(1);
     }
 
-    /// Likewise, of so many things.
+    /// Charges whoever asks for what everybody in the room is told of everybody.
+    pub fn pay_for_meeting(&self) {
+        self.pay(self.live.cost_of_meeting());
+    }
+
+    /// Charges whoever asks for what everybody in the room is told of so many things.
     pub fn pay_for_telling_of(&self, things: usize) {
         self.pay(things as u64 * self.live.cost_of_telling());
     }

@@ -61,7 +61,7 @@ pub(super) async fn set(asked: Asked) -> Answer {
     let changed = node.keeper.change(Touches::AtMost(1), move |tx| {
         Box::pin(async move {
             // They may have ceased to own it.
-            if let Err(error) = live.look(|room| room.owned_by(&who)) {
+            if let Err(error) = live.still(|room| room.owned_by(&who)) {
                 return Ok((Err(error), After::new()));
             }
             match card {

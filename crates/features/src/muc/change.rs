@@ -10,6 +10,7 @@ use whoelse_xmpp::{BareJid, Condition, FullJid, StanzaError, nickname};
 
 use super::affiliation::{Affiliation, Role, Standing, may_change_affiliation, may_change_role};
 use super::config::Config;
+use super::limits::LIST_BYTES;
 use super::presence::{self, About};
 use super::room::{Listed, Room, Told, Why};
 
@@ -29,6 +30,11 @@ impl Wish {
             Wish::Role { nick, .. } => (Some(nick), None),
             Wish::Affiliation { who, .. } => (None, Some(who)),
         }
+    }
+
+    /// Whether it is about everybody of a domain.
+    pub fn names_a_domain(&self) -> bool {
+        self.about().1.is_some_and(|who| who.local().is_none())
     }
 }
 
@@ -135,7 +141,12 @@ impl Room {
         let gone = to.keys().filter(|who| self.lists.contains_key(**who)).count();
         let come = to.values().filter(|it| it.is_listed()).count();
         let (before, after) = (self.lists.len(), self.lists.len() - gone + come);
-        if after > most && after > before {
+        let kept = |change: &NewStanding| change.nick.as_ref().map_or(0, String::len);
+        let bytes = |change: &NewStanding| change.who.as_str().len() + kept(change);
+        let listed = changes.iter().filter(|change| change.to.is_listed());
+        let more: usize = listed.map(bytes).sum();
+        let is_full = after > most && after > before;
+        if is_full || more > 0 && self.list_bytes() + more > LIST_BYTES {
             return Err(StanzaError::new(Condition::ResourceConstraint)
                 .with_text("the lists of this room name as many as they may"));
         }

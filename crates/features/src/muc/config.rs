@@ -92,6 +92,12 @@ impl Config {
         self.broadcast.is_empty() || self.broadcast.contains(&role)
     }
 
+    /// Whether by this instead of another one, many may be told of many: who comes into sight, goes out of
+    /// it, or has to leave.
+    pub fn shows_otherwise(&self, other: &Config) -> bool {
+        self.broadcast != other.broadcast || self.members_only && !other.members_only
+    }
+
     /// Whether everybody sees the real addresses.
     pub fn is_non_anonymous(&self) -> bool {
         self.whois == Whois::Anyone

@@ -107,7 +107,9 @@ pub(super) fn info(asked: &Asked) -> Answer {
         };
         Ok(of_room(room, tells))
     })?;
-    Ok(Reply::encoded(answer.finish()))
+    let answer = answer.finish();
+    asked.pay(answer.len() as u64);
+    Ok(Reply::encoded(answer))
 }
 
 impl Room {

@@ -7,7 +7,7 @@ use whoelse_core::principal::Rights;
 use whoelse_core::route::{Addressed, Origin, Routed};
 use whoelse_core::session::Session;
 use whoelse_core::{Node, Steady};
-use whoelse_xmpp::{BareJid, Condition, FullJid, StanzaError, ns};
+use whoelse_xmpp::{BareJid, Condition, StanzaError, ns};
 
 use super::history::Wish;
 use super::limits::{BYTES_OF_ONE, Limits};
@@ -18,12 +18,14 @@ use super::seat::Seat;
 
 /// How often a room that goes while somebody enters it is looked for again.
 const TRIES: usize = 5;
+/// So many bytes that one is told for oneself alone count as one.
+const BYTES_TO_READ: usize = 8;
 
 /// Takes a presence to an address in a room.
 pub(super) fn presence(node: &Arc<Node>, origin: Origin, said: Addressed) -> Routed {
     match (said.stanza().type_(), session(&origin)) {
         (None, Some(session)) => arrive(node, origin, said, &session),
-        (Some("unavailable"), Some(session)) => leave(node, origin, said, session.jid.clone()),
+        (Some("unavailable"), Some(session)) => leave(node, origin, said, session),
         // Nobody subscribes to a room (7.1), and nothing bounces into one.
         _ => {
             origin.done();
@@ -40,13 +42,17 @@ fn session(origin: &Origin) -> Option<Arc<Session>> {
 }
 
 /// 7.14: leaves a room, after what is on its way into the archive. Who is not there leaves nothing.
-fn leave(node: &Arc<Node>, origin: Origin, of: Addressed, jid: FullJid) -> Routed {
+fn leave(node: &Arc<Node>, origin: Origin, of: Addressed, session: Arc<Session>) -> Routed {
     let Some(live) = Rooms::of(node).here(&of.to().to_bare()) else {
         origin.done();
         return Routed::Done;
     };
     live.clone().in_turn(node, move |node| {
-        let _ = live.act(node, |room| ((), room.leave(&jid, Some(Said::of(&of)))));
+        let left = live.act(node, |room| match room.has_seat_of(&session) {
+            true => (room.count(), room.leave(&session.jid, Some(Said::of(&of)))),
+            false => (0, Vec::new()),
+        });
+        let _ = node.pay_for_work_of(&session, BYTES_OF_ONE * left.unwrap_or(0) as u64);
         origin.done();
         Routed::Done
     })
@@ -95,8 +101,13 @@ fn try_here(
     let most = node.settings().of::<Limits>().occupants;
     let keeps = node.settings().history.is_some();
     let now = node.clock.now();
-    let act = |room: &mut Room| -> (Result<usize, StanzaError>, Vec<Told>) {
-        let told = match x {
+    let act = |room: &mut Room| -> (Result<u64, StanzaError>, Vec<Told>) {
+        // Of a session that has ended there is nobody any more who hears anything.
+        let mut told = match room.has(&jid) && !room.has_seat_of(session) {
+            true => room.leave(&jid, None),
+            false => Vec::new(),
+        };
+        let came = match x {
             Some(x) => {
                 let password = of.stanza().grandchildren(x);
                 let password = password.iter().find(|child| child.is("password", ns::MUC));
@@ -120,22 +131,35 @@ fn try_here(
                 }
             },
         };
-        match told {
-            Ok(told) => (Ok(room.count()), told),
-            Err(error) => (Err(error), Vec::new()),
+        match came {
+            Ok(came) => {
+                let cost = cost_of(room, &came);
+                told.extend(came);
+                (Ok(cost), told)
+            }
+            Err(error) => (Err(error), told),
         }
     };
     let came = live.act(node, act).ok()?;
-    if session.is_gone() {
-        // It ended before it entered, so nobody else takes it away.
-        let _ = live.act(node, |room| ((), room.leave(&jid, None)));
+    if session.is_gone() || !session.has_shown_itself_to(of.to()) {
+        // It ended before it entered, or has taken its presence back, or blocked the room: so nobody else
+        // takes it away.
+        let _ = live.act(node, |room| match room.has_seat_of(session) {
+            true => ((), room.leave(&session.jid, None)),
+            false => ((), Vec::new()),
+        });
     }
-    Some(came.map(|occupants| pay(node, session, occupants)))
+    Some(came.map(|bytes| node.pay_for_work_of(session, bytes)))
 }
 
-/// A presence is told to everybody, and whoever enters is told of everybody.
-fn pay(node: &Node, session: &Session, occupants: usize) -> Option<Steady> {
-    node.pay_for_work_of(session, BYTES_OF_ONE * occupants as u64)
+/// What a presence counts as, in bytes: it is told to everybody, and whoever enters is told of everybody,
+/// and what was said.
+fn cost_of(room: &Room, told: &[Told]) -> u64 {
+    let bytes = told.iter().map(|told| match told {
+        Told::To(_, stanza) | Told::Last(_, stanza) => stanza.bytes.len() / BYTES_TO_READ,
+        Told::All(_) => BYTES_OF_ONE as usize * room.count(),
+    });
+    (bytes.sum::<usize>() as u64).max(BYTES_OF_ONE * room.count() as u64)
 }
 
 fn not_here(session: &Arc<Session>, address: &BareJid, nick: &str) {
@@ -176,8 +200,13 @@ async fn find_and_enter(node: &Arc<Node>, of: &Addressed, session: &Arc<Session>
     let nick = of.to().resource().unwrap_or_default();
     let rooms = Rooms::of(node);
     for _ in 0..TRIES {
+        let is_here = rooms.here(&address).is_some();
         match rooms.find(node, &address).await? {
             Some(live) => {
+                if !is_here {
+                    // Whatever comes of it.
+                    let _ = node.pay_for_work_of(session, live.cost_of_loading());
+                }
                 live.has_said(node).await;
                 if let Some(came) = try_here(node, &live, session, (of, nick)) {
                     return came;
@@ -193,9 +222,9 @@ async fn find_and_enter(node: &Arc<Node>, of: &Addressed, session: &Arc<Session>
                 };
                 Room::check_nickname(nick)?;
                 let is_administrator = node.rights(session) >= Rights::Administrator;
+                // The room is made, and goes again; or is refused by what is looked up.
+                node.work_turn(session, 2 * cost::CHANGE).await;
                 rooms.create(node, &address, &seat, is_administrator).await?;
-                // The room is made, and goes again. Whoever enters it waits until that is paid.
-                let _ = node.pay_for_work_of(session, 2 * cost::CHANGE);
             }
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use whoelse_core::hosts::Host;
 use whoelse_core::keeper::{After, Touches};
+use whoelse_core::paying::cost;
 use whoelse_core::route::{self, Addressed, Entity, Origin, Routed};
 use whoelse_core::session::Session;
 use whoelse_core::storage_policy::StoragePolicy;
@@ -15,7 +16,7 @@ use whoelse_xmpp::{BareJid, Child, Class, Condition, FullJid, Jid, Stanza, Stanz
 
 use super::affiliation::{Affiliation, Role};
 use super::change::NewStanding;
-use super::limits::LONGEST_REASON;
+use super::limits::{LIST_BYTES, LONGEST_REASON};
 use super::message::not_here;
 use super::presence;
 use super::room::Room;
@@ -97,16 +98,20 @@ async fn invite_all(
 ) -> Result<(), StanzaError> {
     let makes_members = live.look(|room| room.may_invite(&session.jid))?;
     let guests = guests(of.stanza())?;
+    node.work_turn(session, cost_of_inviting(live, &guests, makes_members)).await;
     for guest in &guests {
         check(node, session, live, guest).await?;
     }
     if makes_members {
         add_members(node, live, &session.jid, &guests).await?;
     }
-    // They may have lost that right meanwhile.
-    live.look(|room| room.may_invite(&session.jid))?;
-    let (address, password) = (of.to().clone(), live.look(|room| room.config.password.clone()));
     for guest in guests {
+        // They may have lost that right meanwhile.
+        let password = live.still(|room| {
+            room.may_invite(&session.jid)?;
+            Ok(room.config.password.clone())
+        })?;
+        let address = of.to().clone();
         let invite = Element::new("invite").attr("from", session.jid.bare());
         let invite = guest.reason.iter().fold(invite, |it, why| it.text_child("reason", why));
         let invite = if guest.continues { invite.child(Element::new("continue")) } else { invite };
@@ -121,7 +126,7 @@ async fn invite_all(
             .child(x)
             .outgoing(Class::Message);
         let Ok(stanza) = Stanza::parse(message.bytes) else { continue };
-        let entity = Entity { address: address.clone(), payer: session.account.clone() };
+        let entity = Entity { address, payer: session.account.clone() };
         if let Routed::Waits(rest) = route::speak(node, entity, stanza) {
             rest.await;
         }
@@ -129,7 +134,15 @@ async fn invite_all(
     Ok(())
 }
 
-/// Reads who is invited.
+/// What it counts as, in bytes, to write to each of them.
+fn cost_of_inviting(live: &Live, guests: &[Guest], makes_members: bool) -> u64 {
+    let password = live.look(|room| room.config.password.len());
+    let bytes = guests.iter().map(|guest| guest.reason.as_ref().map_or(0, String::len) + password);
+    let written = guests.len() as u64 * cost::KEPT_MESSAGE + bytes.sum::<usize>() as u64;
+    written + if makes_members { cost::CHANGE + live.cost_of_telling() } else { 0 }
+}
+
+/// Reads who is invited, each once.
 fn guests(stanza: &Stanza) -> Result<Vec<Guest>, StanzaError> {
     let Some(x) = stanza.child("x", ns::MUC_USER) else { return Ok(Vec::new()) };
     let inside = stanza.grandchildren(x);
@@ -148,7 +161,14 @@ fn guests(stanza: &Stanza) -> Result<Vec<Guest>, StanzaError> {
         let continues = parts.iter().any(|child| child.is("continue", ns::MUC_USER));
         Ok(Guest { who, reason: reason(stanza, &parts), continues })
     };
-    invites.iter().map(read).collect()
+    let mut guests: Vec<Guest> = Vec::new();
+    for invite in &invites {
+        let guest = read(invite)?;
+        if guests.iter().all(|other| other.who != guest.who) {
+            guests.push(guest);
+        }
+    }
+    Ok(guests)
 }
 
 /// Reads the reason among these elements, as far as it is passed on.
@@ -207,7 +227,7 @@ async fn add_members(
     let most = node.settings().of::<super::limits::Limits>().affiliations;
     let added = node.keeper.change(Touches::AtMost(MOST as u64), move |tx| {
         Box::pin(async move {
-            match live.look(|room| room.may_invite(&by)) {
+            match live.still(|room| room.may_invite(&by)) {
                 Ok(true) => {}
                 Ok(false) => return Ok((Ok(()), After::new())),
                 Err(error) => return Ok((Err(error), After::new())),
@@ -215,7 +235,10 @@ async fn add_members(
             let (new, is_full) = live.look(|room| {
                 let is_new = |who: &&BareJid| room.affiliation(who) == Affiliation::None;
                 let new: Vec<BareJid> = whom.iter().filter(is_new).cloned().collect();
-                let is_full = !new.is_empty() && room.lists.len() + new.len() > most;
+                let bytes: usize = new.iter().map(|who| who.as_str().len()).sum();
+                let is_full =
+                    room.lists.len() + new.len() > most || room.list_bytes() + bytes > LIST_BYTES;
+                let is_full = !new.is_empty() && is_full;
                 (new, is_full)
             });
             if is_full {
@@ -260,6 +283,12 @@ pub(super) fn decline(
     let stanza = of.stanza();
     let Some(Ok(to)) = stanza.child_attr(decline, "to").map(|to| Jid::parse(&to)) else { return };
     let seats = live.look(|room| {
+        // Who is put out, or is there, declines nothing.
+        if room.has(&session.jid)
+            || room.affiliation(&session.jid.to_bare()) == Affiliation::Outcast
+        {
+            return None;
+        }
         let is_meant = |who: &BareJid, nick: &str| match to.bare() == room.address.as_str() {
             true => to.resource() == Some(nick),
             false => *who == to.to_bare(),

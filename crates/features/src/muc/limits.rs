@@ -7,6 +7,14 @@ use whoelse_core::settings::{Choice, Label, Setting, choice, count, label, size}
 pub(super) const LONGEST_NICKNAME: usize = 200;
 /// What each who is told of a presence counts as, in bytes.
 pub(super) const BYTES_OF_ONE: u64 = 64;
+/// What it counts as, in bytes, that one is told of one other where everybody is told of everybody: less,
+/// since it is done at once.
+pub(super) const BYTES_OF_A_MEETING: u64 = 4;
+/// The longest message that sets a subject, in bytes: whoever enters is told it.
+pub(super) const LONGEST_SUBJECT: usize = 8 << 10;
+/// The most bytes of the addresses and nicknames in the lists of one room: all of one kind are told in one
+/// answer, which has to fit where others wait.
+pub(super) const LIST_BYTES: usize = 1 << 20;
 /// The most items of one `muc#admin` request: each is a row, and everybody waits for them.
 pub(super) const MOST_ITEMS: usize = 100;
 /// The most requests to occupants that one session waits for: more than a client asks that enters.

@@ -39,7 +39,7 @@ pub(super) async fn change_by(
             {
                 return Ok((Err(StanzaError::new(Condition::NotAllowed)), After::new()));
             }
-            let judged = match live.look(judge) {
+            let judged = match live.still(judge) {
                 Ok(judged) => judged,
                 Err(error) => return Ok((Err(error), After::new())),
             };

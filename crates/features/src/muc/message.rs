@@ -4,6 +4,7 @@ use whoelse_core::{Time, delivery};
 use whoelse_xmpp::{Child, Class, Condition, FullJid, Jid, Outgoing, Stanza, StanzaError, ns};
 
 use super::affiliation::Role;
+use super::limits::LONGEST_SUBJECT;
 use super::logged::stanza_id;
 use super::occupant_id;
 use super::presence::Said;
@@ -42,6 +43,10 @@ impl Room {
     pub(super) fn speak(&self, jid: &FullJid, said: Said<'_>) -> Result<Speech, StanzaError> {
         let sets_subject = Subject::is_set_by(said.stanza);
         let occupant = self.may_speak(jid, sets_subject)?;
+        if sets_subject && said.stanza.bytes().len() > LONGEST_SUBJECT {
+            return Err(StanzaError::new(Condition::NotAcceptable)
+                .with_text(format!("a subject has {LONGEST_SUBJECT} bytes at most")));
+        }
         let content = said.content(Class::Groupchat, |child| self.is_ours(said.stanza, child));
         Ok(Speech {
             content: content.with_children(&occupant_id::element(&occupant.id).finish()),

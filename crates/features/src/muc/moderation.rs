@@ -80,7 +80,7 @@ pub(super) async fn moderate(asked: Asked) -> Answer {
     let changed = node.keeper.change(Touches::AtMost(6), move |tx| {
         Box::pin(async move {
             let refused = |error| Ok((Err(error), After::new()));
-            let moderator = match live.look(|room| room.moderator(&from)) {
+            let moderator = match live.still(|room| room.moderator(&from)) {
                 Ok(moderator) => moderator,
                 Err(error) => return refused(error),
             };

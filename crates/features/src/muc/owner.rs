@@ -68,10 +68,19 @@ async fn cancel(asked: Asked) -> Answer {
 async fn configure(asked: Asked, form: DataForm) -> Answer {
     let values = form::values(form);
     asked.pay_for_telling();
+    let shows_otherwise = asked.live.look(|room| {
+        room.owned_by(&asked.who)?;
+        let mut config = room.config.clone();
+        config.change(&values)?;
+        Ok::<_, StanzaError>(config.shows_otherwise(&room.config))
+    })?;
+    if shows_otherwise {
+        asked.pay_for_meeting();
+    }
     let Asked { node, who, live, .. } = asked;
     let changed = node.keeper.change(Touches::AtMost(1), move |tx| {
         Box::pin(async move {
-            let wanted = live.look(|room| {
+            let wanted = live.still(|room| {
                 room.owned_by(&who)?;
                 let mut config = room.config.clone();
                 config.change(&values)?;

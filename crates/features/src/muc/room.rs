@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use whoelse_core::session::Session;
 use whoelse_core::{Time, delivery};
 use whoelse_xmpp::{BareJid, Condition, FullJid, Outgoing, StanzaError, nickname, ns};
 
@@ -214,6 +215,19 @@ impl Room {
     /// The occupant who has this seat.
     pub(super) fn occupant(&self, seat: &FullJid) -> Option<&Occupant> {
         self.occupants.get(self.seats.get(seat)?)
+    }
+
+    /// Whether this session is here, and not another one of its address.
+    pub(super) fn has_seat_of(&self, session: &Arc<Session>) -> bool {
+        let occupant = self.occupant(&session.jid);
+        let mut seats = occupant.into_iter().flat_map(|occupant| &occupant.seats);
+        seats.any(|it| it.seat.session().is_some_and(|seated| Arc::ptr_eq(seated, session)))
+    }
+
+    /// The bytes of the addresses and nicknames in its lists.
+    pub(super) fn list_bytes(&self) -> usize {
+        let kept = |listed: &Listed| listed.nick.as_ref().map_or(0, String::len);
+        self.lists.iter().map(|(who, listed)| who.as_str().len() + kept(listed)).sum()
     }
 
     /// Whether this device is here.

@@ -4,7 +4,7 @@
 //! room is in memory that nobody needs, and the database has all that outlives its occupants.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use whoelse_xmpp::{BareJid, Condition, FullJid, StanzaError};
 
 use super::affiliation::Affiliation;
 use super::config::{Config, is_written};
-use super::limits::{BYTES_OF_ONE, Limits, Makers};
+use super::limits::{BYTES_OF_A_MEETING, BYTES_OF_ONE, Limits, Makers};
 use super::logged::{is_logged, lately};
 use super::message::{Speech, not_here};
 use super::photos::Photos;
@@ -383,11 +383,12 @@ impl Live {
         }))
     }
 
-    /// Whether something may still be said, when it is about to be stored.
-    pub(super) fn still(
+    /// Looks whether something may still be done, when it is about to be stored: in a room that goes,
+    /// nothing may.
+    pub(super) fn still<R>(
         &self,
-        may: impl FnOnce(&Room) -> Result<(), StanzaError>,
-    ) -> Result<(), StanzaError> {
+        may: impl FnOnce(&Room) -> Result<R, StanzaError>,
+    ) -> Result<R, StanzaError> {
         let state = self.state.lock();
         match state.going {
             true => Err(not_here()),
@@ -443,15 +444,19 @@ impl Live {
     /// 7.14: a room that does not stay goes when the last occupant has left it.
     fn go_if_empty(self: &Arc<Live>, node: &Arc<Node>) {
         let live = self.clone();
+        // It is done again if the commit fails that it shares with others.
+        let goes = Arc::new(AtomicBool::new(false));
         node.keeper.submit(Touches::AtMost(4), move |tx| {
+            let (live, goes) = (live.clone(), goes.clone());
             Box::pin(async move {
                 // Somebody may have come meanwhile.
                 {
                     let mut state = live.state.lock();
-                    if !state.passes() {
+                    if !(state.passes() || goes.load(Ordering::Acquire)) {
                         return Ok(((), After::new()));
                     }
                     state.going = true;
+                    goes.store(true, Ordering::Release);
                 }
                 tx.remove_room(live.id).await?;
                 let then: After = vec![Box::new(move |node| live.is_removed(node))];
@@ -476,14 +481,25 @@ impl Live {
                 }
                 tx.remove_room(live.id).await?;
                 let then: After = vec![Box::new(move |node| {
-                    let _ = live.act(node, |room| ((), room.destroy(&word)));
-                    live.state.lock().going = true;
+                    live.end(&word);
                     live.is_removed(node);
                 })];
                 Ok((true, then))
             })
         });
         destroyed.await.map_err(|error| unstored(&error))
+    }
+
+    /// Tells its occupants that there is no room any more; nobody enters it from then on.
+    fn end(&self, word: &Element) {
+        let mut state = self.state.lock();
+        state.going = true;
+        let told = state.room.destroy(word);
+        tell(&mut state.room, told);
+        let held = state.holds_itself.take();
+        drop(state);
+        // After the lock, which is the room's own.
+        drop(held);
     }
 
     /// The store has no room any more; what it had goes in pieces.
@@ -503,6 +519,12 @@ impl Live {
     /// What it counts as, in bytes, to tell everybody in it something.
     pub fn cost_of_telling(&self) -> u64 {
         BYTES_OF_ONE * self.look(Room::count) as u64
+    }
+
+    /// What it counts as, in bytes, to tell everybody in it of everybody.
+    pub fn cost_of_meeting(&self) -> u64 {
+        let count = self.look(Room::count) as u64;
+        BYTES_OF_A_MEETING * count * count
     }
 
     /// What it counts as, in bytes, that somebody has made the server load it.
