@@ -531,3 +531,96 @@ async fn whoever_has_a_room_tell_something_pays_for_everybody_who_is_told() {
         node.stop().await;
     }
 }
+
+#[tokio::test]
+async fn nothing_is_written_of_a_room_that_ends_meanwhile() {
+    let to_lunch = |id: &str, what: &str| {
+        format!("<iq type='set' id='{id}' to='lunch@conference.localhost'>{what}</iq>")
+    };
+    let destroy =
+        to_lunch("d", "<query xmlns='http://jabber.org/protocol/muc#owner'><destroy/></query>");
+    for late in [
+        "<vCard xmlns='vcard-temp'><DESC>Lunch</DESC></vCard>",
+        "<query xmlns='http://jabber.org/protocol/muc#admin'>\
+         <item jid='bob@localhost' affiliation='member'/></query>",
+    ] {
+        let node = server().await;
+        let [_alice, _bob, carol] = lunch(&node).await;
+        let room = node.store.room(1, "lunch").await.unwrap().unwrap().id;
+        let go = hold_up(&node).await;
+        let ending = tokio::spawn(finish(begin(&node, &carol, &destroy)));
+        settle().await;
+        let writing = tokio::spawn(finish(begin(&node, &carol, &to_lunch("w", late))));
+        settle().await;
+        go.send(()).unwrap();
+        ending.await.unwrap();
+        writing.await.unwrap();
+        node.keeper.caught_up().await;
+
+        assert!(heard(&node, &carol).contains("type='error'"), "{late}");
+        assert_eq!(node.store.room_card(room).await.unwrap(), None);
+        while node.store.is_gone_room_left().await.unwrap() {
+            settle().await;
+        }
+        assert_eq!(node.store.room_affiliations(room).await.unwrap(), []);
+        node.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn whoever_blocks_a_room_or_leaves_it_while_they_enter_it_does_not_sit_in_it() {
+    let block = "<iq type='set' id='c'><block xmlns='urn:xmpp:blocking'>\
+        <item jid='lunch@conference.localhost'/></block></iq>";
+    let leave = "<presence to='lunch@conference.localhost/Ali' type='unavailable'/>";
+    let enter = "<presence to='lunch@conference.localhost/Ali'>\
+        <x xmlns='http://jabber.org/protocol/muc'/></presence>";
+    for meanwhile in [block, leave] {
+        let node = server().await;
+        let alice = online(&node, "alice").await;
+        // The room has to be made.
+        let go = hold_up(&node).await;
+        let entering = tokio::spawn(finish(begin(&node, &alice, enter)));
+        settle().await;
+        let changing = tokio::spawn(finish(begin(&node, &alice, meanwhile)));
+        settle().await;
+        go.send(()).unwrap();
+        entering.await.unwrap();
+        changing.await.unwrap();
+        node.keeper.caught_up().await;
+        settle().await;
+        node.keeper.caught_up().await;
+
+        // It was not made to stay, so it is gone if nobody is in it.
+        assert_eq!(node.store.room(1, "lunch").await.unwrap(), None, "{meanwhile}");
+        node.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn who_loads_a_room_to_enter_it_pays_for_that() {
+    let node = server().await;
+    let lists: Vec<(String, i64)> =
+        (0..1_000).map(|n| (format!("m{n}@far.example"), MEMBER)).collect();
+    make_room(&node, "dinner", &lists).await;
+    let alice = online(&node, "alice").await;
+    let network = whoelse_core::network::Network::of([192, 0, 2, 7].into());
+    node.note_peer(&alice.session, "192.0.2.7:1", network).unwrap();
+    assert!(node.pay_for_work_of(&alice.session, EVERYTHING).is_some());
+    let enters = "<presence to='dinner@conference.localhost/Ali'>\
+        <x xmlns='http://jabber.org/protocol/muc'/></presence>";
+    let enters = begin(&node, &alice, enters);
+
+    let owes = owed(&node, &alice, async {
+        // Whoever enters says nothing more until that is paid.
+        let waits = tokio::spawn(finish(enters));
+        while heard(&node, &alice).is_empty() {
+            tokio::task::yield_now().await;
+        }
+        settle().await;
+        assert!(!waits.is_finished());
+        waits.abort();
+    });
+
+    assert!(owes.await >= 1_000 * BYTES_OF_ONE);
+    node.stop().await;
+}
