@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 use whoelse_core::Node;
 use whoelse_core::audit::{Deed, UnderWay};
 use whoelse_store::{Aside, Store};
@@ -26,7 +27,7 @@ use crate::tls::Fingerprint;
 /// How long clients have to disconnect after they were told. What is accepted is stored after
 /// that.
 const GOING: Duration = Duration::from_secs(3);
-/// How long storing may take after that.
+/// How long storing may take after that, and as long again closing the database.
 const STORING: Duration = Duration::from_millis(1500);
 /// How long a request for the metrics may still take.
 const ANSWERING: Duration = Duration::from_millis(200);
@@ -166,6 +167,8 @@ impl Server {
 
     /// Returns how the running backup or restore ended.
     async fn end(mut self, aside: Option<&Aside>) -> Outcome {
+        // What clients do not need of their time is there for the store: a disk may be slow for a moment.
+        let until = Instant::now() + GOING + 2 * STORING;
         self.connections.close();
         while self.accepting.join_next().await.is_some() {}
         let going = async { tokio::join!(self.connections.gone(), self.connections.end_relay()) };
@@ -174,7 +177,7 @@ impl Server {
         }
         // Ends guests that the relay was admitting meanwhile.
         self.connections.end_relay().await;
-        let stored = tokio::time::timeout(STORING, self.node().stop()).await.is_ok();
+        let stored = timeout_at(until - STORING, self.node().stop()).await.is_ok();
         let ended = match aside {
             None => Err("the server was stopped".to_owned()),
             Some(_) if !stored => Err("the server could not stop in time".to_owned()),
@@ -188,7 +191,9 @@ impl Server {
             }
         };
         self.transfers.ends(ended.clone()).await;
-        match tokio::time::timeout(STORING, self.store.close()).await {
+        // A restore takes as long as it takes.
+        let until = until.max(Instant::now() + STORING);
+        match timeout_at(until, self.store.close()).await {
             Ok(Ok(())) if stored => {}
             Ok(Err(error)) => tracing::error!(%error, "database_not_closed"),
             _ => tracing::error!("storing_took_too_long"),
