@@ -158,7 +158,11 @@ impl Store {
             }
             Ok(())
         });
-        folding.await.unwrap_or_else(|_| Err(Error::lost()))
+        folding.await.unwrap_or_else(|ended| match ended.is_panic() {
+            true => Err(Error::lost()),
+            // The runtime shuts down.
+            false => Err(Error::Closed),
+        })
     }
 
     async fn fold_now(&self, asked: Asked, folded: Folded) -> Result<()> {
