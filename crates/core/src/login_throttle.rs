@@ -84,14 +84,6 @@ pub struct Who<'a> {
     pub is_known: Option<bool>,
 }
 
-impl Who<'_> {
-    /// The places whose counts the try concerns: none, where failures count for the account alone.
-    fn places(&self) -> impl Iterator<Item = Place> {
-        let network = (!self.is_own).then_some(self.network);
-        network.into_iter().flat_map(Network::places)
-    }
-}
-
 /// The answer to a try.
 #[derive(Debug)]
 pub enum Begun {
@@ -202,7 +194,7 @@ impl LoginThrottle {
             Admission::Free { is_exempt } => {
                 let until = now.after(HELD);
                 tables.account(who.account).in_flight.push((who.network, until));
-                for place in who.places() {
+                for place in places(who.network, who.is_own) {
                     tables.places.entry(place).or_default().in_flight.push(until);
                 }
                 Begun::Reserved(Reservation {
@@ -393,12 +385,6 @@ impl LoginThrottle {
 }
 
 impl Reservation {
-    /// The places in whose counts it is.
-    fn places(&self) -> impl Iterator<Item = Place> + use<> {
-        let network = (!self.is_own).then_some(self.network);
-        network.into_iter().flat_map(Network::places)
-    }
-
     /// Whether this reservation no longer counts as in flight. Others may have been admitted in its
     /// place, so nothing may be checked under it.
     pub fn is_late(&self, now: Steady) -> bool {
@@ -415,7 +401,7 @@ impl Reservation {
         let pairs = pairs.into_iter().map(|(account, network)| Scope::Pair(account, network));
         let mut changed: Vec<Scope> = pairs.collect();
         let name = tables.names.hash_one(&self.account);
-        for place in self.places() {
+        for place in places(self.network, self.is_own) {
             if let Some(count) = tables.places.get_mut(&place)
                 && count.fail(name, most(PER_NETWORK, place), now)
             {
@@ -444,7 +430,7 @@ impl Drop for Reservation {
                 tables.accounts.remove(&self.account);
             }
         }
-        for place in self.places() {
+        for place in places(self.network, self.is_own) {
             if let Some(count) = tables.places.get_mut(&place) {
                 count.land(self.until);
                 if count.is_empty() {
@@ -482,7 +468,10 @@ impl Tables {
         if let Some(until) = site.until.filter(|until| *until > now) {
             return unless_known(Admission::Blocked(Blocked::Until(until)));
         }
-        let places = || who.places().filter_map(|place| Some((place, self.places.get(&place)?)));
+        let places = || {
+            places(who.network, who.is_own)
+                .filter_map(|place| Some((place, self.places.get(&place)?)))
+        };
         let blocked = places().filter_map(|(_, count)| count.until).max();
         if let Some(until) = blocked.filter(|until| *until > now) {
             return unless_known(Admission::Blocked(Blocked::Until(until)));
@@ -555,6 +544,12 @@ impl Tables {
         }
         Ok(())
     }
+}
+
+/// The places whose counts a try concerns: none, where failures count for the account alone.
+fn places(network: Network, is_own: bool) -> impl Iterator<Item = Place> {
+    let counted = (!is_own).then_some(network);
+    counted.into_iter().flat_map(Network::places)
 }
 
 /// What a place may, where a network may so much.
