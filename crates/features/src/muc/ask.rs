@@ -10,7 +10,7 @@ use whoelse_core::session::Session;
 use whoelse_xmpp::{Condition, Jid, Stanza, StanzaError, ns};
 
 use super::asked::Asked;
-use super::rooms::Rooms;
+use super::rooms::{Rooms, no_room};
 use super::{admin, archive, between, card, discovery, moderation, owner, register};
 
 /// Takes a request to an address at the service, or what answers one.
@@ -42,15 +42,8 @@ async fn answer(node: Arc<Node>, session: Arc<Session>, to: &Jid, stanza: Stanza
     // A request has one payload (RFC 6120, 8.2.3).
     let payload = stanza.children().first().cloned().ok_or_else(unavailable)?;
     let (rooms, room) = (Rooms::of(&node), to.to_bare());
-    let here = rooms.here(&room);
-    let live = match here {
-        Some(live) => live,
-        None => {
-            let live = rooms.need(&node, &room).await?;
-            let _ = node.pay_for_work_of(&session, live.cost_of_loading());
-            live
-        }
-    };
+    let found = rooms.find_for(&node, &session, &room).await?;
+    let live = found.ok_or_else(|| no_room(&room))?;
     let (from, who) = (session.jid.clone(), session.jid.to_bare());
     let asked = Asked { node, session, from, who, live, stanza, payload };
     if to.resource().is_some() {

@@ -12,7 +12,7 @@ use super::affiliation::{Affiliation, Role, Standing, may_change_affiliation, ma
 use super::config::Config;
 use super::limits::LIST_BYTES;
 use super::presence::{self, About};
-use super::room::{Listed, Room, Told, Why};
+use super::room::{Listed, Room, Told, Why, bytes_in_list};
 
 /// One thing that is wanted of a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,9 +67,9 @@ pub(super) struct Judged {
 }
 
 impl Judged {
-    /// A change of one entry of the lists, by nobody in the room.
-    pub fn of(change: NewStanding) -> Judged {
-        Judged { affiliations: vec![change], ..Judged::default() }
+    /// Changes of the lists, by nobody in the room.
+    pub fn of(affiliations: Vec<NewStanding>) -> Judged {
+        Judged { affiliations, ..Judged::default() }
     }
 }
 
@@ -141,10 +141,9 @@ impl Room {
         let gone = to.keys().filter(|who| self.lists.contains_key(**who)).count();
         let come = to.values().filter(|it| it.is_listed()).count();
         let (before, after) = (self.lists.len(), self.lists.len() - gone + come);
-        let kept = |change: &NewStanding| change.nick.as_ref().map_or(0, String::len);
-        let bytes = |change: &NewStanding| change.who.as_str().len() + kept(change);
         let listed = changes.iter().filter(|change| change.to.is_listed());
-        let more: usize = listed.map(bytes).sum();
+        let bytes = listed.map(|change| bytes_in_list(&change.who, change.nick.as_deref()));
+        let more: usize = bytes.sum();
         let is_full = after > most && after > before;
         if is_full || more > 0 && self.list_bytes() + more > LIST_BYTES {
             return Err(StanzaError::new(Condition::ResourceConstraint)

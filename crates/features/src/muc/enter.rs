@@ -10,7 +10,7 @@ use whoelse_core::{Node, Steady};
 use whoelse_xmpp::{BareJid, Condition, StanzaError, ns};
 
 use super::history::Wish;
-use super::limits::{BYTES_OF_ONE, Limits};
+use super::limits::Limits;
 use super::presence::Said;
 use super::room::{Entry, Room, Told, refused};
 use super::rooms::{Live, Rooms};
@@ -19,7 +19,7 @@ use super::seat::Seat;
 /// How often a room that goes while somebody enters it is looked for again.
 const TRIES: usize = 5;
 /// So many bytes that one is told for oneself alone count as one.
-const BYTES_TO_READ: usize = 8;
+const BYTES_TO_READ: u64 = 8;
 
 /// Takes a presence to an address in a room.
 pub(super) fn presence(node: &Arc<Node>, origin: Origin, said: Addressed) -> Routed {
@@ -48,11 +48,12 @@ fn leave(node: &Arc<Node>, origin: Origin, of: Addressed, session: Arc<Session>)
         return Routed::Done;
     };
     live.clone().in_turn(node, move |node| {
-        let left = live.act(node, |room| match room.has_seat_of(&session) {
-            true => (room.count(), room.leave(&session.jid, Some(Said::of(&of)))),
-            false => (0, Vec::new()),
+        let left = live.act(node, |room| {
+            let cost = room.cost_of_telling();
+            let told = room.leave_of(&session, Some(Said::of(&of)));
+            (if told.is_empty() { 0 } else { cost }, told)
         });
-        let _ = node.pay_for_work_of(&session, BYTES_OF_ONE * left.unwrap_or(0) as u64);
+        let _ = node.pay_for_work_of(&session, left.unwrap_or(0));
         origin.done();
         Routed::Done
     })
@@ -144,10 +145,7 @@ fn try_here(
     if session.is_gone() || !session.has_shown_itself_to(of.to()) {
         // It ended before it entered, or has taken its presence back, or blocked the room: so nobody else
         // takes it away.
-        let _ = live.act(node, |room| match room.has_seat_of(session) {
-            true => ((), room.leave(&session.jid, None)),
-            false => ((), Vec::new()),
-        });
+        let _ = live.act(node, |room| ((), room.leave_of(session, None)));
     }
     Some(came.map(|bytes| node.pay_for_work_of(session, bytes)))
 }
@@ -156,10 +154,10 @@ fn try_here(
 /// and what was said.
 fn cost_of(room: &Room, told: &[Told]) -> u64 {
     let bytes = told.iter().map(|told| match told {
-        Told::To(_, stanza) | Told::Last(_, stanza) => stanza.bytes.len() / BYTES_TO_READ,
-        Told::All(_) => BYTES_OF_ONE as usize * room.count(),
+        Told::To(_, stanza) | Told::Last(_, stanza) => stanza.bytes.len() as u64 / BYTES_TO_READ,
+        Told::All(_) => room.cost_of_telling(),
     });
-    (bytes.sum::<usize>() as u64).max(BYTES_OF_ONE * room.count() as u64)
+    bytes.sum::<u64>().max(room.cost_of_telling())
 }
 
 fn not_here(session: &Arc<Session>, address: &BareJid, nick: &str) {
@@ -200,13 +198,8 @@ async fn find_and_enter(node: &Arc<Node>, of: &Addressed, session: &Arc<Session>
     let nick = of.to().resource().unwrap_or_default();
     let rooms = Rooms::of(node);
     for _ in 0..TRIES {
-        let is_here = rooms.here(&address).is_some();
-        match rooms.find(node, &address).await? {
+        match rooms.find_for(node, session, &address).await? {
             Some(live) => {
-                if !is_here {
-                    // Whatever comes of it.
-                    let _ = node.pay_for_work_of(session, live.cost_of_loading());
-                }
                 live.has_said(node).await;
                 if let Some(came) = try_here(node, &live, session, (of, nick)) {
                     return came;

@@ -3,25 +3,23 @@
 use std::sync::Arc;
 
 use whoelse_core::hosts::Host;
-use whoelse_core::keeper::{After, Touches};
 use whoelse_core::paying::cost;
 use whoelse_core::route::{self, Addressed, Entity, Origin, Routed};
 use whoelse_core::session::Session;
 use whoelse_core::storage_policy::StoragePolicy;
 use whoelse_core::{Node, audience};
-use whoelse_store::RoomAffiliation;
 use whoelse_xmpp::payload::hints::Hint;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Child, Class, Condition, FullJid, Jid, Stanza, StanzaError, ns};
 
 use super::affiliation::{Affiliation, Role};
-use super::change::NewStanding;
-use super::limits::{LIST_BYTES, LONGEST_REASON};
+use super::change::{Judged, NewStanding};
+use super::limits::{LONGEST_REASON, Limits};
+use super::lists;
 use super::message::not_here;
 use super::presence;
 use super::room::Room;
 use super::rooms::Live;
-use crate::unstored;
 
 /// The most people whom one message invites: each is written to.
 const MOST: usize = 20;
@@ -223,53 +221,18 @@ async fn add_members(
 ) -> Result<(), StanzaError> {
     let by = by.clone();
     let whom: Vec<BareJid> = guests.iter().map(|guest| guest.who.clone()).collect();
-    let (own, live, now) = (node.clone(), live.clone(), node.clock.now());
-    let most = node.settings().of::<super::limits::Limits>().affiliations;
-    let added = node.keeper.change(Touches::AtMost(MOST as u64), move |tx| {
-        Box::pin(async move {
-            match live.still(|room| room.may_invite(&by)) {
-                Ok(true) => {}
-                Ok(false) => return Ok((Ok(()), After::new())),
-                Err(error) => return Ok((Err(error), After::new())),
-            }
-            let (new, is_full) = live.look(|room| {
-                let is_new = |who: &&BareJid| room.affiliation(who) == Affiliation::None;
-                let new: Vec<BareJid> = whom.iter().filter(is_new).cloned().collect();
-                let bytes: usize = new.iter().map(|who| who.as_str().len()).sum();
-                let is_full =
-                    room.lists.len() + new.len() > most || room.list_bytes() + bytes > LIST_BYTES;
-                let is_full = !new.is_empty() && is_full;
-                (new, is_full)
-            });
-            if is_full {
-                let error = StanzaError::new(Condition::ResourceConstraint)
-                    .with_text("the lists of this room name as many as they may");
-                return Ok((Err(error), After::new()));
-            }
-            for who in &new {
-                let member = RoomAffiliation {
-                    who: own.key_of(who.as_str()),
-                    affiliation: Affiliation::Member.number(),
-                    nick: None,
-                    since: now.0,
-                };
-                tx.set_room_affiliation(live.id, &member).await?;
-            }
-            let then: After = vec![Box::new(move |node| {
-                live.note_change();
-                let _ = live.act(node, |room| {
-                    let told = new.into_iter().flat_map(|who| {
-                        let to = Affiliation::Member;
-                        let change = NewStanding { who, to, nick: None, reason: None };
-                        room.set_affiliation(&change, None, now)
-                    });
-                    ((), told.collect())
-                });
-            })];
-            Ok((Ok(()), then))
-        })
-    });
-    added.await.map_err(|error| unstored(&error))?
+    let most = node.settings().of::<Limits>().affiliations;
+    let judge = move |room: &Room| {
+        if !room.may_invite(&by)? {
+            return Ok(Judged::default());
+        }
+        let is_new = |who: &BareJid| room.affiliation(who) == Affiliation::None;
+        let member = |who| NewStanding { who, to: Affiliation::Member, nick: None, reason: None };
+        let new: Vec<NewStanding> = whom.into_iter().filter(is_new).map(member).collect();
+        room.judge_lists(&new, most)?;
+        Ok(Judged::of(new))
+    };
+    lists::change(node, live.clone(), MOST, judge).await
 }
 
 /// Tells somebody who is in a room that somebody else does not come. Who is not there is not told, and

@@ -186,7 +186,7 @@ pub(crate) async fn grant(
         let nick = room.kept_for(&who, to, None, &Judged::default())?;
         let change = NewStanding { who, to, nick, reason: None };
         room.judge_lists(std::slice::from_ref(&change), most)?;
-        Ok(Judged::of(change))
+        Ok(Judged::of(vec![change]))
     })
     .await
 }

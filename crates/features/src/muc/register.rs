@@ -76,7 +76,7 @@ impl Room {
         let change = NewStanding { who: who.clone(), to, nick, reason: None };
         // By their own word people take half of the lists, so there is room for those whom admins name.
         self.judge_lists(std::slice::from_ref(&change), most / 2)?;
-        Ok(Judged::of(change))
+        Ok(Judged::of(vec![change]))
     }
 
     /// Judges that somebody takes their registration back: a member is nothing any more, and for whoever
@@ -91,7 +91,7 @@ impl Room {
                     .with_text("you are not registered with this room"));
             }
         };
-        Ok(Judged::of(NewStanding { who: who.clone(), to, nick: None, reason: None }))
+        Ok(Judged::of(vec![NewStanding { who: who.clone(), to, nick: None, reason: None }]))
     }
 }
 

@@ -15,7 +15,7 @@ use whoelse_xmpp::{BareJid, Condition, FullJid, Outgoing, StanzaError, nickname,
 use super::affiliation::{Affiliation, Role, Standing};
 use super::config::Config;
 use super::history::{History, Wish};
-use super::limits::LONGEST_NICKNAME;
+use super::limits::{BYTES_OF_ONE, LONGEST_NICKNAME};
 use super::occupant_id;
 use super::photos::Photos;
 use super::presence::{self, About, Said};
@@ -63,6 +63,11 @@ pub(crate) struct Listed {
     /// Whether it gives nothing: nobody had the name when it was given, and somebody has registered it
     /// since ([`crate::nobodys`]).
     pub is_nobodys: bool,
+}
+
+/// What an entry of the lists holds, in bytes.
+pub(super) fn bytes_in_list(who: &BareJid, nick: Option<&str>) -> usize {
+    who.as_str().len() + nick.map_or(0, str::len)
 }
 
 impl Listed {
@@ -217,6 +222,11 @@ impl Room {
         self.occupants.get(self.seats.get(seat)?)
     }
 
+    /// What it counts as, in bytes, to tell everybody in it something.
+    pub(super) fn cost_of_telling(&self) -> u64 {
+        BYTES_OF_ONE * self.count() as u64
+    }
+
     /// Whether this session is here, and not another one of its address.
     pub(super) fn has_seat_of(&self, session: &Arc<Session>) -> bool {
         let occupant = self.occupant(&session.jid);
@@ -226,8 +236,7 @@ impl Room {
 
     /// The bytes of the addresses and nicknames in its lists.
     pub(super) fn list_bytes(&self) -> usize {
-        let kept = |listed: &Listed| listed.nick.as_ref().map_or(0, String::len);
-        self.lists.iter().map(|(who, listed)| who.as_str().len() + kept(listed)).sum()
+        self.lists.iter().map(|(who, listed)| bytes_in_list(who, listed.nick.as_deref())).sum()
     }
 
     /// Whether this device is here.
@@ -594,6 +603,14 @@ impl Room {
     pub(super) fn leave(&mut self, jid: &FullJid, said: Option<Said<'_>>) -> Vec<Told> {
         let content = said.map_or_else(presence::unavailable, |said| said.presence());
         self.take_seat(jid, &content, Why::default())
+    }
+
+    /// Takes the seat of this session, and of no other one of its address.
+    pub(super) fn leave_of(&mut self, session: &Arc<Session>, said: Option<Said<'_>>) -> Vec<Told> {
+        match self.has_seat_of(session) {
+            true => self.leave(&session.jid, said),
+            false => Vec::new(),
+        }
     }
 
     /// Takes the seat of a device for which there is no room any more (13.2: 333).

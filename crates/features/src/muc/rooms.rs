@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use whoelse_core::keeper::{After, Touches};
 use whoelse_core::paying::cost;
 use whoelse_core::route::Routed;
-use whoelse_core::session::PushRefused;
+use whoelse_core::session::{PushRefused, Session};
 use whoelse_core::underway::Underway;
 use whoelse_core::{Node, Steady, Time};
 use whoelse_store::{RoomAffiliation, RoomRow};
@@ -187,6 +187,24 @@ impl Rooms {
         address: &BareJid,
     ) -> Result<Arc<Live>, StanzaError> {
         self.find(node, address).await?.ok_or_else(|| no_room(address))
+    }
+
+    /// Returns a room for a session, as [`Rooms::find`] does; if it has to be loaded, the session pays for
+    /// that.
+    pub async fn find_for(
+        self: &Arc<Rooms>,
+        node: &Node,
+        session: &Session,
+        address: &BareJid,
+    ) -> Result<Option<Arc<Live>>, StanzaError> {
+        if let Some(live) = self.here(address) {
+            return Ok(Some(live));
+        }
+        let found = self.find(node, address).await?;
+        if let Some(live) = &found {
+            let _ = node.pay_for_work_of(session, live.cost_of_loading());
+        }
+        Ok(found)
     }
 
     async fn load(
@@ -518,7 +536,7 @@ impl Live {
 
     /// What it counts as, in bytes, to tell everybody in it something.
     pub fn cost_of_telling(&self) -> u64 {
-        BYTES_OF_ONE * self.look(Room::count) as u64
+        self.look(Room::cost_of_telling)
     }
 
     /// What it counts as, in bytes, to tell everybody in it of everybody.
