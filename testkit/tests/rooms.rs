@@ -127,6 +127,20 @@ async fn settle() {
     }
 }
 
+/// Has two say something while the lane is held up, so that the second is let in before the first has
+/// changed anything, and lets both be done.
+async fn one_behind_the_other(node: &Arc<Node>, first: (&Hold, &str), second: (&Hold, &str)) {
+    let go = hold_up(node).await;
+    let first = tokio::spawn(finish(begin(node, first.0, first.1)));
+    settle().await;
+    let second = tokio::spawn(finish(begin(node, second.0, second.1)));
+    settle().await;
+    go.send(()).unwrap();
+    first.await.unwrap();
+    second.await.unwrap();
+    node.keeper.caught_up().await;
+}
+
 /// Watches how rows go: while the lane works piece by piece, bob writes to carol, who hears it though much is
 /// left. Returns how many rows each piece has taken.
 async fn pieces<F>(
@@ -355,16 +369,7 @@ async fn what_is_said_to_one_alone_after_a_block_or_a_ban_comes_back_and_is_kept
     ] {
         let node = server().await;
         let all = lunch(&node).await;
-        // Both are under way, the change before: when it was let in, nothing had changed.
-        let go = hold_up(&node).await;
-        let changing = tokio::spawn(finish(begin(&node, &all[by], &change)));
-        settle().await;
-        let saying = tokio::spawn(finish(begin(&node, &all[0], PSST)));
-        settle().await;
-        go.send(()).unwrap();
-        changing.await.unwrap();
-        saying.await.unwrap();
-        node.keeper.caught_up().await;
+        one_behind_the_other(&node, (&all[by], &change), (&all[0], PSST)).await;
 
         let (told, reached) = (heard(&node, &all[0]), heard(&node, &all[1]));
         assert!(told.contains(answer) && told.contains("id='m'"), "{change}: {told}");
@@ -422,18 +427,8 @@ async fn whoever_loses_the_right_to_invite_while_they_invite_has_invited_nobody(
         say(&node, &carol, &alice_is("admin")).await;
         say(&node, &carol, &members_only).await;
         heard(&node, &alice);
-        // Both are under way, the change before: when the invitation was let in, nothing had changed.
-        let go = hold_up(&node).await;
         let changes = alice_is(if loses { "member" } else { "admin" });
-        let changing = begin(&node, &carol, &changes);
-        let changing = tokio::spawn(finish(changing));
-        settle().await;
-        let inviting = tokio::spawn(finish(begin(&node, &alice, invites)));
-        settle().await;
-        go.send(()).unwrap();
-        changing.await.unwrap();
-        inviting.await.unwrap();
-        node.keeper.caught_up().await;
+        one_behind_the_other(&node, (&carol, &changes), (&alice, invites)).await;
 
         let (told, reached) = (heard(&node, &alice), heard(&node, &dave));
         assert_eq!(told.contains("forbidden"), loses, "{told}");
@@ -448,6 +443,13 @@ const BYTES_OF_ONE: u64 = 64;
 
 /// More bytes than anybody may send at once.
 const EVERYTHING: u64 = 1 << 30;
+
+/// Spends the budget of somebody's account.
+fn spend_everything(node: &Node, who: &Hold) {
+    let network = whoelse_core::network::Network::of([192, 0, 2, 7].into());
+    node.note_peer(&who.session, "192.0.2.7:1", network).unwrap();
+    assert!(node.pay_for_work_of(&who.session, EVERYTHING).is_some());
+}
 
 /// What somebody whose budget is spent owes for what is done meanwhile, in bytes.
 async fn owed(node: &Arc<Node>, who: &Hold, what: impl Future<Output = ()>) -> u64 {
@@ -520,9 +522,7 @@ async fn whoever_has_a_room_tell_something_pays_for_everybody_who_is_told() {
         let stanza_id = told_of.split("by='lunch@conference.localhost'").next().unwrap();
         let stanza_id = stanza_id.rsplit("id='").next().unwrap().split('\'').next().unwrap();
         let xml = xml.replace("'ID'", &format!("'{stanza_id}'"));
-        let network = whoelse_core::network::Network::of([192, 0, 2, 7].into());
-        node.note_peer(&all[by].session, "192.0.2.7:1", network).unwrap();
-        assert!(node.pay_for_work_of(&all[by].session, EVERYTHING).is_some());
+        spend_everything(&node, &all[by]);
 
         let owes = owed(&node, &all[by], say(&node, &all[by], &xml)).await;
 
@@ -547,15 +547,7 @@ async fn nothing_is_written_of_a_room_that_ends_meanwhile() {
         let node = server().await;
         let [_alice, _bob, carol] = lunch(&node).await;
         let room = node.store.room(1, "lunch").await.unwrap().unwrap().id;
-        let go = hold_up(&node).await;
-        let ending = tokio::spawn(finish(begin(&node, &carol, &destroy)));
-        settle().await;
-        let writing = tokio::spawn(finish(begin(&node, &carol, &to_lunch("w", late))));
-        settle().await;
-        go.send(()).unwrap();
-        ending.await.unwrap();
-        writing.await.unwrap();
-        node.keeper.caught_up().await;
+        one_behind_the_other(&node, (&carol, &destroy), (&carol, &to_lunch("w", late))).await;
 
         assert!(heard(&node, &carol).contains("type='error'"), "{late}");
         assert_eq!(node.store.room_card(room).await.unwrap(), None);
@@ -578,15 +570,7 @@ async fn whoever_blocks_a_room_or_leaves_it_while_they_enter_it_does_not_sit_in_
         let node = server().await;
         let alice = online(&node, "alice").await;
         // The room has to be made.
-        let go = hold_up(&node).await;
-        let entering = tokio::spawn(finish(begin(&node, &alice, enter)));
-        settle().await;
-        let changing = tokio::spawn(finish(begin(&node, &alice, meanwhile)));
-        settle().await;
-        go.send(()).unwrap();
-        entering.await.unwrap();
-        changing.await.unwrap();
-        node.keeper.caught_up().await;
+        one_behind_the_other(&node, (&alice, enter), (&alice, meanwhile)).await;
         settle().await;
         node.keeper.caught_up().await;
 
@@ -603,9 +587,7 @@ async fn who_loads_a_room_to_enter_it_pays_for_that() {
         (0..1_000).map(|n| (format!("m{n}@far.example"), MEMBER)).collect();
     make_room(&node, "dinner", &lists).await;
     let alice = online(&node, "alice").await;
-    let network = whoelse_core::network::Network::of([192, 0, 2, 7].into());
-    node.note_peer(&alice.session, "192.0.2.7:1", network).unwrap();
-    assert!(node.pay_for_work_of(&alice.session, EVERYTHING).is_some());
+    spend_everything(&node, &alice);
     let enters = "<presence to='dinner@conference.localhost/Ali'>\
         <x xmlns='http://jabber.org/protocol/muc'/></presence>";
     let enters = begin(&node, &alice, enters);
