@@ -44,7 +44,8 @@ impl Room {
         let sets_subject = Subject::is_set_by(said.stanza);
         let occupant = self.may_speak(jid, sets_subject)?;
         if sets_subject && said.stanza.bytes().len() > LONGEST_SUBJECT {
-            return Err(StanzaError::new(Condition::NotAcceptable)
+            // `not-acceptable` says that one is not here (7.4), and clients enter again.
+            return Err(StanzaError::new(Condition::PolicyViolation)
                 .with_text(format!("a subject has {LONGEST_SUBJECT} bytes at most")));
         }
         let content = said.content(Class::Groupchat, |child| self.is_ours(said.stanza, child));
