@@ -47,7 +47,10 @@ fn with_settings(names: &[&str], more: &str) -> Server {
         "listen = \"127.0.0.1:0\"\nregistration = \"closed\"\ncontacts = \"everyone\"\n{more}\n"
     );
     home.write("whoelse.toml", &settings);
-    home.start(&["--config", "whoelse.toml", "--credentials", "credentials.txt"])
+    home.start_at(
+        common::ports::lasting(),
+        &["--config", "whoelse.toml", "--credentials", "credentials.txt"],
+    )
 }
 
 /// Tries to log in with this password, and returns what the client says.
@@ -167,7 +170,7 @@ fn a_text_may_begin_with_a_dash_and_come_from_the_standard_input() {
 
 #[test]
 fn a_message_that_was_sent_is_stored_whatever_happens_to_the_server() {
-    let mut server = Server::of(&["bob"]);
+    let mut server = Server::lasting(&["bob"]);
     says(&server.home.run(&["send", "bob@localhost", "still there"]), "");
 
     server.kill();
@@ -370,7 +373,7 @@ fn who_is_removed_while_online_is_told_and_gone() {
 
 #[test]
 fn who_is_blocked_is_logged_out_and_stays_out_until_unblocked() {
-    let mut server = Server::of(&["bob"]);
+    let mut server = Server::lasting(&["bob"]);
     let mut bob = server.online("bob");
 
     says(&server.home.run(&["user", "block", "bob"]), "bob is blocked");
@@ -457,7 +460,7 @@ fn add_without_passwords(home: &Home, names: &[String]) {
 #[test]
 fn a_list_longer_than_one_answer_is_whole() {
     let names: Vec<String> = (0..501).map(|n| format!("user{n:03}")).collect();
-    let mut server = Home::new().start(&[]);
+    let mut server = Home::new().start_at(common::ports::lasting(), &[]);
     assert!(server.stop().success());
     add_without_passwords(&server.home, &names);
     server.start_again();

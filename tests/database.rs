@@ -32,7 +32,7 @@ fn says_nothing(ran: &common::server::Ran) {
 
 #[test]
 fn a_backup_is_restored_while_the_server_runs() {
-    let server = Server::of(&["alice", "bob"]);
+    let server = Server::lasting(&["alice", "bob"]);
     let home = server.home.clone();
     home.run(&["send", "bob", "before"]);
     let made = home.run(&["backup", "all.backup"]);
@@ -59,7 +59,7 @@ fn a_backup_is_restored_while_the_server_runs() {
 
 #[test]
 fn who_is_online_hears_of_a_restore_and_comes_back() {
-    let server = Server::of(&["alice", "bob"]);
+    let server = Server::lasting(&["alice", "bob"]);
     let home = server.home.clone();
     let mut bob = server.online("bob");
     home.run(&["backup", "all.backup"]);
@@ -139,7 +139,7 @@ fn everything_moves_to_postgresql_and_back_and_is_served() {
     );
     let checked = home.run(&["config", "check", "whoelse.toml"]);
     assert_eq!(checked.status, Some(0), "{checked:?}");
-    let mut server = home.start(&["--config", "whoelse.toml"]);
+    let mut server = home.start_at(common::ports::lasting(), &["--config", "whoelse.toml"]);
     let mut bob = Client::start(&server);
     bob.log_in("bob");
     hears(&mut bob, "* from the server: from the file");

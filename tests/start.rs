@@ -14,7 +14,7 @@ use rustix::process::Signal;
 fn the_first_start_makes_what_it_needs_and_names_it() {
     let home = Home::with_people(&["alice", "bob"]);
 
-    let mut server = home.start(&[]);
+    let mut server = home.start_at(common::ports::lasting(), &[]);
 
     let said = server.lines.all().join("\n");
     for what in ["whoelse-data", "whoelse.db", "certificate.pem", "2 accounts", "registration open"]
@@ -176,7 +176,7 @@ fn what_a_reader_of_the_credentials_would_not_see_is_warned_of() {
         format!("# name password\n#eve {}\nalice {} \nbob pencil\n", "x".repeat(9), "y".repeat(9));
     home.write("credentials.txt", &lines);
 
-    let mut server = home.start(&[]);
+    let mut server = home.start_at(common::ports::lasting(), &[]);
 
     let said = server.lines.all();
     for line in [

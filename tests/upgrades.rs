@@ -10,7 +10,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use common::{Home, PATIENCE, Server, Terminal};
+use common::{Home, PATIENCE, Server, Terminal, ports};
 use whoelse_store::scratch::{Scratch, old_backup, old_file};
 use whoelse_store::{Location, Store};
 
@@ -206,7 +206,7 @@ fn a_backup_of_another_domain_is_refused_and_nobody_has_noticed() {
     }
 
     // A server that serves that name restores it.
-    let server = Server::of(&["alice"]);
+    let server = Server::lasting(&["alice"]);
     let home = server.home.clone();
     home.run(&["domain", "rename", "localhost", "other.example"]);
     let restored = home.run(&["restore", backup.to_str().unwrap(), "--yes"]);
@@ -217,7 +217,7 @@ fn a_backup_of_another_domain_is_refused_and_nobody_has_noticed() {
 #[test]
 fn a_restore_after_which_the_server_could_not_start_again_is_refused() {
     let home = Home::with_people(&["alice", "bob"]);
-    let server = home.start(&["--credentials", "credentials.txt"]);
+    let server = home.start_at(ports::lasting(), &["--credentials", "credentials.txt"]);
     home.run(&["backup", "all.backup"]);
     let mut bob = server.online("bob");
     // As docs/operating.md advises, when the accounts are made.
@@ -241,7 +241,8 @@ fn a_restore_after_which_the_server_could_not_start_again_is_refused() {
 
 #[test]
 fn a_backup_of_an_older_schema_is_restored_and_one_of_a_schema_to_come_names_what_it_needs() {
-    let server = Home::with_people(&["alice"]).start(&["--domain", "chat.example"]);
+    let server =
+        Home::with_people(&["alice"]).start_at(ports::lasting(), &["--domain", "chat.example"]);
     let home = server.home.clone();
     // The start after a restore creates no account from it.
     fs::remove_file(home.path().join("credentials.txt")).unwrap();
@@ -266,7 +267,7 @@ fn a_backup_of_an_older_schema_is_restored_and_one_of_a_schema_to_come_names_wha
 
 #[test]
 fn nothing_is_restored_without_a_yes() {
-    let server = Server::of(&["alice"]);
+    let server = Server::lasting(&["alice"]);
     let home = server.home.clone();
     home.run(&["backup", "all.backup"]);
     let sentence = "there is no terminal to ask on; say --yes if it is meant";

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::Signal;
 
+use super::ports::lasting;
 use super::{BINARY, Client, Lines, ended, password, signal};
 
 /// The system's list of certificate authorities is empty: no test has a certificate of theirs, and a
@@ -154,6 +155,12 @@ impl Server {
     #[track_caller]
     pub fn of(names: &[&str]) -> Server {
         Home::with_people(names).start(&[])
+    }
+
+    /// The same on a port that stays free while the server is away.
+    #[track_caller]
+    pub fn lasting(names: &[&str]) -> Server {
+        Home::with_people(names).start_at(lasting(), &[])
     }
 
     #[track_caller]
