@@ -20,6 +20,7 @@ use crate::settings::Limits;
 use crate::slots::{Slot, Slots};
 use crate::turns::OwnTurn;
 use crate::underway::Underway;
+use crate::waiting_alone::WaitingAlone;
 
 /// A user account, while in memory.
 pub struct Account {
@@ -60,6 +61,8 @@ pub struct Account {
     /// Messages that sessions got ahead of the log. Held for a look or a change; taken last of all
     /// locks.
     ahead_of_log: Mutex<AheadOfLog>,
+    /// Messages that wait for one session alone. Held for a look or a change; taken last of all locks.
+    waiting_alone: Mutex<WaitingAlone>,
 }
 
 impl Account {
@@ -89,6 +92,7 @@ impl Account {
             sending: Underway::default(),
             last_gone: Mutex::default(),
             ahead_of_log: Mutex::default(),
+            waiting_alone: Mutex::default(),
         }
     }
 
@@ -323,20 +327,25 @@ impl Account {
         self.ahead_of_log.lock()
     }
 
+    pub(crate) fn waiting_alone(&self) -> MutexGuard<'_, WaitingAlone> {
+        self.waiting_alone.lock()
+    }
+
     /// The mailbox, to be looked at or changed.
     pub(crate) fn mailbox(&self) -> MutexGuard<'_, Mailbox> {
         self.mailbox.lock()
     }
 
-    /// Notes that a device has everything up to `seq`. If that is news, returns up to where that was
-    /// known before.
-    pub(crate) fn confirm(&self, seq: i64) -> Option<i64> {
+    /// Notes that a device has everything up to `seq`, as far as that may count while messages wait for
+    /// another device alone. If that is news, returns up to where it was known before, and is now.
+    pub(crate) fn confirm(&self, seq: i64) -> Option<(i64, i64)> {
+        let seq = self.waiting_alone().confirm(seq);
         let before = self.confirmed.fetch_max(seq, Ordering::AcqRel);
         if before >= seq {
             return None;
         }
         self.mailbox().confirmed(seq);
-        Some(before)
+        Some((before, seq))
     }
 }
 

@@ -36,6 +36,13 @@ impl AheadOfLog {
         }
     }
 
+    /// Notes that a session has no room for a message that it was noted to get.
+    pub fn take_back(&mut self, seq: i64, session: u64) {
+        if self.is_due_from(seq, session) {
+            self.had.remove(&seq);
+        }
+    }
+
     /// Whether a session that reads the log skips this message.
     pub fn is_had(&self, seq: i64, session: u64) -> bool {
         self.had.get(&seq).is_some_and(|had| had.confirmed || had.session == session)

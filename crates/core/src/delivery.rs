@@ -20,7 +20,7 @@ use crate::carbon_tap::{self, Number};
 use crate::clock::Time;
 use crate::node::Node;
 use crate::route::{Append, Origin, Taken};
-use crate::session::{Due, Queued, Session};
+use crate::session::{Due, PushRefused, Queued, Session};
 use crate::who_gets::{Recipients, Sessions, who_gets};
 
 impl Session {
@@ -49,8 +49,9 @@ pub(crate) fn deliver_kept(
     // Its sender may have been blocked after it was accepted: it stays in the log and is not
     // delivered.
     let is_heard = audience::hears(node, to, &flight.from);
-    let targets = match is_heard {
-        true => kept_targets(to, flight.to.resource().filter(|_| !again)),
+    let resource = flight.to.resource().filter(|_| !again);
+    let mut targets = match is_heard {
+        true => kept_targets(to, resource),
         false => Sessions::new(),
     };
     if !targets.is_empty() {
@@ -60,9 +61,18 @@ pub(crate) fn deliver_kept(
         }
         let mut stanza = addressed(&append.stanza, flight.from.as_str(), &add);
         stanza.class = Class::Kept(seq as u64);
+        let push = |session: &Session, is_alone| {
+            session.push_kept(Queued::new(stanza.clone(), Due::Logged), is_alone)
+        };
+        let mut is_over = false;
         for session in &targets {
-            // A refusal is fine: the message is in the log and will be read from there.
-            let _ = session.push_queued(Queued::new(stanza.clone(), Due::Logged));
+            // That there is no room is fine: the message is in the log and will be read from there.
+            is_over |= push(session, resource.is_some()) == Err(PushRefused::Gone);
+        }
+        if is_over && resource.is_some() {
+            // The one device has ended meanwhile: it is as if it had not been there.
+            targets = kept_targets(to, None);
+            targets.iter().for_each(|session| _ = push(session, false));
         }
     }
     let shown = (!append.passing).then_some(seq);

@@ -68,6 +68,7 @@ pub mod turns;
 pub mod underway;
 mod upgrades;
 mod verifiers;
+mod waiting_alone;
 mod watch;
 mod who_gets;
 

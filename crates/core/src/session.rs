@@ -26,6 +26,7 @@ mod seq_ranges;
 pub use held_room::HeldRoom;
 pub(crate) use late::Anew;
 pub use late::Whose;
+pub(crate) use life::Leftovers;
 pub use life::ResumeRefused;
 pub(crate) use output::{Had, LogPage, Pushed};
 pub use output::{PushRefused, Taken};
@@ -52,6 +53,7 @@ use crate::principal::{Principal, Proof, Rights};
 use crate::rewriting;
 use crate::settings::Limits;
 use crate::slots::Slots;
+use crate::waiting_alone::WaitingAlone;
 use counting::Counting;
 use late::Late;
 use person::Person;
@@ -220,6 +222,11 @@ impl Session {
     /// has no log.
     fn ahead_of_log<R>(&self, look: impl FnOnce(&mut AheadOfLog) -> R) -> Option<R> {
         Some(look(&mut self.account.as_ref()?.ahead_of_log()))
+    }
+
+    /// Looks at what waits in the log for one session of the account alone, or changes it.
+    fn waiting_alone<R>(&self, look: impl FnOnce(&mut WaitingAlone) -> R) -> Option<R> {
+        Some(look(&mut self.account.as_ref()?.waiting_alone()))
     }
 
     /// The resource.

@@ -249,7 +249,7 @@ impl Node {
     /// Notes that a device has everything up to `seq`.
     pub fn confirm(&self, session: &Session, seq: i64) {
         if let Some(account) = session.account.as_ref().filter(|_| seq > 0)
-            && let Some(before) = account.confirm(seq)
+            && let Some((before, seq)) = account.confirm(seq)
         {
             self.keeper.confirmed(account.archive, before, seq);
         }
@@ -311,18 +311,18 @@ impl Node {
         // Mark it as over first, so that nothing still under way makes it available again.
         let left = session.finish();
         self.sessions_of(session.account.as_deref()).remove(session.id);
-        if let Some(left) = left {
+        if let Some(mut left) = left {
             tracing::info!(
                 session = session.id,
                 account = session.jid.bare(),
                 resource = session.resource(),
                 "session_ended"
             );
-            presence::end(self, session, left.was_available, left.directed);
-            if !left.unconfirmed.is_empty() {
+            presence::end(self, session, left.was_available, std::mem::take(&mut left.directed));
+            if !left.unconfirmed.is_empty() || left.waiting_alone.is_some() {
                 let (node, session) = (self.clone(), session.clone());
                 to_the_end(async move {
-                    delivery::ended::undelivered(&node, &session, left.unconfirmed).await;
+                    delivery::ended::undelivered(&node, &session, left).await;
                     drop(ending);
                 })
                 .await;

@@ -91,7 +91,7 @@ async fn fence(node: &Arc<Node>, session: &Arc<Session>) -> Result<Option<u32>, 
 
 /// Reads what waits after a number, but for what is left to the archive: what that shows up to the
 /// number `left`.
-async fn waiting(
+pub(super) async fn waiting(
     node: &Node,
     archive: i64,
     after: i64,

@@ -7,12 +7,14 @@ use std::sync::atomic::Ordering;
 
 use whoelse_xmpp::{Class, Condition, Jid, Kind, Stanza, StanzaError, ns};
 
+use super::{drain, from_log};
+use crate::account::Account;
 use crate::boxed_future::BoxFuture;
 use crate::hosts::Host;
 use crate::keeper::Work;
 use crate::node::Node;
 use crate::route::{self, Append, InFlight, Origin, Routed};
-use crate::session::{Had, Queued, Session};
+use crate::session::{Due, Had, Leftovers, Queued, Session};
 use crate::storage_policy::StoragePolicy;
 use crate::who_gets::{Recipients, Sessions, who_gets};
 
@@ -20,8 +22,8 @@ use crate::who_gets::{Recipients, Sessions, who_gets};
 /// was passed on because a session was there to take it goes to the log now. Requests are answered.
 /// Groupchat is for its sender to repeat, but a service hears itself that a session has ended. The rest
 /// is dropped. No error goes back to a person.
-pub(crate) async fn undelivered(node: &Arc<Node>, session: &Arc<Session>, left: Vec<Queued>) {
-    for item in left {
+pub(crate) async fn undelivered(node: &Arc<Node>, session: &Arc<Session>, left: Leftovers) {
+    for item in left.unconfirmed {
         let class = item.stanza.class;
         if matches!(
             class,
@@ -42,6 +44,47 @@ pub(crate) async fn undelivered(node: &Arc<Node>, session: &Arc<Session>, left: 
             _ => bounce(node, session, &stanza).await,
         }
     }
+    if let (Some(waits), Some(own)) = (left.waiting_alone, &session.account) {
+        hand_on_what_waits(node, session, own, waits).await;
+    }
+}
+
+/// Handles what waits in the log for the session alone, from the first number to the last. If it cannot
+/// be read, the cursor stays before it while the account is in memory.
+async fn hand_on_what_waits(
+    node: &Arc<Node>,
+    session: &Arc<Session>,
+    own: &Arc<Account>,
+    (first, last): (i64, i64),
+) {
+    let mut after = first - 1;
+    while after < last {
+        node.store.settle(own.archive).await;
+        let Ok(reader) = node.log_readers.acquire().await else { return };
+        let read = drain::waiting(node, own.archive, after, None).await;
+        drop(reader);
+        let rows = match read {
+            Ok(waiting) => waiting.rows,
+            Err(error) => return node.store_failing("log_unreadable", Some(own.jid()), &error),
+        };
+        after = rows.last().map_or(last, |row| row.seq);
+        for row in rows.into_iter().take_while(|row| row.seq <= last) {
+            let seq = row.seq;
+            if !drain::is_wanted(node, own, &row) {
+                continue;
+            }
+            let item = Queued::new(from_log(node, own, row, |_| false), Due::Logged);
+            if let Ok(stanza) = Stanza::parse(item.stanza.bytes.clone()) {
+                hand_on(node, session, (item, stanza), seq).await;
+            }
+        }
+    }
+    let held_back = {
+        let mut waiting = own.waiting_alone();
+        waiting.end(session.id);
+        waiting.held_back()
+    };
+    node.confirm(session, held_back);
 }
 
 /// Handles a message of the log that a session leaves behind. The message waits for the next login;
@@ -50,7 +93,8 @@ pub(crate) async fn undelivered(node: &Arc<Node>, session: &Arc<Session>, left: 
 /// A message to this session alone needs more: any other device that is online and did not get it
 /// would move the cursor past it with the next message that it confirms. So another device becomes
 /// responsible for it: one that has it already, or one that gets it now, available or not. If there
-/// is no such device and the cursor has passed the message, it is stored once more.
+/// is no such device and the cursor has passed the message, or the device has no room for it and would
+/// let it pass, it is stored once more.
 async fn hand_on(
     node: &Arc<Node>,
     session: &Arc<Session>,
@@ -87,15 +131,18 @@ async fn hand_on(
     let archived = node.wiring.storage_policy(&stanza) == StoragePolicy::Archived
         && node.settings().history.is_some()
         && from.is_some_and(|from| node.wiring.archives(node, account, &from));
-    let mut is_copied = false;
+    let (mut is_copied, mut is_missed) = (false, false);
     for other in others.into_iter().chain(past) {
         if archived && other.has_copy(seq) {
             is_copied = true;
         } else if other.push_ahead_of_log(item.clone(), seq).is_ok() {
             return;
+        } else {
+            is_missed |= !other.will_read(seq);
         }
     }
-    if !is_copied && seq <= account.confirmed.load(Ordering::Acquire) {
+    let is_passed = is_missed || seq <= account.confirmed.load(Ordering::Acquire);
+    if !is_copied && is_passed {
         keep(node, session, stanza).await;
     }
 }

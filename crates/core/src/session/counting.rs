@@ -29,11 +29,8 @@ pub(super) struct Counting {
     handled: Handled,
     /// Whether the last `<r/>` was answered with less than what had been received.
     owes_ack: bool,
-    /// Without stream management: the highest number of the log that a connection has taken and not
-    /// yet flushed.
-    writing: i64,
-    /// What it has taken beside that and is confirmed one by one: messages that are in no log or came
-    /// ahead of it, and the ends of pages of the archive.
+    /// Without stream management: what a connection has taken and not yet flushed of messages that are
+    /// kept, and of the ends of pages of the archive.
     unflushed: Vec<Queued>,
     /// The bytes that the session has posted to the keeper and that are not delivered or refused yet.
     posted_bytes: usize,
@@ -157,10 +154,9 @@ impl Counting {
                 managed.since_request += 1;
             }
             _ => match class {
-                Class::Kept(0) | Class::AheadOfLog(_) | Class::ArchivePage(_) => {
+                Class::Kept(_) | Class::AheadOfLog(_) | Class::ArchivePage(_) => {
                     self.unflushed.push(item);
                 }
-                Class::Kept(seq) => self.writing = self.writing.max(seq as i64),
                 _ => {}
             },
         }
@@ -179,15 +175,9 @@ impl Counting {
         asks
     }
 
-    /// Notes that what was written is flushed. Returns the highest number of the log that this
-    /// confirms, and what is confirmed by it one by one.
-    pub fn flushed(&mut self) -> (i64, Vec<Queued>) {
-        (std::mem::take(&mut self.writing), std::mem::take(&mut self.unflushed))
-    }
-
-    /// Whether a message of the log is written and not flushed.
-    pub fn is_flushing(&self) -> bool {
-        self.writing > 0
+    /// Notes that what was written is flushed. Returns what is confirmed by that.
+    pub fn flushed(&mut self) -> Vec<Queued> {
+        std::mem::take(&mut self.unflushed)
     }
 
     /// Takes the peer's count `h`. Returns the stanzas that it newly acknowledges, and whether
@@ -200,7 +190,7 @@ impl Counting {
     }
 
     /// What was written and is not acknowledged, in order; without stream management, what is not
-    /// flushed and is confirmed one by one.
+    /// flushed.
     pub fn unacknowledged(&self) -> impl Iterator<Item = &Queued> {
         self.managed.iter().flat_map(|managed| managed.sent.resend()).chain(&self.unflushed)
     }

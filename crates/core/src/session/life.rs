@@ -34,6 +34,8 @@ pub(crate) struct Leftovers {
     pub directed: Vec<Jid>,
     /// The stanzas that were never confirmed, oldest first.
     pub unconfirmed: Vec<Queued>,
+    /// The first and the last number of what waits in the log for it alone.
+    pub waiting_alone: Option<(i64, i64)>,
 }
 
 impl Session {
@@ -123,7 +125,7 @@ impl Session {
         let ask_again = more_to_ask && state.queue.is_empty();
         state.release(&acked);
         self.note_confirmed(&mut state, &acked);
-        let highest = self.confirmed_to(&state, highest(acked));
+        let highest = self.confirmed_to(&state, highest(&acked));
         drop(state);
         self.settled.notify_waiters();
         if ask_again {
@@ -216,7 +218,7 @@ impl Session {
             .map_err(|bad| ResumeRefused::TooHigh { h: bad.h, sent: bad.sent })?;
         state.release(&acked);
         self.note_confirmed(state, &acked);
-        let confirmed = highest(acked);
+        let confirmed = highest(&acked);
         state.queue.put_back(state.counting.resume());
         // A client that comes back gets everything that was held back.
         state.queue.let_go();
@@ -266,7 +268,8 @@ impl Session {
         drop(state);
         self.settled.notify_waiters();
         self.wake.notify_one();
-        Some(Leftovers { was_available, directed, unconfirmed })
+        let waiting_alone = self.waiting_alone(|waiting| waiting.of(self.id)).flatten();
+        Some(Leftovers { was_available, directed, unconfirmed, waiting_alone })
     }
 }
 
@@ -284,7 +287,8 @@ impl State {
     }
 }
 
-fn highest(acked: Vec<Queued>) -> i64 {
+/// The highest number of the log among these, of those that confirm what is before them.
+pub(super) fn highest(acked: &[Queued]) -> i64 {
     let kept = acked.iter().filter_map(|item| match item.stanza.class {
         Class::Kept(seq) => Some(seq as i64),
         _ => None,

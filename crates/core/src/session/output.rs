@@ -10,6 +10,7 @@ use whoelse_xmpp::{BareJid, Class, Outgoing, StreamCondition, StreamError};
 
 use super::late::{Anew, Late, Whose};
 use super::left_to_archive::LeftToArchive;
+use super::life::highest;
 use super::reading::Aside;
 use super::room::{Due, Sender};
 use super::{Drain, Queued, Session, State, Superseded, WaitsAs};
@@ -22,6 +23,8 @@ use crate::settings::Limits;
 enum InLog {
     /// None, or it is the message of the log that its class names.
     AsItSays,
+    /// It is the message that its class names, for this session alone.
+    Alone,
     /// It is a copy of this message of the log, which another session gets or has sent.
     CopyOf(i64),
 }
@@ -64,8 +67,8 @@ pub(crate) enum Had {
 /// What became of a page of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pushed {
-    /// It is queued. The log is confirmed up to this number by messages that the client had ahead of
-    /// it; 0 if there are none.
+    /// It is queued. The log is confirmed up to this number: by messages that the client had ahead of
+    /// it, or by other devices, for which the page was waited for; 0 if there are none.
     Queued(i64),
     /// Nothing is queued: the session is over, or reads from another place by now.
     TooLate,
@@ -282,6 +285,19 @@ impl Session {
         self.push_item(item, InLog::AsItSays)
     }
 
+    /// Queues a message of the log that was just kept. One that is for this session alone and is not
+    /// queued is waited for: nobody else's confirmation passes it. Fails if the session is over.
+    pub(crate) fn push_kept(&self, item: Queued, is_alone: bool) -> Result<(), PushRefused> {
+        self.push_item(item, if is_alone { InLog::Alone } else { InLog::AsItSays })
+    }
+
+    /// Notes that a message is not queued and has to come from the log.
+    fn wait_alone(&self, in_log: InLog, number: i64) {
+        if in_log == InLog::Alone {
+            self.waiting_alone(|waiting| waiting.note(self.id, number));
+        }
+    }
+
     /// Queues a copy of a message that another session gets or has sent, if there is room. `logged`
     /// is its number in the log of this account: a session that still reads there, or that has no
     /// room, finds it there by itself.
@@ -298,8 +314,8 @@ impl Session {
         }
         let number = match (in_log, item.stanza.class) {
             (InLog::CopyOf(number), _) => Some(number),
-            (InLog::AsItSays, Class::Kept(seq)) if seq != 0 => Some(seq as i64),
-            (InLog::AsItSays, _) => None,
+            (_, Class::Kept(seq)) if seq != 0 => Some(seq as i64),
+            (InLog::AsItSays | InLog::Alone, _) => None,
         };
         if number.is_some_and(|number| state.reading.has_brought(number)) {
             return Ok(());
@@ -310,11 +326,13 @@ impl Session {
         }
         let has_room = state.has_room_for(&item);
         if let Some(number) = number.filter(|number| state.reading.will_bring(*number)) {
-            let is_copy = in_log != InLog::AsItSays;
+            let is_copy = matches!(in_log, InLog::CopyOf(_));
+            self.wait_alone(in_log, number);
             state.reading.set_aside(Aside { number, item, is_copy }, has_room);
             return Ok(());
         }
         if let Some(number) = number.filter(|_| !has_room) {
+            self.wait_alone(in_log, number);
             state.reading.fall_behind(number);
             // Whoever wrote all that waits asks for the next page.
             drop(state);
@@ -338,7 +356,7 @@ impl Session {
         }
         match (in_log, number) {
             (InLog::CopyOf(_), Some(number)) => state.reading.had_copy(number),
-            (InLog::AsItSays, Some(number)) => {
+            (InLog::AsItSays | InLog::Alone, Some(number)) => {
                 state.reading.had_live(number);
                 self.count_alone_if_ahead(&state, &mut item, number);
             }
@@ -488,9 +506,9 @@ impl Session {
     /// for a session without stream management.
     pub fn flushed(&self, epoch: u64) -> Result<i64, Superseded> {
         let mut state = self.holding(epoch)?;
-        let (written, flushed) = state.counting.flushed();
+        let flushed = state.counting.flushed();
         self.note_confirmed(&mut state, &flushed);
-        Ok(self.confirmed_to(&state, written))
+        Ok(self.confirmed_to(&state, highest(&flushed)))
     }
 
     /// Waits until there is something to write or an order to end.
@@ -549,9 +567,13 @@ impl Session {
             }
         }
         let confirmed = self.confirmed_to(&state, 0);
+        let held_back = self.waiting_alone(|waiting| {
+            waiting.came(self.id, state.reading.has_all_to());
+            waiting.held_back()
+        });
         drop(state);
         self.wake.notify_one();
-        Pushed::Queued(confirmed)
+        Pushed::Queued(confirmed.max(held_back.unwrap_or(0)))
     }
 
     /// Lets the confirmation of a message of the log count for itself alone, if messages before it are
@@ -568,11 +590,11 @@ impl Session {
         self.account.as_ref().map_or(0, |own| own.confirmed.load(Ordering::Acquire))
     }
 
-    /// Queues a message from the log, unless the client has had it ahead of the log.
+    /// Queues a message from the log, unless the client has had it ahead of the log, or has a copy.
     fn enqueue_logged(&self, state: &mut State, mut item: Queued) {
         if let Class::Kept(seq) = item.stanza.class {
             state.reading.had_logged(seq as i64);
-            if self.got_ahead_of_log(seq as i64) {
+            if state.reading.has_copy(seq as i64) || self.got_ahead_of_log(seq as i64) {
                 return;
             }
             self.count_alone_if_ahead(state, &mut item, seq as i64);
@@ -589,10 +611,7 @@ impl Session {
     /// further, by messages that it had ahead of the log, and by pages of its archive.
     pub(super) fn confirmed_to(&self, state: &State, seq: i64) -> i64 {
         let has_all_to = || {
-            let read = match state.counting.is_flushing() {
-                true => 0,
-                false => state.reading.has_all_to(),
-            };
+            let read = state.reading.has_all_to();
             state.open().min().map_or(read, |first| read.min(first - 1))
         };
         let (in_archive, bound) = match state.reading.left() {
@@ -683,8 +702,18 @@ impl Session {
         number: i64,
     ) -> Result<(), PushRefused> {
         item.stanza.class = Class::AheadOfLog(number as u64);
+        // Before it can be confirmed.
         self.ahead_of_log(|early| early.note(number, self.id));
-        self.push_queued(item)
+        let pushed = self.push_queued(item);
+        if pushed.is_err() {
+            self.ahead_of_log(|early| early.take_back(number, self.id));
+        }
+        pushed
+    }
+
+    /// Whether the session has still to read this message of the log there.
+    pub(crate) fn will_read(&self, number: i64) -> bool {
+        self.lock().reading.will_bring(number)
     }
 
     // --- what is told anew ---

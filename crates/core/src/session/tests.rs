@@ -340,6 +340,81 @@ fn a_message_in_no_log_that_was_not_flushed_is_left_over() {
 }
 
 #[test]
+fn a_message_of_the_log_that_was_not_flushed_is_left_over() {
+    let session = session();
+    session.set_presence(here());
+    session.push_page(page(0, 1, session.fence(), false));
+    written(&session, 1);
+    assert_eq!(session.flushed(1), Ok(1));
+    deliver(&session, kept(2));
+    written(&session, 1);
+
+    let left = session.finish().unwrap().unconfirmed;
+
+    let classes: Vec<_> = left.iter().map(|item| item.stanza.class).collect();
+    assert_eq!(classes, [Class::Kept(2)]);
+}
+
+#[test]
+fn no_other_device_confirms_past_a_message_that_waits_in_the_log_for_this_one_alone() {
+    let session = session();
+    let own = session.own().clone();
+    session.set_presence(here());
+    session.push_page(page(0, 1, session.fence(), false));
+    let large = Outgoing { class: Class::Kept(3), ..said(&"x".repeat(BUDGET)) };
+    session.push_kept(Queued::new(large, Due::Logged), true).unwrap();
+    session.push_kept(Queued::new(kept(4), Due::Logged), true).unwrap();
+
+    assert_eq!(own.confirm(9), Some((0, 2)));
+    assert_eq!(own.confirm(9), None);
+    assert_eq!(session.push_page(page(2, 3, None, true)), Pushed::Queued(9));
+    assert_eq!(own.confirm(9), Some((2, 3)));
+    session.push_page(page(3, 4, None, true));
+
+    assert_eq!(own.confirm(9), Some((3, 9)));
+    assert_eq!(session.finish().unwrap().waiting_alone, None);
+}
+
+#[test]
+fn what_waits_for_an_absent_session_alone_is_left_over_when_it_ends() {
+    let session = session();
+    let large = Outgoing { class: Class::Kept(3), ..said(&"x".repeat(BUDGET)) };
+    session.push_kept(Queued::new(large, Due::Logged), true).unwrap();
+
+    assert_eq!(session.finish().unwrap().waiting_alone, Some((3, 3)));
+
+    let late = session.push_kept(Queued::new(kept(4), Due::Logged), true);
+    assert_eq!(late, Err(PushRefused::Gone));
+    assert_eq!(session.own().confirm(9), Some((0, 2)));
+}
+
+#[test]
+fn a_message_handed_on_for_which_there_is_no_room_comes_from_the_log() {
+    let session = session();
+    session.set_presence(here());
+    let large = Outgoing { class: Class::Kept(1), ..said(&"x".repeat(BUDGET)) };
+
+    let handed_on = session.push_ahead_of_log(Queued::new(large, Due::Logged), 1);
+    session.push_page(page(0, 1, session.fence(), false));
+
+    assert_eq!(handed_on, Err(PushRefused::NoRoom));
+    assert!(written(&session, 1).contains("n1"));
+}
+
+#[test]
+fn a_copy_that_came_while_the_session_was_absent_does_not_come_again_from_the_log() {
+    let session = session();
+    session.push_copy(Queued::new(said("n2"), Due::Logged), Some(2));
+    session.set_presence(here());
+
+    session.push_page(page(0, 3, session.fence(), false));
+
+    let written = written(&session, 1);
+    let times: Vec<_> = (1..=3).map(|n| written.matches(&format!("n{n}")).count()).collect();
+    assert_eq!(times, [1, 1, 1], "{written}");
+}
+
+#[test]
 fn who_posts_faster_than_the_disk_writes_waits() {
     let session = session();
     let most = 256 << 10;
