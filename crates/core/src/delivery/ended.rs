@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering;
 use whoelse_xmpp::{Class, Condition, Jid, Kind, Stanza, StanzaError, ns};
 
 use super::{drain, from_log};
-use crate::account::Account;
 use crate::boxed_future::BoxFuture;
 use crate::hosts::Host;
 use crate::keeper::Work;
@@ -44,19 +43,15 @@ pub(crate) async fn undelivered(node: &Arc<Node>, session: &Arc<Session>, left: 
             _ => bounce(node, session, &stanza).await,
         }
     }
-    if let (Some(waits), Some(own)) = (left.waiting_alone, &session.account) {
-        hand_on_what_waits(node, session, own, waits).await;
+    if let Some(waits) = left.waiting_alone {
+        hand_on_what_waits(node, session, waits).await;
     }
 }
 
 /// Handles what waits in the log for the session alone, from the first number to the last. If it cannot
 /// be read, the cursor stays before it while the account is in memory.
-async fn hand_on_what_waits(
-    node: &Arc<Node>,
-    session: &Arc<Session>,
-    own: &Arc<Account>,
-    (first, last): (i64, i64),
-) {
+async fn hand_on_what_waits(node: &Arc<Node>, session: &Arc<Session>, (first, last): (i64, i64)) {
+    let Some(own) = &session.account else { return };
     let mut after = first - 1;
     while after < last {
         node.store.settle(own.archive).await;
