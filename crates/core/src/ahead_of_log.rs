@@ -53,6 +53,11 @@ impl AheadOfLog {
         self.had.get(&seq).is_some_and(|had| had.session == session && !had.confirmed)
     }
 
+    /// Whether it is remembered that anybody got this message.
+    pub fn is_noted(&self, seq: i64) -> bool {
+        self.had.contains_key(&seq)
+    }
+
     /// Whether a client has confirmed this message.
     pub fn is_confirmed(&self, seq: i64) -> bool {
         self.had.get(&seq).is_some_and(|had| had.confirmed)

@@ -20,7 +20,7 @@ use crate::carbon_tap::{self, Number};
 use crate::clock::Time;
 use crate::node::Node;
 use crate::route::{Append, Origin, Taken};
-use crate::session::{Due, PushRefused, Queued, Session};
+use crate::session::{Due, Queued, Session};
 use crate::who_gets::{Recipients, Sessions, who_gets};
 
 impl Session {
@@ -64,13 +64,14 @@ pub(crate) fn deliver_kept(
         let push = |session: &Session, is_alone| {
             session.push_kept(Queued::new(stanza.clone(), Due::Logged), is_alone)
         };
-        let mut is_over = false;
+        let mut is_refused = false;
         for session in &targets {
-            // That there is no room is fine: the message is in the log and will be read from there.
-            is_over |= push(session, resource.is_some()) == Err(PushRefused::Gone);
+            let is_alone = resource == Some(session.resource());
+            is_refused |= push(session, is_alone).is_err() && is_alone;
         }
-        if is_over && resource.is_some() {
-            // The one device has ended meanwhile: it is as if it had not been there.
+        if is_refused {
+            // The one device has ended meanwhile, or does not read the log and is full: it is as if it
+            // were not there.
             targets = kept_targets(to, None);
             targets.iter().for_each(|session| _ = push(session, false));
         }

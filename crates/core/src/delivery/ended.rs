@@ -101,7 +101,11 @@ async fn hand_on(
     let Some(alone) = to.as_ref().and_then(|to| to.resource()) else { return };
     {
         let early = account.ahead_of_log();
-        let is_due = alone == session.resource() || early.is_due_from(seq, session.id);
+        // Of many that were handed to it, the first are not remembered.
+        let was_handed_on = matches!(item.stanza.class, Class::AheadOfLog(_));
+        let is_due = alone == session.resource()
+            || early.is_due_from(seq, session.id)
+            || was_handed_on && !early.is_noted(seq);
         if !is_due || early.is_confirmed(seq) || early.is_late(seq) {
             return;
         }
@@ -136,8 +140,11 @@ async fn hand_on(
             is_missed |= !other.will_read(seq);
         }
     }
-    let is_passed = is_missed || seq <= account.confirmed.load(Ordering::Acquire);
-    if !is_copied && is_passed {
+    // What is held back is confirmed as soon as this session is done with.
+    let held_back = account.waiting_alone().held_back();
+    let passed_to = account.confirmed.load(Ordering::Acquire).max(held_back);
+    if !is_copied && (is_missed || seq <= passed_to) {
+        account.ahead_of_log().note_late(seq);
         keep(node, session, stanza).await;
     }
 }

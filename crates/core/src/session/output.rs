@@ -147,6 +147,11 @@ impl State {
         self.counting.unacknowledged().chain(self.queue.iter())
     }
 
+    /// Whether a copy of a message may still wait, or be on its way to the client.
+    fn holds_copies(&self) -> bool {
+        self.held().any(|item| item.stanza.class == Class::Message)
+    }
+
     /// Returns the numbers of the log that are queued, or sent and not confirmed.
     fn open(&self) -> impl Iterator<Item = i64> {
         self.held().filter_map(|item| match item.stanza.class {
@@ -286,7 +291,8 @@ impl Session {
     }
 
     /// Queues a message of the log that was just kept. One that is for this session alone and is not
-    /// queued is waited for: nobody else's confirmation passes it. Fails if the session is over.
+    /// queued is waited for: nobody else's confirmation passes it. Fails if the session is over, or has
+    /// no room and does not read the log.
     pub(crate) fn push_kept(&self, item: Queued, is_alone: bool) -> Result<(), PushRefused> {
         self.push_item(item, if is_alone { InLog::Alone } else { InLog::AsItSays })
     }
@@ -330,6 +336,10 @@ impl Session {
             self.wait_alone(in_log, number);
             state.reading.set_aside(Aside { number, item, is_copy }, has_room);
             return Ok(());
+        }
+        if in_log == InLog::Alone && !has_room && state.reading.is_paused() {
+            // It may not read the log for a long time.
+            return Err(PushRefused::NoRoom);
         }
         if let Some(number) = number.filter(|_| !has_room) {
             self.wait_alone(in_log, number);
@@ -594,7 +604,8 @@ impl Session {
     fn enqueue_logged(&self, state: &mut State, mut item: Queued) {
         if let Class::Kept(seq) = item.stanza.class {
             state.reading.had_logged(seq as i64);
-            if state.reading.has_copy(seq as i64) || self.got_ahead_of_log(seq as i64) {
+            let has_copy = state.reading.has_copy(seq as i64) && !state.holds_copies();
+            if has_copy || self.got_ahead_of_log(seq as i64) {
                 return;
             }
             self.count_alone_if_ahead(state, &mut item, seq as i64);
@@ -677,8 +688,8 @@ impl Session {
     /// as that resource, from the log, or ahead of it.
     pub(crate) fn has_had(&self, number: i64, alone: &str) -> Had {
         let state = self.lock();
-        let had =
-            state.reading.has(number, alone == self.resource()) || self.got_ahead_of_log(number);
+        let has_read = state.reading.has(number, alone == self.resource());
+        let had = has_read && !state.reading.has_copy(number) || self.got_ahead_of_log(number);
         match had {
             false => Had::Not,
             true if state.open().any(|open| open == number) => Had::Unconfirmed,

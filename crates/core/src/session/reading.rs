@@ -140,7 +140,7 @@ impl Reading {
     }
 
     /// Whether the session does not read the log.
-    fn is_paused(&self) -> bool {
+    pub fn is_paused(&self) -> bool {
         matches!(self.drain, Drain::Paused(_))
     }
 

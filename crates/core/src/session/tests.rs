@@ -376,16 +376,29 @@ fn no_other_device_confirms_past_a_message_that_waits_in_the_log_for_this_one_al
 }
 
 #[test]
-fn what_waits_for_an_absent_session_alone_is_left_over_when_it_ends() {
+fn what_waits_for_a_session_alone_is_left_over_when_it_ends() {
     let session = session();
-    let large = Outgoing { class: Class::Kept(3), ..said(&"x".repeat(BUDGET)) };
-    session.push_kept(Queued::new(large, Due::Logged), true).unwrap();
+    session.set_presence(here());
+    session.push_page(page(0, 1, session.fence(), false));
+    let large = || Outgoing { class: Class::Kept(3), ..said(&"x".repeat(BUDGET)) };
+    session.push_kept(Queued::new(large(), Due::Logged), true).unwrap();
 
     assert_eq!(session.finish().unwrap().waiting_alone, Some((3, 3)));
 
     let late = session.push_kept(Queued::new(kept(4), Due::Logged), true);
     assert_eq!(late, Err(PushRefused::Gone));
     assert_eq!(session.own().confirm(9), Some((0, 2)));
+}
+
+#[test]
+fn nothing_waits_for_a_session_that_does_not_read_the_log() {
+    let session = session();
+    let large = Outgoing { class: Class::Kept(3), ..said(&"x".repeat(BUDGET)) };
+
+    let pushed = session.push_kept(Queued::new(large, Due::Logged), true);
+
+    assert_eq!(pushed, Err(PushRefused::NoRoom));
+    assert_eq!(session.own().confirm(9), Some((0, 9)));
 }
 
 #[test]
@@ -405,11 +418,12 @@ fn a_message_handed_on_for_which_there_is_no_room_comes_from_the_log() {
 fn a_copy_that_came_while_the_session_was_absent_does_not_come_again_from_the_log() {
     let session = session();
     session.push_copy(Queued::new(said("n2"), Due::Logged), Some(2));
+    let copy = written(&session, 1);
     session.set_presence(here());
 
     session.push_page(page(0, 3, session.fence(), false));
 
-    let written = written(&session, 1);
+    let written = copy + &written(&session, 1);
     let times: Vec<_> = (1..=3).map(|n| written.matches(&format!("n{n}")).count()).collect();
     assert_eq!(times, [1, 1, 1], "{written}");
 }
