@@ -26,7 +26,6 @@ mod seq_ranges;
 pub use held_room::HeldRoom;
 pub(crate) use late::Anew;
 pub use late::Whose;
-pub(crate) use life::Leftovers;
 pub use life::ResumeRefused;
 pub(crate) use output::{Had, LogPage, Pushed};
 pub use output::{PushRefused, Taken};

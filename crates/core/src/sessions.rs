@@ -311,18 +311,21 @@ impl Node {
         // Mark it as over first, so that nothing still under way makes it available again.
         let left = session.finish();
         self.sessions_of(session.account.as_deref()).remove(session.id);
-        if let Some(mut left) = left {
+        if let Some(left) = left {
             tracing::info!(
                 session = session.id,
                 account = session.jid.bare(),
                 resource = session.resource(),
                 "session_ended"
             );
-            presence::end(self, session, left.was_available, std::mem::take(&mut left.directed));
+            presence::end(self, session, left.was_available, left.directed);
             if !left.unconfirmed.is_empty() || left.waiting_alone.is_some() {
                 let (node, session) = (self.clone(), session.clone());
                 to_the_end(async move {
-                    delivery::ended::undelivered(&node, &session, left).await;
+                    delivery::ended::undelivered(&node, &session, left.unconfirmed).await;
+                    if let Some(numbers) = left.waiting_alone {
+                        delivery::ended::left_in_log(&node, &session, numbers).await;
+                    }
                     drop(ending);
                 })
                 .await;

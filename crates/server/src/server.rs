@@ -168,7 +168,8 @@ impl Server {
     /// Returns how the running backup or restore ended.
     async fn end(mut self, aside: Option<&Aside>) -> Outcome {
         // What clients do not need of their time is there for the store: a disk may be slow for a moment.
-        let until = Instant::now() + GOING + 2 * STORING;
+        // A restore takes as long as it takes: whatever still writes would write beside the next server.
+        let until = aside.is_none().then(|| Instant::now() + GOING + 2 * STORING);
         self.connections.close();
         while self.accepting.join_next().await.is_some() {}
         let going = async { tokio::join!(self.connections.gone(), self.connections.end_relay()) };
@@ -177,14 +178,7 @@ impl Server {
         }
         // Ends guests that the relay was admitting meanwhile.
         self.connections.end_relay().await;
-        let stored = match aside {
-            None => timeout_at(until - STORING, self.node().stop()).await.is_ok(),
-            // Whatever still writes would write beside the next server.
-            Some(_) => {
-                self.node().stop().await;
-                true
-            }
-        };
+        let stored = by(until.map(|until| until - STORING), self.node().stop()).await.is_some();
         let ended = match aside {
             None => Err("the server was stopped".to_owned()),
             Some(aside) => {
@@ -197,14 +191,9 @@ impl Server {
             }
         };
         self.transfers.ends(ended.clone()).await;
-        let closed = match aside {
-            None => timeout_at(until, self.store.close()).await,
-            // A restore takes as long as it takes.
-            Some(_) => Ok(self.store.close().await),
-        };
-        match closed {
-            Ok(Ok(())) if stored => {}
-            Ok(Err(error)) => tracing::error!(%error, "database_not_closed"),
+        match by(until, self.store.close()).await {
+            Some(Ok(())) if stored => {}
+            Some(Err(error)) => tracing::error!(%error, "database_not_closed"),
             _ => tracing::error!("storing_took_too_long"),
         }
         // Until now `/health` has answered that the server is shutting down.
@@ -213,5 +202,13 @@ impl Server {
         let _ = tokio::time::timeout(ANSWERING, answered).await;
         drop(self.data);
         ended
+    }
+}
+
+/// Waits for work, until this moment if there is one. `None` if it is not done by then.
+async fn by<T>(until: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
+    match until {
+        Some(until) => timeout_at(until, work).await.ok(),
+        None => Some(work.await),
     }
 }

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{SemaphorePermit, oneshot};
 use whoelse_store::{Error, LoggedMessage, READERS_OF_MAILBOXES, Undelivered};
 use whoelse_xmpp::{Jid, StreamCondition, StreamError};
 
@@ -43,9 +43,7 @@ impl Node {
                 Err(Stopped) => return,
             },
         };
-        // This may wait for a transaction. Nobody else must wait for that, so it comes first.
-        self.store.settle(own.archive).await;
-        let Ok(_reader) = self.log_readers.acquire().await else { return };
+        let Some(_reader) = reader(self, own).await else { return };
         let Drain::After { seq: after, .. } = session.drain_state() else { return };
         let left = session.left_to_archive().filter(|left| *left > after);
         match waiting(self, own.archive, after, left).await {
@@ -87,6 +85,13 @@ async fn fence(node: &Arc<Node>, session: &Arc<Session>) -> Result<Option<u32>, 
         })
         .await?;
     told.await.map_err(|_| Stopped)
+}
+
+/// Waits for a turn to read the log of an account. `None` if there are no more turns.
+pub(super) async fn reader<'a>(node: &'a Node, own: &Account) -> Option<SemaphorePermit<'a>> {
+    // This may wait for a transaction. Nobody else must wait for that, so it comes first.
+    node.store.settle(own.archive).await;
+    node.log_readers.acquire().await.ok()
 }
 
 /// Reads what waits after a number, but for what is left to the archive: what that shows up to the

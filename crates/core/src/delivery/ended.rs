@@ -13,7 +13,7 @@ use crate::hosts::Host;
 use crate::keeper::Work;
 use crate::node::Node;
 use crate::route::{self, Append, InFlight, Origin, Routed};
-use crate::session::{Due, Had, Leftovers, Queued, Session};
+use crate::session::{Due, Had, Queued, Session};
 use crate::storage_policy::StoragePolicy;
 use crate::who_gets::{Recipients, Sessions, who_gets};
 
@@ -21,8 +21,8 @@ use crate::who_gets::{Recipients, Sessions, who_gets};
 /// was passed on because a session was there to take it goes to the log now. Requests are answered.
 /// Groupchat is for its sender to repeat, but a service hears itself that a session has ended. The rest
 /// is dropped. No error goes back to a person.
-pub(crate) async fn undelivered(node: &Arc<Node>, session: &Arc<Session>, left: Leftovers) {
-    for item in left.unconfirmed {
+pub(crate) async fn undelivered(node: &Arc<Node>, session: &Arc<Session>, left: Vec<Queued>) {
+    for item in left {
         let class = item.stanza.class;
         if matches!(
             class,
@@ -43,19 +43,19 @@ pub(crate) async fn undelivered(node: &Arc<Node>, session: &Arc<Session>, left: 
             _ => bounce(node, session, &stanza).await,
         }
     }
-    if let Some(waits) = left.waiting_alone {
-        hand_on_what_waits(node, session, waits).await;
-    }
 }
 
-/// Handles what waits in the log for the session alone, from the first number to the last. If it cannot
+/// Handles what is left in the log for the session alone, from the first number to the last. If it cannot
 /// be read, the cursor stays before it while the account is in memory.
-async fn hand_on_what_waits(node: &Arc<Node>, session: &Arc<Session>, (first, last): (i64, i64)) {
+pub(crate) async fn left_in_log(
+    node: &Arc<Node>,
+    session: &Arc<Session>,
+    (first, last): (i64, i64),
+) {
     let Some(own) = &session.account else { return };
     let mut after = first - 1;
     while after < last {
-        node.store.settle(own.archive).await;
-        let Ok(reader) = node.log_readers.acquire().await else { return };
+        let Some(reader) = drain::reader(node, own).await else { return };
         let read = drain::waiting(node, own.archive, after, None).await;
         drop(reader);
         let rows = match read {

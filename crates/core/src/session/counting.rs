@@ -153,12 +153,11 @@ impl Counting {
                 managed.sent.push(item, bytes);
                 managed.since_request += 1;
             }
-            _ => match class {
-                Class::Kept(_) | Class::AheadOfLog(_) | Class::ArchivePage(_) => {
+            _ => {
+                if let Class::Kept(_) | Class::AheadOfLog(_) | Class::ArchivePage(_) = class {
                     self.unflushed.push(item);
                 }
-                _ => {}
-            },
+            }
         }
     }
 

@@ -297,13 +297,6 @@ impl Session {
         self.push_item(item, if is_alone { InLog::Alone } else { InLog::AsItSays })
     }
 
-    /// Notes that a message is not queued and has to come from the log.
-    fn wait_alone(&self, in_log: InLog, number: i64) {
-        if in_log == InLog::Alone {
-            self.waiting_alone(|waiting| waiting.note(self.id, number));
-        }
-    }
-
     /// Queues a copy of a message that another session gets or has sent, if there is room. `logged`
     /// is its number in the log of this account: a session that still reads there, or that has no
     /// room, finds it there by itself.
@@ -331,18 +324,22 @@ impl Session {
             return Err(PushRefused::NoRoom);
         }
         let has_room = state.has_room_for(&item);
+        let is_left = |number: &i64| !has_room || state.reading.will_bring(*number);
+        if in_log == InLog::Alone
+            && let Some(number) = number.filter(is_left)
+        {
+            if state.reading.is_paused() {
+                // It may not read the log for a long time.
+                return Err(PushRefused::NoRoom);
+            }
+            self.waiting_alone(|waiting| waiting.note(self.id, number));
+        }
         if let Some(number) = number.filter(|number| state.reading.will_bring(*number)) {
             let is_copy = matches!(in_log, InLog::CopyOf(_));
-            self.wait_alone(in_log, number);
             state.reading.set_aside(Aside { number, item, is_copy }, has_room);
             return Ok(());
         }
-        if in_log == InLog::Alone && !has_room && state.reading.is_paused() {
-            // It may not read the log for a long time.
-            return Err(PushRefused::NoRoom);
-        }
         if let Some(number) = number.filter(|_| !has_room) {
-            self.wait_alone(in_log, number);
             state.reading.fall_behind(number);
             // Whoever wrote all that waits asks for the next page.
             drop(state);
