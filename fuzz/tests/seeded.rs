@@ -21,6 +21,12 @@ fn an_address_is_read_alike_on_every_path() {
 }
 
 #[test]
+fn the_final_dot_of_a_domain_goes() {
+    // bob@a.b./x, which was found late.
+    whoelse_fuzz::run("jid", &[0xb0, 0x0a, 0x07]);
+}
+
+#[test]
 fn no_payload_makes_a_type_panic() {
     run("payload", 3000);
 }

@@ -103,6 +103,10 @@ pub fn hostile(data: &[u8]) {
     let again = way.asked_again(&elements);
     let most = MULTIPLE * sent.len() + OWN;
     House::with(|house| {
+        if matches!(way, Way::Presence) {
+            // Whoever becomes available hears what waited: that is of before.
+            house.tell("<presence/>");
+        }
         let mut is_refused = false;
         for (id, stanza) in [("r", &sent), ("a", &again)] {
             // What is there then is of before.
