@@ -117,13 +117,14 @@ impl Lasting {
     }
 
     /// Like [`Lasting::failing`], for an error of the store. A full disk and an unreachable database
-    /// are each one condition, whatever meets them; `event` then says what did.
+    /// are each one condition, whatever meets them; `event` then says what did. What is no fault is not
+    /// logged.
     pub fn store_failing(&self, event: &'static str, account: Option<&dyn Display>, error: &Error) {
         let condition = match error {
             Error::Full(_) => DISK_FULL,
             Error::Lost(_) => DATABASE_LOST,
-            // The server is stopping.
-            Error::Closed => return,
+            // The server is stopping, or whatever it was about has been removed meanwhile.
+            Error::Closed | Error::Gone(_) => return,
             _ => return self.failing(event, account, error),
         };
         if let Some(met) = self.met(condition, self.clock.steady()) {

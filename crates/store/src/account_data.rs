@@ -132,6 +132,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::Error;
     use crate::testing::{account, fresh};
 
     const ROOMY: DataLimit = DataLimit { values: 100, bytes: 1_000 };
@@ -226,6 +227,8 @@ mod tests {
         let (_dir, store) = fresh().await;
         let mut tx = store.begin().await.unwrap();
 
-        assert!(tx.put_account_data(7, key("a", "x"), b"", ROOMY).await.is_err());
+        let put = tx.put_account_data(7, key("a", "x"), b"", ROOMY).await;
+
+        assert!(matches!(put, Err(Error::Gone(_))));
     }
 }

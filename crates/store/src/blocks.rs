@@ -63,6 +63,7 @@ async fn blocks(conn: &mut AnyConnection, account: i64) -> Result<Vec<String>> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use crate::Error;
     use crate::testing::{account, fresh};
 
     #[tokio::test]
@@ -89,6 +90,6 @@ mod tests {
         let (_dir, store) = fresh().await;
         let mut tx = store.begin().await.unwrap();
 
-        assert!(tx.block(7, "eve@#1").await.is_err());
+        assert!(matches!(tx.block(7, "eve@#1").await, Err(Error::Gone(_))));
     }
 }

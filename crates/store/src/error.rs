@@ -23,6 +23,8 @@ pub enum Error {
     Full(Cause),
     /// The database file is damaged.
     Broken(Cause),
+    /// What it belongs to has been removed: an account, a room.
+    Gone(Cause),
     /// There is no own domain of this name.
     NoSuchDomain(String),
     /// There is already an own domain of this name.
@@ -79,6 +81,7 @@ impl From<sqlx::Error> for Error {
             Trouble::Full => Self::Full(Cause(error)),
             Trouble::Broken => Self::Broken(Cause(error)),
             Trouble::Lost => Self::Lost(Cause(error)),
+            Trouble::Gone => Self::Gone(Cause(error)),
             _ if matches!(error, sqlx::Error::PoolClosed) => Self::Closed,
             _ => Self::Database(Cause(error)),
         }
@@ -90,6 +93,7 @@ impl fmt::Display for Error {
         match self {
             Self::Full(cause) => write!(f, "the disk is full or failing: {cause}"),
             Self::Broken(cause) => write!(f, "the database is damaged: {cause}"),
+            Self::Gone(cause) => write!(f, "what this belongs to has been removed: {cause}"),
             Self::NoSuchDomain(name) => write!(f, "there is no domain {name} here"),
             Self::DomainExists(name) => write!(f, "there is already a domain {name} here"),
             Self::Closed => f.write_str("the database has been closed"),
@@ -106,9 +110,11 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Full(cause) | Self::Broken(cause) | Self::Lost(cause) | Self::Database(cause) => {
-                Some(cause)
-            }
+            Self::Full(cause)
+            | Self::Broken(cause)
+            | Self::Gone(cause)
+            | Self::Lost(cause)
+            | Self::Database(cause) => Some(cause),
             Self::NoSuchDomain(_)
             | Self::DomainExists(_)
             | Self::Closed
@@ -244,7 +250,7 @@ impl OpenError {
             Trouble::Lost => Self::Unreachable { place, cause },
             Trouble::Refused => Self::Refused { place, cause },
             Trouble::Missing => Self::Missing { place },
-            Trouble::Other => Self::Database { place, cause },
+            Trouble::Gone | Trouble::Other => Self::Database { place, cause },
         }
     }
 }

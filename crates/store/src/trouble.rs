@@ -22,6 +22,8 @@ pub(crate) enum Trouble {
     Refused,
     /// There is no database of this name.
     Missing,
+    /// What a row belongs to is not there.
+    Gone,
     /// Anything else.
     Other,
 }
@@ -38,6 +40,9 @@ impl Trouble {
             | sqlx::Error::PoolTimedOut => return Self::Lost,
             _ => return Self::Other,
         };
+        if refusal.is_foreign_key_violation() {
+            return Self::Gone;
+        }
         let code = refusal.code().unwrap_or_default();
         match refusal.try_downcast_ref::<SqliteError>() {
             Some(_) => sqlite::trouble(&code),

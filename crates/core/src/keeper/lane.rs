@@ -327,7 +327,7 @@ impl Lane {
             match &committed {
                 Ok(()) => node.lasting.store_works(),
                 // The change itself refused, and its caller is told.
-                Err(error @ (Error::NoSuchDomain(_) | Error::DomainExists(_))) => {
+                Err(error @ (Error::NoSuchDomain(_) | Error::DomainExists(_) | Error::Gone(_))) => {
                     tracing::debug!(%error, "change_refused");
                 }
                 Err(error) => {

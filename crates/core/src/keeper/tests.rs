@@ -443,6 +443,18 @@ fn writes(node: &Arc<Node>, name: String, fails: bool) -> JoinHandle<Result<u8, 
     })
 }
 
+#[tokio::test]
+async fn a_change_of_what_was_removed_meanwhile_is_no_fault() {
+    let node = node(&["alice"]).await;
+
+    let change = node.keeper.share(Touches::AtMost(1), |tx| {
+        Box::pin(async move { Ok((tx.block(99, "eve@#1").await?, Vec::new())) })
+    });
+
+    assert!(matches!(change.await, Err(Error::Gone(_))));
+    assert_eq!(node.counters.commits_failed.get(), 0);
+}
+
 /// Keeps the lane busy with a change, whose transaction has begun, until something is sent.
 pub(crate) async fn busy(node: &Node) -> oneshot::Sender<()> {
     quiet(node).await;

@@ -59,7 +59,7 @@ impl Aside {
         let version = reader.schema();
         let aside = Self::of(&mut Source::File(reader), version, path).await;
         aside.map_err(|error| match error {
-            TransferError::Store(Error::Database(cause)) => {
+            TransferError::Store(Error::Database(cause) | Error::Gone(cause)) => {
                 tracing::warn!(error = %cause, "backup_refused");
                 let why = "what is in it does not fit together";
                 TransferError::Damaged { path: backup.to_owned(), why }

@@ -427,17 +427,17 @@ async fn a_backup_of_a_schema_to_come_is_refused_by_naming_the_version_it_needs(
 #[tokio::test]
 async fn a_backup_that_breaks_its_own_rules_is_refused_before_anything_is_replaced() {
     let (text, number) = (|text: &str| Value::Text(text.into()), Value::Number);
-    let broken: [(&str, Vec<Value>); 5] = [
-        ("an account of no domain", vec![number(1), number(9), text("bob"), number(1), number(1)]),
-        ("a name that is a number", vec![number(1), number(1), number(3), number(1), number(1)]),
-        ("a number that is a text", vec![text("x"), number(1), text("bob"), number(1), number(1)]),
-        (
-            "nothing where something is",
-            vec![number(1), number(1), Value::Null, number(1), number(1)],
-        ),
-        ("too little", vec![number(1), number(1)]),
+    let account =
+        |id, domain, name| vec![id, domain, name, number(1), number(1), number(0), Value::Null];
+    let (kind, together) = ("a value is not of its kind", "what is in it does not fit together");
+    let broken: [(&str, Vec<Value>, &str); 5] = [
+        ("an account of no domain", account(number(1), number(9), text("bob")), together),
+        ("a name that is a number", account(number(1), number(1), number(3)), kind),
+        ("a number that is a text", account(text("x"), number(1), text("bob")), kind),
+        ("nothing where something is", account(number(1), number(1), Value::Null), together),
+        ("too little", vec![number(1), number(1)], kind),
     ];
-    for (what, account) in broken {
+    for (what, account, expected) in broken {
         let dir = Dir::of_files();
         let file = dir.path().join("backup");
         let mut writer = file::Writer::create(&file, schema::KNOWN, None).unwrap();
@@ -456,7 +456,8 @@ async fn a_backup_that_breaks_its_own_rules_is_refused_before_anything_is_replac
 
         let refused = Aside::of_backup(&file, &dir.path().join("aside")).await.unwrap_err();
 
-        assert!(matches!(refused, TransferError::Damaged { .. }), "{what}: {refused:?}");
+        let is_so = matches!(&refused, TransferError::Damaged { why, .. } if *why == expected);
+        assert!(is_so, "{what}: {refused:?}");
         assert!(!dir.path().join("aside").exists(), "{what}");
     }
 }
