@@ -30,6 +30,7 @@ use crate::relay::Relay;
 use crate::tls::{OwnFiles, Tls};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use gate::{Bounds, Entry, Gate, Permit, Standing, Turn};
+use parking_lot::Mutex;
 #[cfg(feature = "relay")]
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -99,6 +100,8 @@ pub struct Connections {
     relay: std::sync::OnceLock<Arc<Relay>>,
     /// Made anew when the domain is renamed, or the set of mechanisms that can be offered changes.
     streams: ArcSwap<Streams>,
+    /// Held while they, and a certificate of our own, follow another name: each once.
+    following: Mutex<()>,
     /// Whether strangers may make accounts over the web where they may elsewhere.
     web_registers: AtomicBool,
     closing: watch::Sender<bool>,
@@ -137,6 +140,7 @@ impl Connections {
             gate: Gate::new(bounds(limits)),
             bosh: bosh::Sessions::new(Gate::new(bounds(limits))),
             streams: ArcSwap::from_pointee(Streams::of(&node, true)),
+            following: Mutex::new(()),
             tls,
             #[cfg(feature = "relay")]
             relay: std::sync::OnceLock::new(),
@@ -409,18 +413,17 @@ impl Connections {
     /// Returns the machine's configuration for an ingress. It follows the mechanisms that can be
     /// offered and the name of the domain; so does a certificate that the server made itself.
     fn stream(&self, ingress: Ingress) -> Arc<stream::Config> {
+        if self.streams.load().domain != self.node.domain_name() {
+            self.follow();
+        }
         let mut streams = self.streams.load_full();
-        let renamed = streams.domain != self.node.domain_name();
         let settings = self.node.settings();
         let changed = streams.registration != settings.registration
             || streams.idle_seconds != idle_seconds(&settings);
         drop(settings);
-        if renamed || changed || streams.hashes != self.node.hashes() {
+        if changed || streams.hashes != self.node.hashes() {
             streams = Arc::new(self.streams_now());
             self.streams.store(streams.clone());
-        }
-        if renamed {
-            self.follow(&streams.domain);
         }
         match ingress {
             Ingress::StartTls => streams.starttls.clone(),
@@ -441,10 +444,18 @@ impl Connections {
         self.streams.store(Arc::new(self.streams_now()));
     }
 
-    fn follow(&self, domain: &str) {
+    /// Follows the name of the domain, unless another connection does.
+    fn follow(&self) {
+        let _one_at_a_time = self.following.lock();
+        let streams = self.streams_now();
+        if self.streams.load().domain == streams.domain {
+            return;
+        }
+        let domain = streams.domain.clone();
+        self.streams.store(Arc::new(streams));
         let Some(Certificate { tls, own }) = &self.tls else { return };
         let Some(files) = own.load_full() else { return };
-        match crate::tls::ensure(&files, domain).and_then(|_| tls.reload()) {
+        match crate::tls::ensure(&files, &domain).and_then(|_| tls.reload()) {
             Ok(()) => tracing::info!(domain, fingerprint = %tls.fingerprint(), "certificate_taken"),
             Err(error) => tracing::error!(%error, "certificate_not_made"),
         }

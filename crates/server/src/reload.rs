@@ -93,7 +93,12 @@ impl Reloader {
             let old = old.clone();
             move || old.read_again()
         });
-        let read = read.await.map_err(|_| vec!["reading it broke off".to_owned()])?;
+        let read = match read.await {
+            Ok(read) => read,
+            // The server ends, and drops the caller next.
+            Err(ended) if ended.is_cancelled() => std::future::pending().await,
+            Err(_) => return Err(vec!["reading it broke off".to_owned()]),
+        };
         let sentences = |problems: &[Problem]| problems.iter().map(Problem::to_string).collect();
         let wanted = read.map_err(|error| sentences(error.problems()))?;
         let problems = wanted.check();
