@@ -78,7 +78,11 @@ async fn serve(config: Config, log: Log) -> ExitCode {
         let server = tokio::select! {
             started = start => match started {
                 Ok(server) => server,
-                Err(error) => return fail(error, 1),
+                Err(error) => {
+                    // Why it ends is the last that is said.
+                    log.finish();
+                    return fail(error, 1);
+                }
             },
             () = stop.asked() => return ExitCode::SUCCESS,
         };

@@ -41,6 +41,13 @@ struct Waiting {
     dropped: u64,
 }
 
+impl Waiting {
+    /// Whether something is not written, or not told.
+    fn is_open(&self) -> bool {
+        self.bytes > 0 || self.dropped > 0
+    }
+}
+
 impl Queue {
     /// Starts the thread that writes to `out`; `tell_dropped` logs how many lines were dropped.
     ///
@@ -63,7 +70,7 @@ impl Queue {
     pub fn finish(&self) {
         let until = Instant::now() + FAREWELL;
         let mut waiting = self.0.waiting.lock();
-        while waiting.bytes > 0 && !self.0.changed.wait_until(&mut waiting, until).timed_out() {}
+        while waiting.is_open() && !self.0.changed.wait_until(&mut waiting, until).timed_out() {}
     }
 }
 
@@ -88,18 +95,15 @@ impl Shared {
             }
             let lines = std::mem::take(&mut waiting.lines);
             drop(waiting);
-            let mut written = 0;
             for line in lines {
-                written += line.len();
                 // Where nobody can read it any more, the server goes on.
                 let _ = out.write_all(&line);
+                self.waiting.lock().bytes -= line.len();
             }
-            let mut waiting = self.waiting.lock();
-            waiting.bytes -= written;
-            let dropped = std::mem::take(&mut waiting.dropped);
-            drop(waiting);
+            let dropped = self.waiting.lock().dropped;
             if dropped > 0 {
                 tell_dropped(dropped);
+                self.waiting.lock().dropped -= dropped;
             }
             self.changed.notify_all();
         }
@@ -184,7 +188,15 @@ mod tests {
             assert_eq!((waiting.bytes, waiting.dropped), (MOST, 7));
         }
 
-        for _ in 0..MOST / line.len() {
+        // What was read makes room, before all of it was.
+        for _ in 0..3 {
+            assert_eq!(reads.recv().unwrap(), line);
+        }
+        while queue.0.waiting.lock().bytes > MOST - 2 * line.len() {
+            thread::yield_now();
+        }
+        (&queue).write_all(&line).unwrap();
+        for _ in 3..MOST / line.len() + 1 {
             assert_eq!(reads.recv().unwrap(), line);
         }
 
