@@ -175,6 +175,17 @@ fn nobody_makes_a_room_who_has_not_said_yes() {
 }
 
 #[test]
+fn rooms_are_listed_in_the_order_of_their_names() {
+    let server = Server::of(PEOPLE);
+    let mut alice = online(&server, "alice");
+    make(&mut alice, "#soup", "alice");
+    make(&mut alice, "#soup-kitchen", "alice");
+
+    alice.says("rooms", "#soup          you are there as alice, alone");
+    alice.expect("#soup-kitchen  you are there as alice, alone");
+}
+
+#[test]
 fn a_refusal_of_a_room_says_what_to_do() {
     let server = Server::of(PEOPLE);
     let (mut alice, mut bob) = alice_and_bob(&server);

@@ -32,7 +32,7 @@ pub struct Entry {
 
 async fn run(seat: &Seat<'_>, args: Args<'_>) -> Result<Answer, Fault> {
     args.end()?;
-    let mut all: BTreeMap<BareJid, Entry> = BTreeMap::new();
+    let mut all = ByName::new();
     for view in seat.rooms.views().await.into_iter().filter(|view| !view.is_entering) {
         let entry = at(seat, &mut all, view.room.address);
         entry.there = Some((view.me.nick, view.others.len()));
@@ -52,9 +52,13 @@ async fn run(seat: &Seat<'_>, args: Args<'_>) -> Result<Answer, Fault> {
     Ok(Answer::Rooms(all.into_values().collect()))
 }
 
-fn at<'a>(seat: &Seat<'_>, all: &'a mut BTreeMap<BareJid, Entry>, room: BareJid) -> &'a mut Entry {
+/// What there is, in the order of names: an address has a letter after its name, which sorts otherwise.
+type ByName = BTreeMap<(Option<String>, String), Entry>;
+
+fn at<'a>(seat: &Seat<'_>, all: &'a mut ByName, room: BareJid) -> &'a mut Entry {
     let name = seat.rooms.name(&room);
-    all.entry(room).or_insert_with(|| Entry {
+    let key = (room.local().map(str::to_owned), room.domain().to_owned());
+    all.entry(key).or_insert_with(|| Entry {
         room: name,
         there: None,
         topic: String::new(),
