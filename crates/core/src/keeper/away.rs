@@ -107,7 +107,9 @@ impl Away {
                     self.since = None;
                     return Some(committed);
                 }
-                Err(error @ (Error::Closed | Error::Taken)) => {
+                // The server is stopping.
+                Err(Error::Closed) => return None,
+                Err(error @ Error::Taken) => {
                     tracing::error!(%error, "commit_undecided");
                     return None;
                 }

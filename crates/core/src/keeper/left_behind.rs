@@ -124,6 +124,7 @@ mod tests {
 
     use super::*;
     use crate::keeper::tests::lane_rests;
+    use crate::keeper::{Post, Unstored};
     use crate::route::tests::{device, hears, jid, node};
     use crate::sessions::Hold;
 
@@ -188,6 +189,19 @@ mod tests {
         node.keeper.caught_up().await;
 
         assert_eq!(hears(&node, &bob).matches("<body>one</body>").count(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_may_be_stored_or_not_is_tried_again() {
+        let node = node(&["alice", "bob"]).await;
+        let bob = device(&node, "bob", "desk").await;
+        let (session, stanza) = left(&bob, "one");
+        let (append, _) = delivery::ended::append(&node, &session, stanza).unwrap();
+
+        Box::new(append).finish(&node, Err(Unstored::Unknown));
+
+        assert_eq!(node.keeper.count_left_behind(), 1);
+        assert!(!bob.session.own().arriving.is_open());
     }
 
     #[tokio::test]

@@ -209,17 +209,20 @@ impl Post for Append {
             Ok(Appended::Gone) => {
                 Some(Answer::Refused(StanzaError::new(Condition::ServiceUnavailable)))
             }
-            Err(Unstored::Unknown) => return,
-            Err(Unstored::Failed(error)) => {
-                node.store_failing("message_not_stored", Some(self.recipient.jid()), &error);
-                match &self.origin {
-                    // Nobody hears a refusal of what a session has left behind.
-                    Origin::Ended(session) => {
+            Err(why) => {
+                if let Unstored::Failed(error) = &why {
+                    node.store_failing("message_not_stored", Some(self.recipient.jid()), error);
+                }
+                match (&self.origin, why) {
+                    // Nobody hears a refusal of what a session has left behind, and nobody says it
+                    // again: twice is better than not at all.
+                    (Origin::Ended(session), _) => {
                         let stanza = self.flight.stanza.clone();
                         node.keeper.store_later(node, session.clone(), stanza);
                         None
                     }
-                    _ => Some(Answer::Refused(unstored())),
+                    (_, Unstored::Failed(_)) => Some(Answer::Refused(unstored())),
+                    (_, Unstored::Unknown) => return,
                 }
             }
         };
