@@ -35,7 +35,7 @@ pub use room::{Due, Sender};
 pub use send_queue::{Queued, Waits, WaitsAs};
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
@@ -114,6 +114,8 @@ pub struct Session {
     wake: Notify,
     /// Wakes those who wait for a change: handled, room in the queue, a byte read, over.
     settled: Notify,
+    /// How many connections wait until everything is settled, to resume it.
+    awaited: AtomicUsize,
 }
 
 /// The mutable state of a session: its connection, its queue, its position in the log and its
@@ -195,6 +197,7 @@ impl Session {
             }),
             wake: Notify::new(),
             settled: Notify::new(),
+            awaited: AtomicUsize::new(0),
         }
     }
 

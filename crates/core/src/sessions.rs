@@ -214,6 +214,7 @@ impl Node {
         let Some(session) = session.filter(|session| session.is_of(principal)) else {
             return Err((None, unknown()));
         };
+        let awaited = session.await_for_another();
         let resumed = loop {
             session.settled().await;
             match session.resume(principal, token, h) {
@@ -221,6 +222,7 @@ impl Node {
                 resumed => break resumed,
             }
         };
+        drop(awaited);
         match resumed {
             Ok((epoch, handled, confirmed)) => {
                 self.confirm(&session, confirmed);

@@ -3,6 +3,7 @@
 mod admin;
 mod affiliation;
 mod archive;
+mod arrivals;
 mod aside;
 mod ask;
 mod asked;
@@ -96,6 +97,11 @@ fn take(node: &Arc<Node>, origin: Origin, of: Addressed) -> Routed {
     if of.to().local().is_none() {
         return to_service(node, origin, &of);
     }
+    arrivals::in_turn(node, origin, of)
+}
+
+/// Takes it when it is its turn.
+fn take_now(node: &Arc<Node>, origin: Origin, of: Addressed) -> Routed {
     match of.stanza().kind() {
         Kind::Presence => enter::presence(node, origin, of),
         Kind::Message => say::message(node, origin, of),

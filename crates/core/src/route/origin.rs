@@ -72,7 +72,7 @@ impl Origin {
             && session.posted(bytes)
         {
             let session = session.clone();
-            return Some(Box::pin(async move { session.settled().await }));
+            return Some(Box::pin(async move { session.has_posted().await }));
         }
         let account = self.account().filter(|account| node.keeper.is_share_full(account))?;
         let (keeper, account) = (node.keeper.clone(), account.clone());

@@ -128,6 +128,11 @@ impl Counting {
     /// some are delivered or refused.
     pub fn posted(&mut self, bytes: usize) -> bool {
         self.posted_bytes += bytes;
+        self.has_posted_too_much()
+    }
+
+    /// Whether reading should pause until some of what was posted is delivered or refused.
+    pub fn has_posted_too_much(&self) -> bool {
         self.posted_bytes > POSTED
     }
 

@@ -109,6 +109,18 @@ impl Session {
         }
     }
 
+    /// Notes that another connection waits to resume the session, until what this returns is dropped:
+    /// nothing waits for the old one any more.
+    pub(crate) fn await_for_another(&self) -> Awaited<'_> {
+        self.awaited.fetch_add(1, Ordering::AcqRel);
+        self.settled.notify_waiters();
+        Awaited(self)
+    }
+
+    pub(super) fn is_awaited(&self) -> bool {
+        self.awaited.load(Ordering::Acquire) > 0
+    }
+
     /// Whether stream management is enabled.
     pub fn is_managed(&self) -> bool {
         self.lock().counting.is_managed()
@@ -186,6 +198,7 @@ impl Session {
     /// no other connection can take it over while a last word is being written.
     pub fn begin_end(&self, epoch: u64) -> Result<(), Superseded> {
         self.holding(epoch)?.ending = true;
+        self.settled.notify_waiters();
         Ok(())
     }
 
@@ -270,6 +283,15 @@ impl Session {
         self.wake.notify_one();
         let waiting_alone = self.waiting_alone(|waiting| waiting.of(self.id)).flatten();
         Some(Leftovers { was_available, directed, unconfirmed, waiting_alone })
+    }
+}
+
+/// A connection that waits to resume a session.
+pub(crate) struct Awaited<'a>(&'a Session);
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        self.0.awaited.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -436,6 +436,20 @@ impl Session {
         self.wait_for(|state| state.room.has_room_for(due, bytes, 0)).await
     }
 
+    /// Whether there is room for all that the session is told when it takes a seat, of so many bytes.
+    pub fn has_room_to_enter(&self, bytes: usize) -> bool {
+        self.lock().room.has_room_to_enter(bytes)
+    }
+
+    /// Waits until there is that room, unless the session is about to end, or another connection waits to
+    /// resume it: its own confirms nothing any more. Returns false if the session is over or detached before.
+    pub async fn room_to_enter(&self, bytes: usize) -> bool {
+        let may = |state: &State| {
+            state.ending || self.is_awaited() || state.room.has_room_to_enter(bytes)
+        };
+        self.wait_for(may).await
+    }
+
     /// Waits until a request to see the owner, of so many bytes, has room. Returns false if the
     /// session is over or detached before.
     pub(crate) async fn room_for_request(&self, bytes: usize) -> bool {
@@ -763,6 +777,28 @@ impl Session {
 
     /// Notes that one of them is delivered or refused.
     pub(crate) fn arrived(&self, bytes: usize) {
-        self.lock().counting.arrived(bytes);
+        let mut state = self.lock();
+        let was_too_much = state.counting.has_posted_too_much();
+        state.counting.arrived(bytes);
+        let is_over = was_too_much && !state.counting.has_posted_too_much();
+        drop(state);
+        if is_over {
+            self.settled.notify_waiters();
+        }
+    }
+
+    /// Waits until so much of what was posted is delivered or refused that reading may go on. It waits for
+    /// nothing else of the session: that may have to wait for what is read next.
+    pub(crate) async fn has_posted(&self) {
+        loop {
+            let settled = self.settled.notified();
+            {
+                let state = self.lock();
+                if state.gone || !state.counting.has_posted_too_much() {
+                    return;
+                }
+            }
+            settled.await;
+        }
     }
 }

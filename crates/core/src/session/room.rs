@@ -96,6 +96,12 @@ impl Room {
         }
     }
 
+    /// Whether there is room for all that somebody is told who takes a seat: so many bytes, of which no
+    /// more than a seat always has room for is waited for.
+    pub fn has_room_to_enter(&self, bytes: usize) -> bool {
+        self.has_room_for(Due::Seat, bytes.min(self.budget / 4), 0)
+    }
+
     /// Whether there is room for a page of the log, of which so many bytes are not even written.
     /// Unacknowledged bytes count too: a client that reads and does not acknowledge gets no more of
     /// the log. What others say does not count: it must not keep the log from being read.

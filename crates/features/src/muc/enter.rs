@@ -34,7 +34,7 @@ pub(super) fn presence(node: &Arc<Node>, origin: Origin, said: Addressed) -> Rou
     }
 }
 
-fn session(origin: &Origin) -> Option<Arc<Session>> {
+pub(super) fn session(origin: &Origin) -> Option<Arc<Session>> {
     match origin {
         Origin::Session { session, .. } | Origin::Ended(session) => Some(session.clone()),
         Origin::Account(_) | Origin::Server(_) | Origin::Entity(_) => None,
@@ -103,6 +103,10 @@ fn try_here(
     let keeps = node.settings().history.is_some();
     let now = node.clock.now();
     let act = |room: &mut Room| -> (Result<u64, StanzaError>, Vec<Told>) {
+        // Another session may have its address by now, and its seat.
+        if session.is_gone() {
+            return (Ok(0), Vec::new());
+        }
         // Of a session that has ended there is nobody any more who hears anything.
         let mut told = match room.has(&jid) && !room.has_seat_of(session) {
             true => room.leave(&jid, None),

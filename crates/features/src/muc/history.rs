@@ -8,7 +8,7 @@ use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Child, Outgoing, Stanza, ns};
 
 /// The most bytes of it in memory.
-const MOST_BYTES: usize = 64 << 10;
+pub(super) const MOST_BYTES: usize = 64 << 10;
 /// The most messages of it in memory.
 const MOST: usize = super::config::MOST_HISTORY as usize;
 
@@ -60,6 +60,11 @@ impl Wish {
 }
 
 impl History {
+    /// The bytes of all of it.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Keeps a message that everybody was told, under its id in the archive.
     pub fn note(&mut self, at: Time, message: Outgoing, id: Option<String>) {
         self.bytes += message.bytes.len();

@@ -15,12 +15,15 @@ use whoelse_xmpp::{BareJid, Condition, FullJid, Outgoing, StanzaError, nickname,
 use super::affiliation::{Affiliation, Role, Standing};
 use super::config::Config;
 use super::history::{History, Wish};
-use super::limits::{BYTES_OF_ONE, LONGEST_NICKNAME};
+use super::limits::{BYTES_OF_ONE, LONGEST_NICKNAME, LONGEST_SUBJECT};
 use super::occupant_id;
 use super::photos::Photos;
 use super::presence::{self, About, Said};
 use super::seat::Seat;
 use super::subject::Subject;
+
+/// About how many bytes a room adds to a presence: whose it is, and to whom it goes.
+const BYTES_AROUND: usize = 400;
 
 /// A room.
 pub(crate) struct Room {
@@ -220,6 +223,13 @@ impl Room {
     /// The occupant who has this seat.
     pub(super) fn occupant(&self, seat: &FullJid) -> Option<&Occupant> {
         self.occupants.get(self.seats.get(seat)?)
+    }
+
+    /// About how many bytes somebody is told who enters.
+    pub(super) fn bytes_to_enter(&self) -> usize {
+        let shown = |occupant: &Occupant| occupant.shown().presence.bytes.len() + BYTES_AROUND;
+        let all = self.occupants.values().filter(|it| self.config.tells_of(it.standing.role));
+        all.map(shown).sum::<usize>() + self.history.bytes() + LONGEST_SUBJECT
     }
 
     /// What it counts as, in bytes, to tell everybody in it something.
