@@ -135,6 +135,11 @@ impl Keeper {
         spawn(Keeper::run(node, store, receive, last_stamp, passing));
     }
 
+    /// Whether nothing more can be posted, since the server stops.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.post.is_closed()
+    }
+
     /// How much is posted and not finished.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Acquire)

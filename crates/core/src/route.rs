@@ -243,7 +243,7 @@ fn note_activity(node: &Node, session: &Session, stanza: &Stanza) {
 }
 
 /// Waits for what a stanza still needs.
-async fn finish(routed: Routed) {
+pub(crate) async fn finish(routed: Routed) {
     if let Routed::Waits(rest) = routed {
         rest.await;
     }

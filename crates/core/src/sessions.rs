@@ -321,14 +321,11 @@ impl Node {
                 "session_ended"
             );
             presence::end(self, session, left.was_available, left.directed);
-            if !left.unconfirmed.is_empty() || left.waiting_alone.is_some() {
+            if !left.unconfirmed.is_empty() || session.waits_alone().is_some() {
                 let (node, session) = (self.clone(), session.clone());
                 to_the_end(async move {
                     delivery::ended::undelivered(&node, &session, left.unconfirmed).await;
-                    if let Some(numbers) = left.waiting_alone {
-                        delivery::ended::left_in_log(&node, &session, numbers).await;
-                    }
-                    drop(ending);
+                    delivery::ended::left_in_log(&node, &session, ending);
                 })
                 .await;
             }

@@ -4,18 +4,23 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use whoelse_xmpp::{Class, Condition, Jid, Kind, Stanza, StanzaError, ns};
 
 use super::{drain, from_log};
 use crate::boxed_future::BoxFuture;
 use crate::hosts::Host;
+use crate::in_progress::Begun;
 use crate::keeper::Work;
 use crate::node::Node;
 use crate::route::{self, Append, InFlight, Origin, Routed};
 use crate::session::{Due, Had, Queued, Session};
 use crate::storage_policy::StoragePolicy;
 use crate::who_gets::{Recipients, Sessions, who_gets};
+
+/// How long to wait until the log is read again that could not be read.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// Handles what a session leaves behind. Messages of the log stay with the cursor. A message that
 /// was passed on because a session was there to take it goes to the log now. Requests are answered.
@@ -37,49 +42,96 @@ pub(crate) async fn undelivered(node: &Arc<Node>, session: &Arc<Session>, left: 
         let Ok(stanza) = Stanza::parse(item.stanza.bytes.clone()) else { continue };
         match class {
             Class::Kept(0) => keep(node, session, stanza).await,
-            Class::Kept(seq) | Class::AheadOfLog(seq) => {
-                hand_on(node, session, (item, stanza), seq as i64).await;
-            }
+            Class::Kept(_) | Class::AheadOfLog(_) => hand_on(node, session, (item, stanza)).await,
             _ => bounce(node, session, &stanza).await,
         }
     }
 }
 
-/// Handles what is left in the log for the session alone, from the first number to the last. If it cannot
-/// be read, the cursor stays before it while the account is in memory.
-pub(crate) async fn left_in_log(
+/// Hands on what waits in the log for a session alone, on a task of its own, if the session has ended, or
+/// does not read there any more. The cursor stays before it until then. If the log cannot be read, it is
+/// tried again, and nobody waits for that by `ending`.
+pub(crate) fn left_in_log(node: &Arc<Node>, session: &Arc<Session>, mut ending: Begun) {
+    let (mut node, session) = (node.clone(), session.clone());
+    tokio::spawn(async move {
+        // Where it reads again, all of it comes from there.
+        while !session.reads_log()
+            && let Some(numbers) = session.waits_alone()
+        {
+            if let Err(NotNow) = hand_on_page(&node, &session, numbers).await {
+                drop(ending);
+                let (waiting, clock) = (Arc::downgrade(&node), node.clock.clone());
+                drop(node);
+                clock.sleep(AGAIN).await;
+                let back = waiting.upgrade().filter(|node| !node.keeper.is_closed());
+                let Some(back) = back else { return };
+                (ending, node) = (back.ends.begin(), back);
+            }
+        }
+        drop(ending);
+    });
+}
+
+/// The log cannot be read now, or takes nothing more.
+struct NotNow;
+
+/// Hands on what is in the first page of what waits in the log for a session alone, from the first number
+/// to the last.
+async fn hand_on_page(
     node: &Arc<Node>,
     session: &Arc<Session>,
     (first, last): (i64, i64),
-) {
-    let Some(own) = &session.account else { return };
-    let mut after = first - 1;
-    while after < last {
-        let Some(reader) = drain::reader(node, own).await else { return };
-        let read = drain::waiting(node, own.archive, after, None).await;
-        drop(reader);
-        let rows = match read {
-            Ok(waiting) => waiting.rows,
-            Err(error) => return node.store_failing("log_unreadable", Some(own.jid()), &error),
-        };
-        after = rows.last().map_or(last, |row| row.seq);
-        for row in rows.into_iter().take_while(|row| row.seq <= last) {
-            let seq = row.seq;
-            if !drain::is_wanted(node, own, &row) {
-                continue;
-            }
-            let item = Queued::new(from_log(node, own, row, |_| false), Due::Logged);
-            if let Ok(stanza) = Stanza::parse(item.stanza.bytes.clone()) {
-                hand_on(node, session, (item, stanza), seq).await;
-            }
+) -> Result<(), NotNow> {
+    let own = session.account.as_ref().ok_or(NotNow)?;
+    let reader = drain::reader(node, own).await.ok_or(NotNow)?;
+    let read = drain::waiting(node, own.archive, first - 1, None).await;
+    drop(reader);
+    let rows = match read {
+        Ok(waiting) => waiting.rows,
+        Err(error) => {
+            node.store_failing("log_unreadable", Some(own.jid()), &error);
+            return Err(NotNow);
+        }
+    };
+    let read = rows.last().map_or(last, |row| row.seq.min(last));
+    for row in rows.into_iter().take_while(|row| row.seq <= last) {
+        // Most of them are for all devices, and are looked at no further.
+        let class = Class::Kept(row.seq as u64);
+        let is_due = |stanza| due_alone(session, &stanza, class).is_some();
+        if !Stanza::parse(row.stanza.clone()).is_ok_and(is_due)
+            || !drain::is_wanted(node, own, &row)
+        {
+            continue;
+        }
+        let item = Queued::new(from_log(node, own, row, |_| false), Due::Logged);
+        if let Ok(stanza) = Stanza::parse(item.stanza.bytes.clone()) {
+            hand_on(node, session, (item, stanza)).await;
         }
     }
-    let held_back = {
-        let mut waiting = own.waiting_alone();
-        waiting.end(session.id);
-        waiting.held_back()
+    // What was stored once more is on the disk before the cursor passes what it was stored for.
+    node.keeper.caught_up().await;
+    if node.keeper.is_closed() {
+        return Err(NotNow);
+    }
+    node.confirm(session, session.no_longer_waits(read));
+    Ok(())
+}
+
+/// Returns the number and the address of a message of the log that this session alone has to have: it
+/// was said to it alone, or handed to it. Nobody has confirmed it, and the log has it no second time.
+fn due_alone(session: &Session, stanza: &Stanza, class: Class) -> Option<(i64, Jid)> {
+    let (seq, was_handed_on) = match class {
+        Class::Kept(seq) => (seq as i64, false),
+        Class::AheadOfLog(seq) => (seq as i64, true),
+        _ => return None,
     };
-    node.confirm(session, held_back);
+    let to = Jid::parse(stanza.to()?).ok()?;
+    let early = session.account.as_ref()?.ahead_of_log();
+    // Of many that were handed to it, the first are not remembered.
+    let is_due = to.resource()? == session.resource()
+        || early.is_due_from(seq, session.id)
+        || was_handed_on && !early.is_noted(seq);
+    (is_due && !early.is_confirmed(seq) && !early.is_late(seq)).then_some((seq, to))
 }
 
 /// Handles a message of the log that a session leaves behind. The message waits for the next login;
@@ -87,35 +139,23 @@ pub(crate) async fn left_in_log(
 ///
 /// A message to this session alone needs more: any other device that is online and did not get it
 /// would move the cursor past it with the next message that it confirms. So another device becomes
-/// responsible for it: one that has it already, or one that gets it now, available or not. If there
-/// is no such device and the cursor has passed the message, or the device has no room for it and would
-/// let it pass, it is stored once more.
-async fn hand_on(
-    node: &Arc<Node>,
-    session: &Arc<Session>,
-    (item, stanza): (Queued, Stanza),
-    seq: i64,
-) {
+/// responsible for it: one that has it already, or one that gets it now, available or not. A session
+/// that is still there and does not read the log is the first to be asked. If there is no such device
+/// and the cursor has passed the message, or the device has no room for it and would let it pass, it is
+/// stored once more.
+async fn hand_on(node: &Arc<Node>, session: &Arc<Session>, (item, stanza): (Queued, Stanza)) {
     let Some(account) = &session.account else { return };
-    let to = stanza.to().and_then(|to| Jid::parse(to).ok());
-    let Some(alone) = to.as_ref().and_then(|to| to.resource()) else { return };
-    {
-        let early = account.ahead_of_log();
-        // Of many that were handed to it, the first are not remembered.
-        let was_handed_on = matches!(item.stanza.class, Class::AheadOfLog(_));
-        let is_due = alone == session.resource()
-            || early.is_due_from(seq, session.id)
-            || was_handed_on && !early.is_noted(seq);
-        if !is_due || early.is_confirmed(seq) || early.is_late(seq) {
-            return;
-        }
-    }
+    let Some((seq, to)) = due_alone(session, &stanza, item.stanza.class) else { return };
+    let alone = to.resource().unwrap_or_default();
     for other in account.sessions() {
         match other.has_had(seq, alone) {
             Had::Not => {}
             Had::Yes => return,
             Had::Unconfirmed => return account.ahead_of_log().note(seq, other.id),
         }
+    }
+    if session.push_ahead_of_log(item.clone(), seq).is_ok() {
+        return;
     }
     let mut others = match who_gets(Kind::Message, Some("chat"), None, account) {
         Recipients::Deliver(others) => others,
@@ -196,5 +236,124 @@ async fn bounce(node: &Arc<Node>, session: &Arc<Session>, stanza: &Stanza) {
     let origin = Origin::Ended(session.clone());
     if let Routed::Waits(rest) = route::route(node, origin, answer, None) {
         rest.await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use whoelse_store::faults::Fault;
+
+    use super::*;
+    use crate::route::finish;
+    use crate::route::tests::{device, hears, node, says};
+    use crate::session::Drain;
+    use crate::sessions::Hold;
+    use crate::settings::Settings;
+
+    /// How many messages for bob's phone alone are said: more than its queue has room for.
+    const MANY: usize = 40;
+
+    /// Bob's phone reads nothing, and messages for it alone wait in the log; his desk has confirmed what
+    /// came after them.
+    async fn full_phone_and_desk() -> (Arc<Node>, Hold, Hold) {
+        let node = node(&["alice", "bob"]).await;
+        let alice = device(&node, "alice", "desk").await;
+        let desk = device(&node, "bob", "desk").await;
+        let mut settings = Settings::clone(&node.settings());
+        settings.limits.session_bytes = 1 << 20;
+        node.change_settings(settings);
+        let phone = device(&node, "bob", "phone").await;
+        for n in 0..MANY {
+            let text = format!("{n} {}", "x".repeat(60 << 10));
+            let message = format!(
+                "<message to='bob@localhost/phone' type='chat'><body>{text}</body></message>"
+            );
+            finish(says(&node, &alice, &message)).await;
+            node.keeper.caught_up().await;
+        }
+        assert!(phone.session.own().waiting_alone().of(phone.session.id).is_some());
+        node.confirm(&desk.session, i64::MAX);
+        read(&node, &desk);
+        (node, phone, desk)
+    }
+
+    /// Reads what came, and confirms it. Returns how many of those messages were in it.
+    fn read(node: &Node, hold: &Hold) -> usize {
+        let mut count = 0;
+        loop {
+            let heard = hears(node, hold);
+            if heard.is_empty() {
+                return count;
+            }
+            count += heard.matches("to='bob@localhost/phone'").count();
+            node.confirm(&hold.session, hold.session.flushed(hold.epoch).unwrap());
+        }
+    }
+
+    fn is_held_back(hold: &Hold) -> bool {
+        hold.session.own().confirmed.load(Ordering::Acquire) < i64::MAX
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_a_device_alone_is_handed_on_when_it_no_longer_reads() {
+        for says_so in
+            ["<presence type='unavailable'/>", "<presence><priority>-1</priority></presence>"]
+        {
+            let (node, phone, desk) = full_phone_and_desk().await;
+            assert!(is_held_back(&desk));
+
+            finish(says(&node, &phone, says_so)).await;
+            node.ends.none().await;
+
+            let handed_on = read(&node, &desk);
+            assert!((1..MANY).contains(&handed_on), "{handed_on}");
+            assert_eq!(handed_on + read(&node, &phone), MANY);
+            assert!(!is_held_back(&desk));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_read_is_not_handed_on_if_the_device_reads_it_itself() {
+        let (node, phone, desk) = full_phone_and_desk().await;
+        node.store.set_faults(|_| Fault::Fails);
+        finish(says(&node, &phone, "<presence type='unavailable'/>")).await;
+        node.ends.none().await;
+        node.store.clear_faults();
+
+        finish(says(&node, &phone, "<presence/>")).await;
+        let mut had = 0;
+        while matches!(phone.session.drain_state(), Drain::After { .. }) {
+            had += read(&node, &phone);
+            node.read_log(&phone.session).await;
+        }
+        assert_eq!(had + read(&node, &phone), MANY);
+        node.end(&phone.session).await;
+        node.clock.advance_to(node.clock.steady().after(AGAIN));
+        tokio::task::yield_now().await;
+        node.ends.none().await;
+
+        assert_eq!(read(&node, &desk), 0);
+        assert!(!is_held_back(&desk));
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_read_when_a_device_ended_is_read_later() {
+        let (node, phone, desk) = full_phone_and_desk().await;
+        let waiting = phone.session.own().waiting_alone().of(phone.session.id);
+        let (first, last) = waiting.unwrap();
+        node.store.set_faults(|_| Fault::Fails);
+
+        node.end(&phone.session).await;
+        node.ends.none().await;
+        assert!(is_held_back(&desk));
+        node.store.clear_faults();
+        let until = node.clock.steady().after(AGAIN);
+        while is_held_back(&desk) {
+            node.clock.advance_to(until);
+            tokio::task::yield_now().await;
+        }
+
+        assert!(read(&node, &desk) > (last - first) as usize);
     }
 }

@@ -34,8 +34,6 @@ pub(crate) struct Leftovers {
     pub directed: Vec<Jid>,
     /// The stanzas that were never confirmed, oldest first.
     pub unconfirmed: Vec<Queued>,
-    /// The first and the last number of what waits in the log for it alone.
-    pub waiting_alone: Option<(i64, i64)>,
 }
 
 impl Session {
@@ -281,8 +279,7 @@ impl Session {
         drop(state);
         self.settled.notify_waiters();
         self.wake.notify_one();
-        let waiting_alone = self.waiting_alone(|waiting| waiting.of(self.id)).flatten();
-        Some(Leftovers { was_available, directed, unconfirmed, waiting_alone })
+        Some(Leftovers { was_available, directed, unconfirmed })
     }
 }
 

@@ -588,13 +588,10 @@ impl Session {
             }
         }
         let confirmed = self.confirmed_to(&state, 0);
-        let held_back = self.waiting_alone(|waiting| {
-            waiting.came(self.id, state.reading.has_all_to());
-            waiting.held_back()
-        });
+        let held_back = self.no_longer_waits(state.reading.has_all_to());
         drop(state);
         self.wake.notify_one();
-        Pushed::Queued(confirmed.max(held_back.unwrap_or(0)))
+        Pushed::Queued(confirmed.max(held_back))
     }
 
     /// Lets the confirmation of a message of the log count for itself alone, if messages before it are
@@ -731,6 +728,27 @@ impl Session {
             self.ahead_of_log(|early| early.take_back(number, self.id));
         }
         pushed
+    }
+
+    /// Whether the session reads the log: it is there, available, and takes messages to the account.
+    pub(crate) fn reads_log(&self) -> bool {
+        let state = self.lock();
+        !state.gone && !state.reading.is_paused()
+    }
+
+    /// The first and the last number of what waits in the log for this session alone.
+    pub(crate) fn waits_alone(&self) -> Option<(i64, i64)> {
+        self.waiting_alone(|waiting| waiting.of(self.id)).flatten()
+    }
+
+    /// Notes that nothing waits in the log for this session alone up to this number. Returns up to where
+    /// the log is confirmed, as far as that was held back.
+    pub(crate) fn no_longer_waits(&self, up_to: i64) -> i64 {
+        let held_back = self.waiting_alone(|waiting| {
+            waiting.came(self.id, up_to);
+            waiting.held_back()
+        });
+        held_back.unwrap_or(0)
     }
 
     /// Whether the session has still to read this message of the log there.

@@ -372,7 +372,8 @@ fn no_other_device_confirms_past_a_message_that_waits_in_the_log_for_this_one_al
     session.push_page(page(3, 4, None, true));
 
     assert_eq!(own.confirm(9), Some((3, 9)));
-    assert_eq!(session.finish().unwrap().waiting_alone, None);
+    session.finish().unwrap();
+    assert_eq!(session.waits_alone(), None);
 }
 
 #[test]
@@ -383,7 +384,8 @@ fn what_waits_for_a_session_alone_is_left_over_when_it_ends() {
     let large = || Outgoing { class: Class::Kept(3), ..said(&"x".repeat(BUDGET)) };
     session.push_kept(Queued::new(large(), Due::Logged), true).unwrap();
 
-    assert_eq!(session.finish().unwrap().waiting_alone, Some((3, 3)));
+    session.finish().unwrap();
+    assert_eq!(session.waits_alone(), Some((3, 3)));
 
     let late = session.push_kept(Queued::new(kept(4), Due::Logged), true);
     assert_eq!(late, Err(PushRefused::Gone));
