@@ -36,6 +36,12 @@ impl AheadOfLog {
         }
     }
 
+    /// Whether a session may be handed one more, and all that it has not confirmed is still remembered.
+    pub fn has_room_for(&self, session: u64) -> bool {
+        let open = |had: &&Had| had.session == session && !had.confirmed;
+        self.had.values().filter(open).count() < MOST / 2
+    }
+
     /// Notes that a session has no room for a message that it was noted to get.
     pub fn take_back(&mut self, seq: i64, session: u64) {
         if self.is_due_from(seq, session) {

@@ -68,7 +68,7 @@ fn become_available(
 
 /// Lets others have what waits in the log for a session alone, if it `read` there and does not any more.
 fn hand_on_unread(node: &Arc<Node>, session: &Arc<Session>, read: bool) {
-    if read && session.waits_alone().is_some() {
+    if read && session.waits_alone() {
         delivery::ended::left_in_log(node, session, node.ends.begin());
     }
 }

@@ -116,6 +116,8 @@ pub struct Session {
     settled: Notify,
     /// How many connections wait until everything is settled, to resume it.
     awaited: AtomicUsize,
+    /// How many messages that it has left behind are to be stored once more, and are not yet.
+    unstored: AtomicUsize,
 }
 
 /// The mutable state of a session: its connection, its queue, its position in the log and its
@@ -198,6 +200,7 @@ impl Session {
             wake: Notify::new(),
             settled: Notify::new(),
             awaited: AtomicUsize::new(0),
+            unstored: AtomicUsize::new(0),
         }
     }
 
@@ -226,7 +229,7 @@ impl Session {
         Some(look(&mut self.account.as_ref()?.ahead_of_log()))
     }
 
-    /// Looks at what waits in the log for one session of the account alone, or changes it.
+    /// Looks at what waits for one session of the account alone, or changes it.
     fn waiting_alone<R>(&self, look: impl FnOnce(&mut WaitingAlone) -> R) -> Option<R> {
         Some(look(&mut self.account.as_ref()?.waiting_alone()))
     }

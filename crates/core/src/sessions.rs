@@ -321,10 +321,11 @@ impl Node {
                 "session_ended"
             );
             presence::end(self, session, left.was_available, left.directed);
-            if !left.unconfirmed.is_empty() || session.waits_alone().is_some() {
+            if !left.unconfirmed.is_empty() || session.waits_alone() {
                 let (node, session) = (self.clone(), session.clone());
                 to_the_end(async move {
                     delivery::ended::undelivered(&node, &session, left.unconfirmed).await;
+                    session.is_left();
                     delivery::ended::left_in_log(&node, &session, ending);
                 })
                 .await;

@@ -17,6 +17,7 @@ use crate::node::Node;
 use crate::route::{self, Append, InFlight, Origin, Routed};
 use crate::session::{Due, Had, Queued, Session};
 use crate::storage_policy::StoragePolicy;
+use crate::waiting_alone::Next;
 use crate::who_gets::{Recipients, Sessions, who_gets};
 
 /// How long to wait until the log is read again that could not be read.
@@ -49,16 +50,25 @@ pub(crate) async fn undelivered(node: &Arc<Node>, session: &Arc<Session>, left: 
 }
 
 /// Hands on what waits in the log for a session alone, on a task of its own, if the session has ended, or
-/// does not read there any more. The cursor stays before it until then. If the log cannot be read, it is
-/// tried again, and nobody waits for that by `ending`.
+/// does not read there any more. The cursor stays before all that was for it alone until then, and until
+/// what was stored once more for that is on the disk. If the log cannot be read, it is tried again, and
+/// nobody waits for that by `ending`.
 pub(crate) fn left_in_log(node: &Arc<Node>, session: &Arc<Session>, mut ending: Begun) {
+    if !session.begin_to_hand_on() {
+        return;
+    }
     let (mut node, session) = (node.clone(), session.clone());
     tokio::spawn(async move {
-        // Where it reads again, all of it comes from there.
-        while !session.reads_log()
-            && let Some(numbers) = session.waits_alone()
-        {
-            if let Err(NotNow) = hand_on_page(&node, &session, numbers).await {
+        loop {
+            let done = match session.next_to_hand_on() {
+                Next::HandOn(first, last) => hand_on_page(&node, &session, (first, last)).await,
+                Next::Confirm => {
+                    let stored = is_stored(&node, &session).await;
+                    stored.map(|()| node.confirm(&session, session.nothing_waits()))
+                }
+                Next::Nothing => break,
+            };
+            if let Err(NotNow) = done {
                 drop(ending);
                 let (waiting, clock) = (Arc::downgrade(&node), node.clock.clone());
                 drop(node);
@@ -72,7 +82,7 @@ pub(crate) fn left_in_log(node: &Arc<Node>, session: &Arc<Session>, mut ending: 
     });
 }
 
-/// The log cannot be read now, or takes nothing more.
+/// The log cannot be read now, or takes nothing more, or the session takes nothing more.
 struct NotNow;
 
 /// Hands on what is in the first page of what waits in the log for a session alone, from the first number
@@ -93,7 +103,8 @@ async fn hand_on_page(
             return Err(NotNow);
         }
     };
-    let read = rows.last().map_or(last, |row| row.seq.min(last));
+    let mut up_to = rows.last().map_or(last, |row| row.seq.min(last));
+    let mut is_full = false;
     for row in rows.into_iter().take_while(|row| row.seq <= last) {
         // Most of them are for all devices, and are looked at no further.
         let class = Class::Kept(row.seq as u64);
@@ -103,18 +114,25 @@ async fn hand_on_page(
         {
             continue;
         }
+        if !session.is_gone() && !own.ahead_of_log().has_room_for(session.id) {
+            (up_to, is_full) = (row.seq - 1, true);
+            break;
+        }
         let item = Queued::new(from_log(node, own, row, |_| false), Due::Logged);
         if let Ok(stanza) = Stanza::parse(item.stanza.bytes.clone()) {
             hand_on(node, session, (item, stanza)).await;
         }
     }
-    // What was stored once more is on the disk before the cursor passes what it was stored for.
+    is_stored(node, session).await?;
+    node.confirm(session, session.no_longer_waits(up_to));
+    if is_full { Err(NotNow) } else { Ok(()) }
+}
+
+/// Waits until what was stored once more is on the disk, before the cursor passes what it was stored for.
+async fn is_stored(node: &Arc<Node>, session: &Session) -> Result<(), NotNow> {
     node.keeper.caught_up().await;
-    if node.keeper.is_closed() {
-        return Err(NotNow);
-    }
-    node.confirm(session, session.no_longer_waits(read));
-    Ok(())
+    let is_so = session.has_stored_again() && !node.keeper.is_closed();
+    if is_so { Ok(()) } else { Err(NotNow) }
 }
 
 /// Returns the number and the address of a message of the log that this session alone has to have: it
@@ -193,6 +211,7 @@ async fn hand_on(node: &Arc<Node>, session: &Arc<Session>, (item, stanza): (Queu
 /// again later ([`Keeper::store_later`](crate::keeper::Keeper::store_later)).
 async fn keep(node: &Arc<Node>, session: &Arc<Session>, stanza: Stanza) {
     let Some((append, full)) = append(node, session, stanza) else { return };
+    session.stores_again();
     let _ = node.keeper.post(Work::Post(Box::new(append))).await;
     if let Some(full) = full {
         full.await;
@@ -246,7 +265,7 @@ mod tests {
 
     use super::*;
     use crate::route::finish;
-    use crate::route::tests::{device, hears, node, says};
+    use crate::route::tests::{device, hears, kept, node, says};
     use crate::session::Drain;
     use crate::sessions::Hold;
     use crate::settings::Settings;
@@ -272,7 +291,7 @@ mod tests {
             finish(says(&node, &alice, &message)).await;
             node.keeper.caught_up().await;
         }
-        assert!(phone.session.own().waiting_alone().of(phone.session.id).is_some());
+        assert!(phone.session.own().waiting_alone().in_log(phone.session.id).is_some());
         node.confirm(&desk.session, i64::MAX);
         read(&node, &desk);
         (node, phone, desk)
@@ -340,7 +359,7 @@ mod tests {
     #[tokio::test]
     async fn what_could_not_be_read_when_a_device_ended_is_read_later() {
         let (node, phone, desk) = full_phone_and_desk().await;
-        let waiting = phone.session.own().waiting_alone().of(phone.session.id);
+        let waiting = phone.session.own().waiting_alone().in_log(phone.session.id);
         let (first, last) = waiting.unwrap();
         node.store.set_faults(|_| Fault::Fails);
 
@@ -349,11 +368,84 @@ mod tests {
         assert!(is_held_back(&desk));
         node.store.clear_faults();
         let until = node.clock.steady().after(AGAIN);
+        let mut had = 0;
         while is_held_back(&desk) {
+            had += read(&node, &desk);
             node.clock.advance_to(until);
             tokio::task::yield_now().await;
         }
 
-        assert!(read(&node, &desk) > (last - first) as usize);
+        assert_eq!(had, MANY);
+        assert!(had > (last - first) as usize);
+    }
+
+    #[tokio::test]
+    async fn many_that_wait_for_a_device_that_reads_no_more_come_to_it_once_each() {
+        let (node, phone, desk) = full_phone_and_desk().await;
+        let alice = device(&node, "alice", "tablet").await;
+        for n in MANY..3 * MANY {
+            let message =
+                format!("<message to='bob@localhost/phone' type='chat'><body>{n}</body></message>");
+            finish(says(&node, &alice, &message)).await;
+        }
+        node.keeper.caught_up().await;
+        let mut had = read(&node, &phone);
+
+        finish(says(&node, &phone, "<presence type='unavailable'/>")).await;
+        node.ends.none().await;
+        had += read(&node, &phone);
+        assert!(had < 2 * MANY, "{had}");
+        finish(says(&node, &phone, "<presence/>")).await;
+        while matches!(phone.session.drain_state(), Drain::After { .. }) {
+            node.read_log(&phone.session).await;
+            had += read(&node, &phone);
+        }
+
+        assert_eq!(had, 3 * MANY);
+        // The phone had no room for some of the long ones.
+        assert!(read(&node, &desk) < MANY);
+        assert!(!is_held_back(&desk));
+    }
+
+    #[tokio::test]
+    async fn a_device_that_says_that_it_goes_and_ends_at_once_leaves_each_message_once() {
+        let (node, phone, desk) = full_phone_and_desk().await;
+
+        finish(says(&node, &phone, "<presence type='unavailable'/>")).await;
+        node.end(&phone.session).await;
+        node.ends.none().await;
+
+        assert_eq!(read(&node, &desk), MANY);
+        assert!(!is_held_back(&desk));
+        let later = device(&node, "bob", "later").await;
+        assert_eq!(read(&node, &later), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_to_be_stored_once_more_is_passed_when_it_is_stored() {
+        let node = node(&["alice", "bob"]).await;
+        let alice = device(&node, "alice", "desk").await;
+        let (phone, desk) =
+            (device(&node, "bob", "phone").await, device(&node, "bob", "desk").await);
+        let message = "<message to='bob@localhost/phone' type='chat'><body>hi</body></message>";
+        finish(says(&node, &alice, message)).await;
+        finish(says(&node, &alice, &kept("bob", "later"))).await;
+        node.keeper.caught_up().await;
+        read(&node, &desk);
+        node.end(&desk.session).await;
+        let confirmed = |hold: &Hold| hold.session.own().confirmed.load(Ordering::Acquire);
+
+        node.store.set_faults(|_| Fault::Fails);
+        node.end(&phone.session).await;
+        node.ends.none().await;
+        assert_eq!(confirmed(&phone), 0);
+        node.store.clear_faults();
+        while confirmed(&phone) == 0 {
+            node.clock.advance_to(node.clock.steady().after(AGAIN));
+            tokio::task::yield_now().await;
+        }
+
+        let later = device(&node, "bob", "later").await;
+        assert_eq!(hears(&node, &later).matches("<body>hi</body>").count(), 1);
     }
 }

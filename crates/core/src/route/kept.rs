@@ -196,6 +196,9 @@ impl Post for Append {
 
     fn finish(self: Box<Self>, node: &Arc<Node>, outcome: Result<Appended, Unstored>) {
         self.count(node, &outcome);
+        if let (Origin::Ended(session), Ok(_)) = (&self.origin, &outcome) {
+            session.stored_again();
+        }
         let answer = match outcome {
             Ok(Appended::Stored { first, second }) => {
                 node.counters.messages.kept.inc();

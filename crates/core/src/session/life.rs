@@ -119,6 +119,21 @@ impl Session {
         self.awaited.load(Ordering::Acquire) > 0
     }
 
+    /// Notes that a message that it has left behind is to be stored once more.
+    pub(crate) fn stores_again(&self) {
+        self.unstored.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Notes that one of them is stored, or nobody is there any more for whom to store it.
+    pub(crate) fn stored_again(&self) {
+        self.unstored.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Whether all of them are.
+    pub(crate) fn has_stored_again(&self) -> bool {
+        self.unstored.load(Ordering::Acquire) == 0
+    }
+
     /// Whether stream management is enabled.
     pub fn is_managed(&self) -> bool {
         self.lock().counting.is_managed()
@@ -134,8 +149,8 @@ impl Session {
         let (acked, more_to_ask) = acked;
         let ask_again = more_to_ask && state.queue.is_empty();
         state.release(&acked);
-        self.note_confirmed(&mut state, &acked);
-        let highest = self.confirmed_to(&state, highest(&acked));
+        let held_back = self.note_confirmed(&mut state, &acked);
+        let highest = self.confirmed_to(&state, highest(&acked)).max(held_back);
         drop(state);
         self.settled.notify_waiters();
         if ask_again {
@@ -145,10 +160,11 @@ impl Session {
     }
 
     /// Notes what the client has confirmed: pages of its archive, and messages that count for
-    /// themselves alone.
-    pub(super) fn note_confirmed(&self, state: &mut State, acked: &[Queued]) {
+    /// themselves alone, or that are for it alone. Returns up to where the log is confirmed, as far as
+    /// that was held back for one of these.
+    pub(super) fn note_confirmed(&self, state: &mut State, acked: &[Queued]) -> i64 {
         if acked.is_empty() {
-            return;
+            return 0;
         }
         acked.iter().for_each(|item| state.page_confirmed(item.stanza.class));
         self.ahead_of_log(|early| {
@@ -161,6 +177,11 @@ impl Session {
                 }
             }
         });
+        let open_in = |first, last| state.open().filter(|open| (first..=last).contains(open)).min();
+        let held_back = self.waiting_alone(|waiting| {
+            waiting.confirmed(self.id, open_in).then(|| waiting.held_back())
+        });
+        held_back.flatten().unwrap_or(0)
     }
 
     // --- connections come and go ---
@@ -228,8 +249,8 @@ impl Session {
             .acknowledged(h)
             .map_err(|bad| ResumeRefused::TooHigh { h: bad.h, sent: bad.sent })?;
         state.release(&acked);
-        self.note_confirmed(state, &acked);
-        let confirmed = highest(&acked);
+        let held_back = self.note_confirmed(state, &acked);
+        let confirmed = highest(&acked).max(held_back);
         state.queue.put_back(state.counting.resume());
         // A client that comes back gets everything that was held back.
         state.queue.let_go();

@@ -17,6 +17,7 @@ use super::{Drain, Queued, Session, State, Superseded, WaitsAs};
 use crate::clock::Steady;
 use crate::counters::Kinds;
 use crate::settings::Limits;
+use crate::waiting_alone::{Next, WaitingAlone};
 
 /// The relation of a stanza to the log of the session's account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,8 +153,13 @@ impl State {
         self.held().any(|item| item.stanza.class == Class::Message)
     }
 
+    /// Whether the session is there, available, and takes messages to the account.
+    fn reads_log(&self) -> bool {
+        !self.gone && !self.reading.is_paused()
+    }
+
     /// Returns the numbers of the log that are queued, or sent and not confirmed.
-    fn open(&self) -> impl Iterator<Item = i64> {
+    pub(super) fn open(&self) -> impl Iterator<Item = i64> {
         self.held().filter_map(|item| match item.stanza.class {
             Class::Kept(seq) if seq != 0 => Some(seq as i64),
             Class::AheadOfLog(seq) => Some(seq as i64),
@@ -290,9 +296,9 @@ impl Session {
         self.push_item(item, InLog::AsItSays)
     }
 
-    /// Queues a message of the log that was just kept. One that is for this session alone and is not
-    /// queued is waited for: nobody else's confirmation passes it. Fails if the session is over, or has
-    /// no room and does not read the log.
+    /// Queues a message of the log that was just kept. One that is for this session alone is waited for:
+    /// nobody else's confirmation passes it. Fails if the session is over, or has no room and does not
+    /// read the log.
     pub(crate) fn push_kept(&self, item: Queued, is_alone: bool) -> Result<(), PushRefused> {
         self.push_item(item, if is_alone { InLog::Alone } else { InLog::AsItSays })
     }
@@ -316,7 +322,10 @@ impl Session {
             (_, Class::Kept(seq)) if seq != 0 => Some(seq as i64),
             (InLog::AsItSays | InLog::Alone, _) => None,
         };
-        if number.is_some_and(|number| state.reading.has_brought(number)) {
+        if let Some(number) = number.filter(|number| state.reading.has_brought(*number)) {
+            if in_log == InLog::Alone && state.open().any(|open| open == number) {
+                self.waiting_alone(|waiting| waiting.note_open(self.id, number));
+            }
             return Ok(());
         }
         if item.stanza.class == Class::Kept(0) && state.reading.is_behind() {
@@ -332,7 +341,7 @@ impl Session {
                 // It may not read the log for a long time.
                 return Err(PushRefused::NoRoom);
             }
-            self.waiting_alone(|waiting| waiting.note(self.id, number));
+            self.waiting_alone(|waiting| waiting.note_in_log(self.id, number));
         }
         if let Some(number) = number.filter(|number| state.reading.will_bring(*number)) {
             let is_copy = matches!(in_log, InLog::CopyOf(_));
@@ -360,6 +369,13 @@ impl Session {
                 self.order_end(too_much_waits());
             }
             return Err(PushRefused::NoRoom);
+        }
+        let alone = match item.stanza.class {
+            Class::AheadOfLog(number) => Some(number as i64),
+            _ => number.filter(|_| in_log == InLog::Alone),
+        };
+        if let Some(number) = alone {
+            self.waiting_alone(|waiting| waiting.note_open(self.id, number));
         }
         match (in_log, number) {
             (InLog::CopyOf(_), Some(number)) => state.reading.had_copy(number),
@@ -528,8 +544,8 @@ impl Session {
     pub fn flushed(&self, epoch: u64) -> Result<i64, Superseded> {
         let mut state = self.holding(epoch)?;
         let flushed = state.counting.flushed();
-        self.note_confirmed(&mut state, &flushed);
-        Ok(self.confirmed_to(&state, highest(&flushed)))
+        let held_back = self.note_confirmed(&mut state, &flushed);
+        Ok(self.confirmed_to(&state, highest(&flushed)).max(held_back))
     }
 
     /// Waits until there is something to write or an order to end.
@@ -617,6 +633,7 @@ impl Session {
                 return;
             }
             self.count_alone_if_ahead(state, &mut item, seq as i64);
+            self.waiting_alone(|waiting| waiting.note_logged(self.id, seq as i64));
         }
         state.enqueue(item);
     }
@@ -732,20 +749,47 @@ impl Session {
 
     /// Whether the session reads the log: it is there, available, and takes messages to the account.
     pub(crate) fn reads_log(&self) -> bool {
-        let state = self.lock();
-        !state.gone && !state.reading.is_paused()
+        self.lock().reads_log()
     }
 
-    /// The first and the last number of what waits in the log for this session alone.
-    pub(crate) fn waits_alone(&self) -> Option<(i64, i64)> {
-        self.waiting_alone(|waiting| waiting.of(self.id)).flatten()
+    /// Whether anything waits for this session alone.
+    pub(crate) fn waits_alone(&self) -> bool {
+        self.waiting_alone(|waiting| waiting.is_for(self.id)).unwrap_or_default()
+    }
+
+    /// Begins to hand on what waits for this session alone. Returns false if nothing is to be done, or
+    /// somebody does it already.
+    pub(crate) fn begin_to_hand_on(&self) -> bool {
+        self.waiting_alone(|waiting| waiting.begin(self.id)).unwrap_or_default()
+    }
+
+    /// What whoever has begun does next. If there is nothing, this was the end.
+    pub(crate) fn next_to_hand_on(&self) -> Next {
+        // What it reads must not change before it is asked.
+        let state = self.lock();
+        let next = self.waiting_alone(|waiting| waiting.next(self.id, state.reads_log()));
+        next.unwrap_or(Next::Nothing)
     }
 
     /// Notes that nothing waits in the log for this session alone up to this number. Returns up to where
     /// the log is confirmed, as far as that was held back.
     pub(crate) fn no_longer_waits(&self, up_to: i64) -> i64 {
+        self.less_waits(|waiting| waiting.came(self.id, up_to))
+    }
+
+    /// Notes that nothing waits for this session any more, which has ended. Returns the same.
+    pub(crate) fn nothing_waits(&self) -> i64 {
+        self.less_waits(|waiting| waiting.end(self.id))
+    }
+
+    /// Notes that what the session has not confirmed is handed on, since it has ended.
+    pub(crate) fn is_left(&self) {
+        self.waiting_alone(|waiting| waiting.leave(self.id));
+    }
+
+    fn less_waits(&self, change: impl FnOnce(&mut WaitingAlone)) -> i64 {
         let held_back = self.waiting_alone(|waiting| {
-            waiting.came(self.id, up_to);
+            change(waiting);
             waiting.held_back()
         });
         held_back.unwrap_or(0)

@@ -368,12 +368,44 @@ fn no_other_device_confirms_past_a_message_that_waits_in_the_log_for_this_one_al
     assert_eq!(own.confirm(9), Some((0, 2)));
     assert_eq!(own.confirm(9), None);
     assert_eq!(session.push_page(page(2, 3, None, true)), Pushed::Queued(9));
+    assert_eq!(own.confirm(9), None);
+    written(&session, 1);
+    assert_eq!(session.flushed(1), Ok(9));
     assert_eq!(own.confirm(9), Some((2, 3)));
     session.push_page(page(3, 4, None, true));
+    written(&session, 1);
+    assert_eq!(session.flushed(1), Ok(9));
 
     assert_eq!(own.confirm(9), Some((3, 9)));
-    session.finish().unwrap();
-    assert_eq!(session.waits_alone(), None);
+    assert!(!session.waits_alone());
+}
+
+#[test]
+fn no_other_device_confirms_past_a_message_for_this_one_alone_that_it_has_not_confirmed() {
+    let session = session();
+    let own = session.own().clone();
+    session.set_presence(here());
+    session.push_page(page(0, 1, session.fence(), false));
+    let push = |seq| session.push_kept(Queued::new(kept(seq), Due::Logged), seq != 2).unwrap();
+    (2..=3).for_each(push);
+
+    assert_eq!(own.confirm(9), Some((0, 2)));
+    written(&session, 1);
+    push(4);
+    assert_eq!(session.flushed(1), Ok(9));
+    assert_eq!(own.confirm(9), Some((2, 3)));
+    written(&session, 1);
+    assert_eq!(session.flushed(1), Ok(9));
+    assert_eq!(own.confirm(9), Some((3, 9)));
+    assert!(!session.waits_alone());
+
+    // What does not read the log is sent it all the same.
+    session.set_presence(None);
+    session.push_kept(Queued::new(kept(10), Due::Logged), true).unwrap();
+    assert_eq!(own.confirm(12), None);
+    written(&session, 1);
+    assert_eq!(session.flushed(1), Ok(12));
+    assert_eq!(own.confirm(12), Some((9, 12)));
 }
 
 #[test]
@@ -385,7 +417,7 @@ fn what_waits_for_a_session_alone_is_left_over_when_it_ends() {
     session.push_kept(Queued::new(large(), Due::Logged), true).unwrap();
 
     session.finish().unwrap();
-    assert_eq!(session.waits_alone(), Some((3, 3)));
+    assert_eq!(session.own().waiting_alone().in_log(session.id), Some((3, 3)));
 
     let late = session.push_kept(Queued::new(kept(4), Due::Logged), true);
     assert_eq!(late, Err(PushRefused::Gone));
