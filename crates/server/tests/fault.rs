@@ -4,13 +4,12 @@
 
 mod common;
 
-use common::{World, jid};
+use common::{World, eventually, jid};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use whoelse_core::network::Network;
 use whoelse_server::ingress::{Ingress, Peer};
@@ -89,14 +88,7 @@ async fn a_connection_that_fails_leaves_no_session_behind() {
     client.write_all(b" ").await.unwrap();
 
     // It leaves the list, and then those who are online.
-    let left = || (bob.session_count(), node.census().online);
-    for _ in 0..500 {
-        if left() == (0, 0) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert_eq!(left(), (0, 0));
+    eventually("it is gone", || (bob.session_count(), node.census().online) == (0, 0)).await;
     world.online("bob").await;
     world.server.shutdown().await;
 }

@@ -3,25 +3,16 @@
 
 mod common;
 
-use common::{Client, PATIENCE, World, message};
+use common::{Client, PATIENCE, World, eventually, message};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
+use whoelse_core::settings::Settings;
 use whoelse_stream::client::{Opening, Step};
 use whoelse_xmpp::{Kind, StreamCondition};
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// Waits until something is true.
-async fn eventually(what: &str, is_true: impl Fn() -> bool) {
-    let tried = timeout(PATIENCE, async {
-        while !is_true() {
-            sleep(Duration::from_millis(10)).await;
-        }
-    });
-    tried.await.unwrap_or_else(|_| panic!("{what}"));
-}
 
 /// Everything the server says until it closes the connection.
 async fn last_words(socket: &mut (impl AsyncRead + Unpin)) -> String {
@@ -153,6 +144,11 @@ async fn a_client_that_does_not_answer_is_detached_and_can_resume() {
     alice.send(&message("bob", "are you there?")).await;
     bob.closed().await;
 
+    // He does not answer now either, but is to hear it first.
+    let node = world.server.node();
+    let mut settings = Settings::clone(&node.settings());
+    settings.limits.ack_wait = SECOND * 86_400;
+    node.change_settings(settings);
     let mut bob = world.resume("bob", resumption).await;
     assert!(matches!(bob.opening, Some(Opening::Resumed { .. })));
     assert_eq!(bob.text().await, "are you there?");

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use whoelse_client::tls::Tls;
 use whoelse_server::ingress::Io;
 use whoelse_server::{Config, Server, StartError};
@@ -18,6 +18,16 @@ use whoelse_xmpp::{BareJid, Kind, Stanza};
 
 /// Longer than anything here takes, shorter than a person waits for a test.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until something is true.
+pub async fn eventually(what: &str, is_true: impl Fn() -> bool) {
+    let tried = timeout(PATIENCE, async {
+        while !is_true() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    });
+    tried.await.unwrap_or_else(|_| panic!("{what}"));
+}
 
 /// A server that runs, and the folder it lives in.
 pub struct World {
