@@ -24,17 +24,15 @@ pub(super) fn take(
         Some(x) => stanza.grandchildren(x),
         None => Vec::new(),
     };
+    if inside.iter().any(invitation::is_decline) {
+        return invitation::decline(node, origin, of, session.clone());
+    }
     let Some(live) = here else {
-        // Nobody is there who could have invited somebody, or would hear that they decline.
+        // Nobody is there, so its sender is not.
         return of.refuse(node, &origin, &not_here());
     };
     if inside.iter().any(|child| child.is("invite", ns::MUC_USER)) {
         return invitation::invite(node, origin, of, session.clone(), live);
-    }
-    if let Some(decline) = inside.iter().find(|child| child.is("decline", ns::MUC_USER)) {
-        invitation::decline(node, &of, session, (&live, decline));
-        origin.done();
-        return Routed::Done;
     }
     match voice::take(node, &of, session, &live) {
         Some(Ok(())) => {

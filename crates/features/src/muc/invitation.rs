@@ -19,7 +19,7 @@ use super::lists;
 use super::message::not_here;
 use super::presence;
 use super::room::Room;
-use super::rooms::Live;
+use super::rooms::{Live, Rooms};
 
 /// The most people whom one message invites: each is written to.
 const MOST: usize = 20;
@@ -32,14 +32,15 @@ struct Guest {
     continues: bool,
 }
 
-/// An invitation is kept for its recipient like a message with a body: mediated, and direct ones
-/// (XEP-0249) as well.
+/// An invitation is kept for its recipient like a message with a body, mediated, and direct ones
+/// (XEP-0249) as well; so is a decline.
 pub(super) fn keep(stanza: &Stanza, policy: StoragePolicy) -> StoragePolicy {
+    let is_one = |child: &Child| child.is("invite", ns::MUC_USER) || is_decline(child);
     let is_invitation = || {
         stanza.has("x", ns::CONFERENCE)
-            || stanza.child("x", ns::MUC_USER).is_some_and(|x| {
-                stanza.grandchildren(x).iter().any(|child| child.is("invite", ns::MUC_USER))
-            })
+            || stanza
+                .child("x", ns::MUC_USER)
+                .is_some_and(|x| stanza.grandchildren(x).iter().any(is_one))
     };
     // What its sender says about it counts, as for a message with a body (XEP-0334).
     if policy != StoragePolicy::Never || Hint::NoStore.is_in(stanza) || !is_invitation() {
@@ -235,44 +236,82 @@ async fn add_members(
     lists::change(node, live.clone(), MOST, judge).await
 }
 
-/// Tells somebody who is in a room that somebody else does not come. Who is not there is not told, and
-/// neither is who declines.
+/// Tells somebody who has invited somebody else that they do not come. Nothing is answered: who declines
+/// does not hear whether the inviter is there, or is anybody.
 pub(super) fn decline(
+    node: &Arc<Node>,
+    origin: Origin,
+    of: Addressed,
+    session: Arc<Session>,
+) -> Routed {
+    let node = node.clone();
+    Routed::Waits(Box::pin(async move {
+        match Rooms::of(&node).find_for(&node, &session, &of.to().to_bare()).await {
+            Ok(Some(live)) => {
+                tell_of_decline(&node, &of, &session, &live).await;
+                origin.done();
+            }
+            Ok(None) => {
+                of.refuse(&node, &origin, &not_here());
+            }
+            Err(error) => {
+                of.refuse(&node, &origin, &error);
+            }
+        }
+    }))
+}
+
+async fn tell_of_decline(
     node: &Arc<Node>,
     of: &Addressed,
     session: &Arc<Session>,
-    (live, decline): (&Arc<Live>, &Child),
+    live: &Arc<Live>,
 ) {
     let stanza = of.stanza();
+    let Some(x) = stanza.child("x", ns::MUC_USER) else { return };
+    let inside = stanza.grandchildren(x);
+    let Some(decline) = inside.iter().find(|child| is_decline(child)) else { return };
     let Some(Ok(to)) = stanza.child_attr(decline, "to").map(|to| Jid::parse(&to)) else { return };
-    let seats = live.look(|room| {
+    let inviter = live.look(|room| {
         // Who is put out, or is there, declines nothing.
         if room.has(&session.jid)
             || room.affiliation(&session.jid.to_bare()) == Affiliation::Outcast
         {
             return None;
         }
-        let is_meant = |who: &BareJid, nick: &str| match to.bare() == room.address.as_str() {
-            true => to.resource() == Some(nick),
-            false => *who == to.to_bare(),
-        };
-        let meant = room.occupants.values().find(|it| is_meant(&it.who, &it.nick));
-        meant.map(|it| it.seats.iter().map(|it| it.seat.clone()).collect::<Vec<_>>())
+        match to.bare() == room.address.as_str() {
+            // By a nickname, where that is all that one knows.
+            true => room.named(to.resource()?).map(|(_, occupant)| occupant.who.clone()),
+            false => Some(to.to_bare()),
+        }
     });
-    let Some(seats) = seats else { return };
-    // Nothing is answered, so it tells nothing to whoever has blocked whom they do not see.
-    if seats.first().is_none_or(|seat| seat.listener(node, session, true).is_err()) {
+    let Some(inviter) = inviter.filter(|who| matches!(node.host_of(who), Host::Account)) else {
         return;
+    };
+    let why = reason(stanza, &stanza.grandchildren(decline));
+    let bytes = cost::KEPT_MESSAGE + why.as_ref().map_or(0, String::len) as u64;
+    node.work_turn(session, bytes).await;
+    // A block holds against whoever declines.
+    match node.look_up(&inviter).await {
+        Ok(Some(account)) if audience::hears(node, &account, &session.jid) => {}
+        _ => return,
     }
     let word = Element::new("decline").attr("from", session.jid.bare());
-    let why = reason(stanza, &stanza.grandchildren(decline));
     let word = why.iter().fold(word, |it, why| it.text_child("reason", why));
     let message = Element::new("message")
         .attr_opt("id", stanza.id())
         .attr("from", of.to().as_str())
+        .attr("to", inviter.as_str())
         .child(presence::user(Some(word), &[]))
         .outgoing(Class::Message);
-    for seat in seats {
-        seat.tell_for(&message, session.sender(true));
+    let Ok(told) = Stanza::parse(message.bytes) else { return };
+    let entity = Entity { address: of.to().clone(), payer: session.account.clone() };
+    if let Routed::Waits(rest) = route::speak(node, entity, told) {
+        rest.await;
     }
+}
+
+/// Whether this, in a message to a room, says that somebody does not come.
+pub(super) fn is_decline(child: &Child) -> bool {
+    child.is("decline", ns::MUC_USER)
 }
