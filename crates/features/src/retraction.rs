@@ -36,12 +36,10 @@ settings! {
     }
 }
 
-/// 2: a server that knows retractions sees to it that they are archived, whatever else is in them. In a
-/// room it is decided as for any message.
+/// 2: a server that knows retractions sees to it that they are archived, whatever else is in them.
 fn keep(message: &Stanza, policy: StoragePolicy) -> StoragePolicy {
-    let is_one = message.type_() != Some("groupchat") && message.has("retract", ns::RETRACT);
     match policy {
-        StoragePolicy::Never if is_one => StoragePolicy::Archived,
+        StoragePolicy::Never if message.has("retract", ns::RETRACT) => StoragePolicy::Archived,
         policy => policy,
     }
 }
