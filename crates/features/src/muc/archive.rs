@@ -7,7 +7,7 @@ use whoelse_core::kit::{Answer, Reply};
 use whoelse_store::LoggedMessage;
 use whoelse_xmpp::payload::xmpp_parsers::mam;
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{BareJid, FullJid, Jid, Outgoing, StanzaError, ns};
+use whoelse_xmpp::{BareJid, FullJid, Jid, Outgoing, StanzaError, nickname, ns};
 
 use super::asked::Asked;
 use super::logged::{must_be_logged, shown};
@@ -112,7 +112,13 @@ impl Shelf for RoomShelf {
     }
 
     fn is_with(&self, row: &LoggedMessage, address: &Jid) -> bool {
-        row.resource.as_deref() == address.resource()
+        match (row.resource.as_deref(), address.resource()) {
+            (Some(by), Some(nick)) => {
+                let is_alike = |by| nickname::comparable(nick) == Some(by);
+                by == nick || nickname::comparable(by).is_some_and(is_alike)
+            }
+            (by, nick) => by == nick,
+        }
     }
 
     fn message(&self, row: &LoggedMessage) -> Outgoing {

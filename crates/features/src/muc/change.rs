@@ -165,9 +165,13 @@ impl Room {
             return Ok(None);
         }
         let Some(nick) = nick else { return Ok(self.kept_nick(who).map(str::to_owned)) };
-        let key = nickname::comparable(nick)
-            .filter(|_| nick.len() <= super::limits::LONGEST_NICKNAME)
-            .ok_or_else(|| StanzaError::new(Condition::NotAcceptable))?;
+        // What is kept is what one can enter by.
+        let seat = self.address.with_resource(nick).ok();
+        let seat = seat.filter(|seat| seat.resource().len() <= super::limits::LONGEST_NICKNAME);
+        let seat = seat.ok_or_else(|| StanzaError::new(Condition::NotAcceptable))?;
+        let nick = seat.resource();
+        let key =
+            nickname::comparable(nick).ok_or_else(|| StanzaError::new(Condition::NotAcceptable))?;
         let is_taken = |it: &NewStanding| {
             it.nick.as_deref().and_then(nickname::comparable).as_deref() == Some(key.as_str())
         };
