@@ -349,6 +349,13 @@ fn what_the_blocked_say_in_a_room_is_not_shown() {
     bob.say("message #lunch can you see this?");
     carol.wait("#lunch bob: can you see this?");
     alice.hears_nothing();
+    carol.say("message #lunch I can");
+    alice.wait("#lunch carol: I can");
+    alice.meanwhile();
+    alice.say("history #lunch");
+    let shown = alice.meanwhile();
+    assert_eq!(shown.len(), 1, "{shown:?}");
+    assert!(shown[0].ends_with("carol: I can"), "{shown:?}");
     alice.say("unblock bob");
     alice.meanwhile();
     bob.say("message #lunch and this?");

@@ -3,13 +3,15 @@
 use whoelse_xmpp::{BareJid, Jid, Stanza, ns};
 
 use super::event::Speech;
+use super::user::Said;
 use crate::client::Client;
 use crate::error::RequestError;
 use crate::history::{last_of, page_before};
 use crate::message::parse_time;
 use crate::nested;
 
-/// Returns the last `count` messages of a room, oldest first.
+/// Returns the last `count` messages of a room, oldest first, each with its author's account if the room
+/// shows it.
 pub async fn last(
     client: &Client,
     room: &BareJid,
@@ -34,7 +36,8 @@ fn read(stanza: &Stanza, room: &BareJid) -> Option<Speech> {
     }
     Some(Speech {
         nick: from.resource().map(str::to_owned),
-        who: None,
+        // 6.1.2: the room says so to whoever may see it.
+        who: Said::read(&message).item.who,
         text: message.child_text("body", ns::CLIENT)?.to_string(),
         id: result.attr("id").map(String::from),
         at: parse_time(&delay.attr("stamp")?),
@@ -64,6 +67,11 @@ mod tests {
         let said = result("lunch@rooms.a.example/bob", "<body>hi</body>").unwrap();
 
         assert_eq!((said.nick.as_deref(), said.text.as_str()), (Some("bob"), "hi"));
+        assert_eq!(said.who, None);
+        let shown = "<body>hi</body><x xmlns='http://jabber.org/protocol/muc#user'>\
+                     <item jid='bob@a.example'/></x>";
+        let shown = result("lunch@rooms.a.example/bob", shown).unwrap();
+        assert_eq!(shown.who, BareJid::parse("bob@a.example").ok());
         assert_eq!((said.id.as_deref(), said.at), (Some("1"), parse_time("2026-11-22T14:03:00Z")));
     }
 

@@ -1,7 +1,7 @@
 //! `history USER [N]`: the last messages with USER, or of a room.
 
-use whoelse_client::history;
 use whoelse_client::rooms::{archive, service};
+use whoelse_client::{blocking, history};
 use whoelse_xmpp::BareJid;
 
 use super::rooms_kit::refused;
@@ -52,10 +52,15 @@ async fn of_room(seat: &Seat<'_>, room: &BareJid, count: u16) -> Result<Answer, 
         }
         Some(_) => {}
     }
-    let messages = archive::last(seat.client, room, count).await.map_err(|why| {
+    let mut messages = archive::last(seat.client, room, count).await.map_err(|why| {
         let (by, what) = ("those who may enter", "read what was said");
         refused(&why, Deed { room: &name, by, what, whom: &name, by_nick: false })
     })?;
+    if messages.iter().any(|said| said.who.is_some()) {
+        // What they say now is not shown either. Where nobody can be blocked, nobody is.
+        let blocked = blocking::list(seat.client).await.unwrap_or_default();
+        messages.retain(|said| said.who.as_ref().is_none_or(|who| !blocked.contains(who)));
+    }
     Ok(Answer::RoomMessages { room: seat.rooms.name(room), messages })
 }
 
