@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retraction_without_content_is_kept_too_but_not_in_a_room() {
+    fn a_retraction_without_content_is_kept_too() {
         let retraction = |type_: &str, children: &str| {
             let text = format!("<message type='{type_}'>{children}</message>");
             keep(&Stanza::parse(text).unwrap(), StoragePolicy::Never)
@@ -157,7 +157,7 @@ mod tests {
         let word = "<retract xmlns='urn:xmpp:message-retract:1' id='a'/>";
 
         assert_eq!(retraction("chat", word), StoragePolicy::Archived);
-        assert_eq!(retraction("groupchat", word), StoragePolicy::Never);
+        assert_eq!(retraction("groupchat", word), StoragePolicy::Archived);
         let ringing = "<retract xmlns='urn:xmpp:jingle-message:0' id='a'/>";
         assert_eq!(retraction("chat", ringing), StoragePolicy::Never);
         let stays = |policy| keep(&Stanza::parse("<message type='chat'/>").unwrap(), policy);
