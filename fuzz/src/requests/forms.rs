@@ -65,7 +65,7 @@ pub fn commands(data: &[u8]) {
     let action = choices.pick(&["execute", "complete", "next", "prev", "cancel", "dance", ""]);
     let type_ = choices.pick(&["submit", "form", "result", "cancel", "strange"]);
     let mut form = Element::new("x").xmlns(ns::DATA).attr("type", type_);
-    let mut seconds = None;
+    let (mut seconds, mut names_its_kind) = (None, false);
     for _ in 0..choices.below(5) {
         let var = choices.pick(VARS);
         let mut field = Element::new("field").attr("var", var);
@@ -73,6 +73,7 @@ pub fn commands(data: &[u8]) {
         for value in &values {
             field = field.child(Element::new("value").text(value));
         }
+        names_its_kind |= var == "FORM_TYPE";
         if var == "seconds" {
             seconds.get_or_insert(values.first().copied().unwrap_or_default());
         }
@@ -82,7 +83,8 @@ pub fn commands(data: &[u8]) {
     if !action.is_empty() {
         command = command.attr("action", action);
     }
-    let is_plain = action == "execute" && type_ == "submit";
+    // A form may be refused for what it says of its own kind (XEP-0068), whatever else is in it.
+    let is_plain = action == "execute" && type_ == "submit" && !names_its_kind;
     let request = Element::new("iq").attr("type", "set").attr("id", "f").attr("to", "localhost");
     let request = request.child(command.child(form)).finish().to_vec();
     let request = String::from_utf8(request).expect("what we write is UTF-8");
