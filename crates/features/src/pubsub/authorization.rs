@@ -1,11 +1,15 @@
 //! XEP-0060, 8.6: where a subscription needs their consent, the owners of a node are asked by a form,
 //! and answer by it. Those who miss it find who waits in the list of subscriptions (8.8).
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use whoelse_core::Node;
 use whoelse_core::kit::{Flow, Passing};
+use whoelse_core::paying::cost;
 use whoelse_core::route::{Addressed, Origin, Routed};
+use whoelse_core::session::Session;
 use whoelse_stream::token::token;
 use whoelse_xmpp::payload::xmpp_parsers::data_forms::{DataForm, DataFormType};
 use whoelse_xmpp::write::Element;
@@ -104,6 +108,45 @@ impl Answer {
     }
 }
 
+/// The most answers of one account that wait to have their effect.
+const WAITING: usize = 16;
+
+/// In the slot of an account: what its owner has answered, by which session. Held for a look or a change.
+#[derive(Default)]
+struct Answers(Mutex<Waiting<(Arc<Session>, Answer)>>);
+
+/// What waits, and whether somebody takes it.
+struct Waiting<T> {
+    /// Oldest first.
+    next: VecDeque<T>,
+    is_taken: bool,
+}
+
+impl<T> Default for Waiting<T> {
+    fn default() -> Self {
+        Waiting { next: VecDeque::new(), is_taken: false }
+    }
+}
+
+impl<T> Waiting<T> {
+    /// Puts one behind what waits. Returns whether whoever asks has to take what waits: nobody else does.
+    fn put(&mut self, one: T) -> Result<bool, StanzaError> {
+        if self.next.len() >= WAITING {
+            return Err(StanzaError::new(Condition::ResourceConstraint)
+                .with_text("too many answers at once; try again"));
+        }
+        self.next.push_back(one);
+        Ok(!std::mem::replace(&mut self.is_taken, true))
+    }
+
+    /// Takes the next one; without any, nobody takes them any more.
+    fn take(&mut self) -> Option<T> {
+        let next = self.next.pop_front();
+        self.is_taken = next.is_some();
+        next
+    }
+}
+
 /// Takes what the owner of an account answers to it.
 pub(super) fn take_from_owner(passing: &mut Passing<'_>) -> Flow {
     let Some(account) = passing.account.filter(|it| it.jid().as_str() == passing.from.bare())
@@ -111,14 +154,27 @@ pub(super) fn take_from_owner(passing: &mut Passing<'_>) -> Flow {
         return Flow::On;
     };
     let Some(answer) = Answer::read(passing.stanza) else { return Flow::On };
+    let session = passing.from.resource().and_then(|resource| account.session(resource));
     let own = passing.node.here(account.jid());
-    if let (Some(own), Some(answer)) = (own, answer) {
-        let (server, from) = (passing.node.clone(), passing.from.clone());
-        tokio::spawn(async move {
-            decide(&server, Owner::Account(own), from, answer).await;
-        });
+    let (Some(own), Some(session), Some(answer)) = (own, session, answer) else {
+        return Flow::Drop;
+    };
+    let answers = own.get_or_default::<Answers>();
+    let put = answers.0.lock().put((session, answer));
+    match put {
+        Ok(true) => {
+            let server = passing.node.clone();
+            tokio::spawn(async move {
+                let take = || answers.0.lock().take();
+                while let Some((session, answer)) = take() {
+                    decide(&server, Owner::Account(own.clone()), &session, answer).await;
+                }
+            });
+            Flow::Drop
+        }
+        Ok(false) => Flow::Drop,
+        Err(error) => Flow::Refuse(error),
     }
-    Flow::Drop
 }
 
 /// Takes what is said to the service and is no request: the answers of owners. Everything else comes
@@ -127,10 +183,13 @@ pub(super) fn take(server: &Arc<Node>, origin: Origin, said: Addressed) -> Route
     let stanza = said.stanza();
     let is_to_service = said.to().local().is_none();
     if let Some(answer) = Answer::read(stanza).filter(|_| is_to_service) {
-        if let (Some(address), Some(answer)) = (server.service_address(service::KEY), answer) {
-            let (server, from) = (server.clone(), said.from().clone());
+        let address = server.service_address(service::KEY);
+        if let (Some(address), Some(answer), Origin::Session { session, .. }) =
+            (address, answer, &origin)
+        {
+            let (server, session) = (server.clone(), session.clone());
             return Routed::Waits(Box::pin(async move {
-                decide(&server, Owner::Service(address), from, answer).await;
+                decide(&server, Owner::Service(address), &session, answer).await;
                 origin.done();
             }));
         }
@@ -146,9 +205,11 @@ fn comes_back(stanza: &Stanza) -> bool {
     stanza.kind() == Kind::Message && !matches!(stanza.type_(), Some("error" | "headline"))
 }
 
-/// Lets the answer have its effect. Whoever is no owner has none, and is not told.
-async fn decide(server: &Arc<Node>, owner: Owner, from: Jid, answer: Answer) {
-    let by = Visitor::seeing(owner.clone(), from, None);
+/// Lets the answer of a session have its effect, which pays for it. Whoever is no owner has none, and is
+/// not told.
+async fn decide(server: &Arc<Node>, owner: Owner, session: &Session, answer: Answer) {
+    server.work_turn(session, cost::CHANGE).await;
+    let by = Visitor::seeing(owner.clone(), session.jid.clone().into(), None);
     let decided = change(server, &owner, 1, move |nodes| {
         Box::pin(async move { nodes.take_answer(&by, &answer).await })
     });
@@ -168,6 +229,21 @@ mod tests {
         );
         let answer = Answer::read(&Stanza::parse(xml).unwrap())?;
         Some(answer.map(|it| (it.subscriber.to_string(), it.allows)))
+    }
+
+    #[test]
+    fn so_many_answers_of_one_account_wait_and_one_takes_them() {
+        let mut waiting = Waiting::default();
+
+        assert!(waiting.put(0).unwrap());
+        for n in 1..WAITING {
+            assert!(!waiting.put(n).unwrap());
+        }
+        let refused = waiting.put(WAITING).unwrap_err();
+
+        assert_eq!(refused.condition, Condition::ResourceConstraint);
+        assert!(std::iter::from_fn(|| waiting.take()).eq(0..WAITING));
+        assert!(waiting.put(0).unwrap());
     }
 
     #[test]
