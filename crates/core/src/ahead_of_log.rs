@@ -36,10 +36,11 @@ impl AheadOfLog {
         }
     }
 
-    /// Whether a session may be handed one more, and all that it has not confirmed is still remembered.
-    pub fn has_room_for(&self, session: u64) -> bool {
+    /// Whether a session may be handed this message, and all that it has not confirmed is still remembered.
+    pub fn has_room_for(&self, seq: i64, session: u64) -> bool {
         let open = |had: &&Had| had.session == session && !had.confirmed;
-        self.had.values().filter(open).count() < MOST / 2
+        let is_kept = self.had.len() < MOST || self.had.keys().next().is_some_and(|it| *it < seq);
+        is_kept && self.had.values().filter(open).count() < MOST / 2
     }
 
     /// Notes that a session has no room for a message that it was noted to get.

@@ -398,7 +398,14 @@ impl Session {
         match self.account.as_ref().filter(|_| reads_log) {
             Some(account) => {
                 let confirmed = account.confirmed.load(Ordering::Acquire);
-                state.reading.begin(confirmed, self.last_heard());
+                // What others have that was for them alone is none of its business, nor what some device
+                // has confirmed since.
+                let held_back = |waiting: &mut WaitingAlone| match waiting.is_for(self.id) {
+                    true => 0,
+                    false => waiting.held_back(),
+                };
+                let held_back = self.waiting_alone(held_back).unwrap_or_default();
+                state.reading.begin(confirmed.max(held_back), self.last_heard());
             }
             None => state.reading.pause(),
         }

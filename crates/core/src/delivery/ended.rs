@@ -53,58 +53,110 @@ pub(crate) async fn undelivered(node: &Arc<Node>, session: &Arc<Session>, left: 
 /// does not read there any more. The cursor stays before all that was for it alone until then, and until
 /// what was stored once more for that is on the disk. If the log cannot be read, it is tried again, and
 /// nobody waits for that by `ending`.
-pub(crate) fn left_in_log(node: &Arc<Node>, session: &Arc<Session>, mut ending: Begun) {
-    if !session.begin_to_hand_on() {
-        return;
+pub(crate) fn left_in_log(node: &Arc<Node>, session: &Arc<Session>, ending: Begun) {
+    if session.begin_to_hand_on() {
+        let (node, session) = (node.clone(), session.clone());
+        tokio::spawn(async move {
+            let handing = Handing { node, session, ending };
+            handing.run().await;
+        });
     }
-    let (mut node, session) = (node.clone(), session.clone());
-    tokio::spawn(async move {
-        loop {
-            let done = match session.next_to_hand_on() {
-                Next::HandOn(first, last) => hand_on_page(&node, &session, (first, last)).await,
-                Next::Confirm => {
-                    let stored = is_stored(&node, &session).await;
-                    stored.map(|()| node.confirm(&session, session.nothing_waits()))
-                }
-                Next::Nothing => break,
-            };
-            if let Err(NotNow) = done {
-                drop(ending);
-                let (waiting, clock) = (Arc::downgrade(&node), node.clock.clone());
-                drop(node);
-                clock.sleep(AGAIN).await;
-                let back = waiting.upgrade().filter(|node| !node.keeper.is_closed());
-                let Some(back) = back else { return };
-                (ending, node) = (back.ends.begin(), back);
-            }
-        }
-        drop(ending);
-    });
 }
 
-/// The log cannot be read now, or takes nothing more, or the session takes nothing more.
-struct NotNow;
+/// What waits for a session alone, on its way to others.
+struct Handing {
+    node: Arc<Node>,
+    session: Arc<Session>,
+    ending: Begun,
+}
+
+/// Up to where what waited is handed on, and why no further.
+struct HandedOn {
+    up_to: i64,
+    /// Whether the session takes nothing more now.
+    is_full: bool,
+}
+
+impl Handing {
+    /// Returns early if the server stops, or is no more.
+    async fn run(mut self) -> Option<()> {
+        loop {
+            let next = self.session.next_to_hand_on();
+            let is_full = match next {
+                Next::Nothing => return Some(()),
+                Next::Confirm => {
+                    self = self.stored().await?;
+                    self.node.confirm(&self.session, self.session.nothing_waits());
+                    false
+                }
+                Next::HandOn(first, last) => {
+                    let Some(done) = hand_on_page(&self.node, &self.session, (first, last)).await
+                    else {
+                        self = self.later().await?;
+                        continue;
+                    };
+                    self = self.stored().await?;
+                    self.node.confirm(&self.session, self.session.no_longer_waits(done.up_to));
+                    done.is_full
+                }
+            };
+            if is_full {
+                self = self.later().await?;
+            }
+        }
+    }
+
+    /// Waits until what was stored once more is on the disk, before the cursor passes what it was stored
+    /// for. What is handed on already is not handed on again meanwhile.
+    async fn stored(mut self) -> Option<Handing> {
+        loop {
+            self.node.keeper.caught_up().await;
+            if self.node.keeper.is_closed() {
+                return None;
+            }
+            if self.session.has_stored_again() {
+                return Some(self);
+            }
+            self = self.later().await?;
+        }
+    }
+
+    /// Waits for a while, or until the session ends. The server may be gone by then.
+    async fn later(self) -> Option<Handing> {
+        let Handing { node, session, ending } = self;
+        drop(ending);
+        let (waiting, clock) = (Arc::downgrade(&node), node.clock.clone());
+        drop(node);
+        let is_gone = session.is_gone();
+        tokio::select! {
+            () = clock.sleep(AGAIN) => {}
+            () = session.over(), if !is_gone => {}
+        }
+        let node = waiting.upgrade().filter(|node| !node.keeper.is_closed())?;
+        let ending = node.ends.begin();
+        Some(Handing { node, session, ending })
+    }
+}
 
 /// Hands on what is in the first page of what waits in the log for a session alone, from the first number
-/// to the last.
+/// to the last. `None`: the log cannot be read now.
 async fn hand_on_page(
     node: &Arc<Node>,
     session: &Arc<Session>,
     (first, last): (i64, i64),
-) -> Result<(), NotNow> {
-    let own = session.account.as_ref().ok_or(NotNow)?;
-    let reader = drain::reader(node, own).await.ok_or(NotNow)?;
+) -> Option<HandedOn> {
+    let own = session.account.as_ref()?;
+    let reader = drain::reader(node, own).await?;
     let read = drain::waiting(node, own.archive, first - 1, None).await;
     drop(reader);
     let rows = match read {
         Ok(waiting) => waiting.rows,
         Err(error) => {
             node.store_failing("log_unreadable", Some(own.jid()), &error);
-            return Err(NotNow);
+            return None;
         }
     };
-    let mut up_to = rows.last().map_or(last, |row| row.seq.min(last));
-    let mut is_full = false;
+    let up_to = rows.last().map_or(last, |row| row.seq.min(last));
     for row in rows.into_iter().take_while(|row| row.seq <= last) {
         // Most of them are for all devices, and are looked at no further.
         let class = Class::Kept(row.seq as u64);
@@ -114,25 +166,19 @@ async fn hand_on_page(
         {
             continue;
         }
-        if !session.is_gone() && !own.ahead_of_log().has_room_for(session.id) {
-            (up_to, is_full) = (row.seq - 1, true);
-            break;
+        let before = row.seq - 1;
+        if session.reads_log() {
+            return Some(HandedOn { up_to: before, is_full: false });
+        }
+        if !session.is_gone() && !own.ahead_of_log().has_room_for(row.seq, session.id) {
+            return Some(HandedOn { up_to: before, is_full: true });
         }
         let item = Queued::new(from_log(node, own, row, |_| false), Due::Logged);
         if let Ok(stanza) = Stanza::parse(item.stanza.bytes.clone()) {
             hand_on(node, session, (item, stanza)).await;
         }
     }
-    is_stored(node, session).await?;
-    node.confirm(session, session.no_longer_waits(up_to));
-    if is_full { Err(NotNow) } else { Ok(()) }
-}
-
-/// Waits until what was stored once more is on the disk, before the cursor passes what it was stored for.
-async fn is_stored(node: &Arc<Node>, session: &Session) -> Result<(), NotNow> {
-    node.keeper.caught_up().await;
-    let is_so = session.has_stored_again() && !node.keeper.is_closed();
-    if is_so { Ok(()) } else { Err(NotNow) }
+    Some(HandedOn { up_to, is_full: false })
 }
 
 /// Returns the number and the address of a message of the log that this session alone has to have: it
@@ -166,10 +212,9 @@ async fn hand_on(node: &Arc<Node>, session: &Arc<Session>, (item, stanza): (Queu
     let Some((seq, to)) = due_alone(session, &stanza, item.stanza.class) else { return };
     let alone = to.resource().unwrap_or_default();
     for other in account.sessions() {
-        match other.has_had(seq, alone) {
+        match other.takes_over(seq, alone) {
             Had::Not => {}
-            Had::Yes => return,
-            Had::Unconfirmed => return account.ahead_of_log().note(seq, other.id),
+            Had::Yes | Had::Unconfirmed => return,
         }
     }
     if session.push_ahead_of_log(item.clone(), seq).is_ok() {
@@ -261,7 +306,7 @@ async fn bounce(node: &Arc<Node>, session: &Arc<Session>, stanza: &Stanza) {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use whoelse_store::faults::Fault;
+    use whoelse_store::faults::{Fault, Step};
 
     use super::*;
     use crate::route::finish;
@@ -291,9 +336,12 @@ mod tests {
             finish(says(&node, &alice, &message)).await;
             node.keeper.caught_up().await;
         }
-        assert!(phone.session.own().waiting_alone().in_log(phone.session.id).is_some());
-        node.confirm(&desk.session, i64::MAX);
+        let waits = phone.session.own().waiting_alone().in_log(phone.session.id);
+        let (_, last) = waits.unwrap();
+        finish(says(&node, &alice, &kept("bob", "to all"))).await;
+        node.keeper.caught_up().await;
         read(&node, &desk);
+        assert!(is_held_back(&desk) && desk.session.own().waiting_alone().held_back() > last);
         (node, phone, desk)
     }
 
@@ -310,8 +358,20 @@ mod tests {
         }
     }
 
+    /// Reads what waits in the log as well.
+    async fn read_all(node: &Arc<Node>, hold: &Hold) -> usize {
+        let mut count = read(node, hold);
+        while matches!(hold.session.drain_state(), Drain::After { .. }) {
+            node.read_log(&hold.session).await;
+            count += read(node, hold);
+        }
+        count
+    }
+
+    /// Whether something is confirmed that does not count yet.
     fn is_held_back(hold: &Hold) -> bool {
-        hold.session.own().confirmed.load(Ordering::Acquire) < i64::MAX
+        let own = hold.session.own();
+        own.confirmed.load(Ordering::Acquire) < own.waiting_alone().held_back()
     }
 
     #[tokio::test]
@@ -341,12 +401,7 @@ mod tests {
         node.store.clear_faults();
 
         finish(says(&node, &phone, "<presence/>")).await;
-        let mut had = 0;
-        while matches!(phone.session.drain_state(), Drain::After { .. }) {
-            had += read(&node, &phone);
-            node.read_log(&phone.session).await;
-        }
-        assert_eq!(had + read(&node, &phone), MANY);
+        assert_eq!(read_all(&node, &phone).await, MANY);
         node.end(&phone.session).await;
         node.clock.advance_to(node.clock.steady().after(AGAIN));
         tokio::task::yield_now().await;
@@ -396,15 +451,64 @@ mod tests {
         had += read(&node, &phone);
         assert!(had < 2 * MANY, "{had}");
         finish(says(&node, &phone, "<presence/>")).await;
-        while matches!(phone.session.drain_state(), Drain::After { .. }) {
-            node.read_log(&phone.session).await;
-            had += read(&node, &phone);
-        }
+        had += read_all(&node, &phone).await;
 
         assert_eq!(had, 3 * MANY);
         // The phone had no room for some of the long ones.
         assert!(read(&node, &desk) < MANY);
         assert!(!is_held_back(&desk));
+    }
+
+    #[tokio::test]
+    async fn what_a_device_has_confirmed_comes_to_nobody_else_while_another_has_not_confirmed_its_own()
+     {
+        let (node, phone, desk) = full_phone_and_desk().await;
+        node.end(&desk.session).await;
+
+        let again = device(&node, "bob", "desk").await;
+
+        assert!(!hears(&node, &again).contains("<message"));
+        node.end(&phone.session).await;
+        node.ends.none().await;
+        assert_eq!(read_all(&node, &again).await, MANY);
+        assert!(!is_held_back(&again));
+    }
+
+    #[tokio::test]
+    async fn what_is_handed_on_while_the_store_takes_nothing_is_handed_on_once() {
+        let (node, phone, desk) = full_phone_and_desk().await;
+        let alice = device(&node, "alice", "tablet").await;
+        for n in MANY..3 * MANY {
+            let message =
+                format!("<message to='bob@localhost/phone' type='chat'><body>{n}</body></message>");
+            finish(says(&node, &alice, &message)).await;
+        }
+        finish(says(&node, &alice, &kept("bob", "to all"))).await;
+        node.keeper.caught_up().await;
+        read(&node, &desk);
+        node.end(&desk.session).await;
+
+        node.store.set_faults(|step| match step {
+            Step::Question => Fault::None,
+            Step::Begin | Step::Statement | Step::Commit => Fault::Fails,
+        });
+        node.end(&phone.session).await;
+        for _ in 0..5 {
+            node.clock.advance_to(node.clock.steady().after(AGAIN));
+            for _ in 0..9 {
+                tokio::task::yield_now().await;
+            }
+            node.ends.none().await;
+        }
+        assert!(is_held_back(&phone));
+        node.store.clear_faults();
+        while is_held_back(&phone) {
+            node.clock.advance_to(node.clock.steady().after(AGAIN));
+            tokio::task::yield_now().await;
+        }
+
+        let later = device(&node, "bob", "later").await;
+        assert_eq!(read(&node, &later), 3 * MANY);
     }
 
     #[tokio::test]

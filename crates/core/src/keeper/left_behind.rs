@@ -43,6 +43,8 @@ impl Keeper {
         let bytes = stanza.bytes().len();
         if left.waiting.len() >= MOST || left.bytes + bytes > MOST_BYTES {
             left.lost += 1;
+            // It is given up: nobody waits for it.
+            session.stored_again();
             return;
         }
         left.bytes += bytes;

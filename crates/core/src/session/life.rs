@@ -107,6 +107,17 @@ impl Session {
         }
     }
 
+    /// Waits until the session is over.
+    pub(crate) async fn over(&self) {
+        loop {
+            let settled = self.settled.notified();
+            if self.is_gone() {
+                return;
+            }
+            settled.await;
+        }
+    }
+
     /// Notes that another connection waits to resume the session, until what this returns is dropped:
     /// nothing waits for the old one any more.
     pub(crate) fn await_for_another(&self) -> Awaited<'_> {

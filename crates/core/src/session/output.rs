@@ -709,15 +709,23 @@ impl Session {
         }
     }
 
-    /// Whether this message of the log, which is for one resource alone, has reached this session:
-    /// as that resource, from the log, or ahead of it.
-    pub(crate) fn has_had(&self, number: i64, alone: &str) -> Had {
+    /// Whether this message of the log, which is for one resource alone, has reached this session: as that
+    /// resource, from the log, or ahead of it. If its client has not confirmed it yet, this session is
+    /// responsible for it from now on.
+    pub(crate) fn takes_over(&self, number: i64, alone: &str) -> Had {
         let state = self.lock();
+        if state.gone {
+            return Had::Not;
+        }
         let has_read = state.reading.has(number, alone == self.resource());
         let had = has_read && !state.reading.has_copy(number) || self.got_ahead_of_log(number);
         match had {
             false => Had::Not,
-            true if state.open().any(|open| open == number) => Had::Unconfirmed,
+            true if state.open().any(|open| open == number) => {
+                self.ahead_of_log(|early| early.note(number, self.id));
+                self.waiting_alone(|waiting| waiting.note_open(self.id, number));
+                Had::Unconfirmed
+            }
             true => Had::Yes,
         }
     }

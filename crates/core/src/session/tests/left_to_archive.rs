@@ -121,11 +121,11 @@ fn without_counting_what_is_written_and_not_flushed_was_had_by_nobody() {
     let session = reader();
     written(&session, 1);
     assert!(!session.own().ahead_of_log().is_confirmed(4));
-    assert_eq!(session.has_had(4, "elsewhere"), Had::Unconfirmed);
+    assert_eq!(session.takes_over(4, "elsewhere"), Had::Unconfirmed);
 
     session.flushed(1).unwrap();
     assert!(session.own().ahead_of_log().is_confirmed(4));
-    assert_eq!(session.has_had(4, "elsewhere"), Had::Yes);
+    assert_eq!(session.takes_over(4, "elsewhere"), Had::Yes);
 
     deliver(&session, kept(6));
     written(&session, 1);
@@ -170,8 +170,8 @@ fn something_waits_in_the_archive_until_it_is_confirmed() {
 fn a_message_for_one_device_that_was_left_out_has_not_reached_it() {
     let session = reader();
 
-    assert_eq!(session.has_had(2, "elsewhere"), Had::Not);
-    assert_eq!(session.has_had(4, "elsewhere"), Had::Unconfirmed);
+    assert_eq!(session.takes_over(2, "elsewhere"), Had::Not);
+    assert_eq!(session.takes_over(4, "elsewhere"), Had::Unconfirmed);
 }
 
 #[test]
