@@ -623,9 +623,9 @@ impl Room {
         }
     }
 
-    /// Takes the seat of a device for which there is no room any more (13.2: 333).
+    /// 11.1: takes the seat of a device for which there is no room any more. Nobody has kicked it (307).
     pub(super) fn lose(&mut self, jid: &FullJid) -> Vec<Told> {
-        let why = Why { codes: &[307, 333], ..Why::default() };
+        let why = Why { codes: &[333], ..Why::default() };
         self.take_seat(jid, &presence::unavailable(), why)
     }
 
