@@ -183,3 +183,27 @@ async fn whoever_logs_in_again_and_again_waits_and_is_refused_and_comes_in_later
     assert_eq!(node.counters.held_up.get(["refused"]), 1);
     node.stop().await;
 }
+
+#[tokio::test]
+async fn what_one_account_reads_much_of_is_read_one_by_one_whichever_of_its_devices_asks() {
+    let node = crate::route::tests::node(&["alice", "bob"]).await;
+    let device =
+        async |name, resource| crate::route::tests::device(&node, name, resource).await.session;
+    let (desk, phone) = (device("bob", "desk").await, device("bob", "phone").await);
+    let alice = device("alice", "desk").await;
+    let now = node.clock.steady();
+    let (answered, until_answered) = tokio::sync::oneshot::channel::<()>();
+
+    let first = tokio::spawn(async move { desk.in_reading_turn(now, until_answered).await });
+    tokio::task::yield_now().await;
+    let second = tokio::spawn(async move { phone.in_reading_turn(now, async {}).await });
+    alice.in_reading_turn(now, async {}).await;
+    for _ in 0..9 {
+        tokio::task::yield_now().await;
+    }
+
+    assert!(!second.is_finished());
+    answered.send(()).unwrap();
+    first.await.unwrap().unwrap();
+    second.await.unwrap();
+}
