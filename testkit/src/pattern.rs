@@ -14,6 +14,8 @@ pub type Names = BTreeMap<String, String>;
 
 /// The wildcard that does not remember.
 const ANY: &str = "any";
+/// Before the name of something that is known: anything else.
+const NOT: &str = "not-";
 /// The wildcard among children.
 const ANYTHING: &str = "{anything}";
 /// The namespace of `xml:lang`.
@@ -151,11 +153,15 @@ fn fits(parts: &[Part<'_>], heard: &str, names: &mut Names) -> bool {
             if let Some(known) = names.get(*name).cloned() {
                 return heard.strip_prefix(&known).is_some_and(|heard| fits(rest, heard, names));
             }
+            let other = name.strip_prefix(NOT).and_then(|name| names.get(name)).cloned();
             let ends = heard.char_indices().map(|(at, _)| at).chain([heard.len()]);
             // The longest first, and never an empty one.
             for end in ends.filter(|end| *end > 0).collect::<Vec<_>>().into_iter().rev() {
+                if other.as_deref() == Some(&heard[..end]) {
+                    continue;
+                }
                 let mut tried = names.clone();
-                if *name != ANY {
+                if *name != ANY && other.is_none() {
                     tried.insert((*name).to_owned(), heard[..end].to_owned());
                 }
                 if fits(rest, &heard[end..], &mut tried) {
@@ -241,6 +247,15 @@ mod tests {
         assert_eq!(names["id"], "7");
         assert!(matches(&tree("<a x='{id}'/>"), &tree("<a x='8'/>"), &mut names).is_err());
         assert_eq!(fill("<b id='{id}' to='{bob}'/>", &names), "<b id='7' to='{bob}'/>");
+    }
+
+    #[test]
+    fn not_a_name_stands_for_anything_else() {
+        let mut names = Names::from([("id".to_owned(), "7".to_owned())]);
+        let mut fit = |heard| matches(&tree("<a x='{not-id}'/>"), &tree(heard), &mut names);
+
+        assert!(fit("<a x='8'/>").is_ok() && fit("<a x='77'/>").is_ok());
+        assert!(fit("<a x='7'/>").is_err() && fit("<a x=''/>").is_err());
     }
 
     #[test]
