@@ -7,7 +7,7 @@ use common::{Client, World, message};
 use tokio::net::UnixStream;
 use whoelse_stream::c2s::Transport;
 use whoelse_stream::client::{Config as StreamConfig, Machine, Opening, Step};
-use whoelse_xmpp::BareJid;
+use whoelse_xmpp::{BareJid, Stanza};
 
 async fn admin(world: &World) -> Client {
     let io = UnixStream::connect(world.server.admin_socket()).await.unwrap();
@@ -122,6 +122,74 @@ async fn rooms_in_lists_of_people_get_the_new_name_of_the_domain() {
     assert!(blocked.contains("far@other.localhost"), "{blocked}");
     let roster = asks("<query xmlns='jabber:iq:roster'/>").await;
     assert!(roster.contains("lunch@conference.chat.example"), "{roster}");
+    world.server.shutdown().await;
+}
+
+/// The presence by which somebody hears that they are in a room.
+async fn enter(client: &mut Client, room: &str) -> String {
+    let x = "<x xmlns='http://jabber.org/protocol/muc'/>";
+    client.send(&format!("<presence to='{room}'>{x}</presence>")).await;
+    let has_entered =
+        |stanza: &Stanza| String::from_utf8_lossy(stanza.bytes()).contains("<status code='110'/>");
+    String::from_utf8(client.expect(has_entered).await.bytes().to_vec()).unwrap()
+}
+
+fn occupant_id(presence: &str) -> &str {
+    let (_, rest) = presence.split_once("urn:xmpp:occupant-id:0' id='").unwrap();
+    rest.split_once('\'').unwrap().0
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_room_goes_on_under_the_new_name_of_the_domain_with_its_lists_its_archive_and_its_ids() {
+    let world = World::start().await;
+    let node = world.server.node();
+    let mut alice = world.online("alice").await;
+    enter(&mut alice, "lunch@conference.localhost/Ali").await;
+    let asks = async |client: &mut Client, type_: &str, to: &str, request: &str| {
+        client.send(&format!("<iq type='{type_}' id='q' to='{to}'>{request}</iq>")).await;
+        let answer = client.expect(|stanza| stanza.id() == Some("q")).await;
+        assert_eq!(answer.type_(), Some("result"), "{request}");
+        String::from_utf8(answer.bytes().to_vec()).unwrap()
+    };
+    let field = "<field var='muc#roomconfig_persistentroom'><value>1</value></field>";
+    let form = format!("<x xmlns='jabber:x:data' type='submit'>{field}</x>");
+    let muc = "http://jabber.org/protocol/muc";
+    for request in [
+        format!("<query xmlns='{muc}#owner'>{form}</query>"),
+        format!(
+            "<query xmlns='{muc}#admin'><item affiliation='member' jid='bob@localhost'/></query>"
+        ),
+    ] {
+        asks(&mut alice, "set", "lunch@conference.localhost", &request).await;
+    }
+    let mut bob = world.online("bob").await;
+    let before = enter(&mut bob, "lunch@conference.localhost/Bob").await;
+    bob.send(
+        "<message type='groupchat' to='lunch@conference.localhost'><body>soup?</body></message>",
+    )
+    .await;
+    bob.expect(|stanza| stanza.child_text("body", "jabber:client").is_some()).await;
+
+    node.rename_domain("localhost".to_owned(), "chat.example".to_owned()).await.unwrap();
+
+    let client = Client::connect(world.address(), StreamConfig::new("chat.example")).await;
+    let mut bob = client.login("bob").await;
+    bob.send("<presence/>").await;
+    let after = enter(&mut bob, "lunch@conference.chat.example/Bob").await;
+    assert!(after.contains("affiliation='member'"), "{after}");
+    assert_eq!(occupant_id(&after), occupant_id(&before));
+    let list = format!("<query xmlns='{muc}#admin'><item affiliation='owner'/></query>");
+    let client = Client::connect(world.address(), StreamConfig::new("chat.example")).await;
+    let mut alice = client.login("alice").await;
+    let owners = asks(&mut alice, "get", "lunch@conference.chat.example", &list).await;
+    assert!(owners.contains("jid='alice@chat.example'"), "{owners}");
+    let page = "<query xmlns='urn:xmpp:mam:2'/>";
+    let room = "lunch@conference.chat.example";
+    bob.send(&format!("<iq type='set' id='q' to='{room}'>{page}</iq>")).await;
+    let found = bob.expect(|stanza| stanza.from() == Some(room) && stanza.type_().is_none()).await;
+    let found = String::from_utf8(found.bytes().to_vec()).unwrap();
+    let said = "from='lunch@conference.chat.example/Bob'";
+    assert!(found.contains(said) && found.contains("<body>soup?</body>"), "{found}");
     world.server.shutdown().await;
 }
 
