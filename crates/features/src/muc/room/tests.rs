@@ -576,9 +576,9 @@ fn one_who_has_lost_the_seat_is_told_why() {
     assert_eq!(
         heard(&room.lose(&device("bob"))),
         [
-            "bob/desk at last: Bob gone none/none bob/desk 110 307 333",
-            "alice/desk: Bob gone none/none bob/desk 307 333",
+            "bob/desk at last: Bob gone none/none bob/desk 110 333",
+            "alice/desk: Bob gone none/none bob/desk 333",
         ]
     );
-    assert_eq!(brief(&Room::not_here(&room.address, "Bob")), "Bob gone none/none 110 307 333");
+    assert_eq!(brief(&Room::not_here(&room.address, "Bob")), "Bob gone none/none 110 333");
 }
