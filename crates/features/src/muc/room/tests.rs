@@ -580,5 +580,5 @@ fn one_who_has_lost_the_seat_is_told_why() {
             "alice/desk: Bob gone none/none bob/desk 333",
         ]
     );
-    assert_eq!(brief(&Room::not_here(&room.address, "Bob")), "Bob gone none/none 110 333");
+    assert_eq!(brief(&Room::not_here(&room.address, "Bob")), "Bob gone none/none 110 307 333");
 }
