@@ -398,13 +398,8 @@ impl Session {
         match self.account.as_ref().filter(|_| reads_log) {
             Some(account) => {
                 let confirmed = account.confirmed.load(Ordering::Acquire);
-                // What others have that was for them alone is none of its business, nor what some device
-                // has confirmed since.
-                let held_back = |waiting: &mut WaitingAlone| match waiting.is_for(self.id) {
-                    true => 0,
-                    false => waiting.held_back(),
-                };
-                let held_back = self.waiting_alone(held_back).unwrap_or_default();
+                let held_back = self.waiting_alone(|waiting| waiting.held_back_for(self.id));
+                let held_back = held_back.unwrap_or_default();
                 state.reading.begin(confirmed.max(held_back), self.last_heard());
             }
             None => state.reading.pause(),
@@ -542,13 +537,8 @@ impl Session {
 
     /// Waits until the session is over or to end, or another connection than this epoch's holds it.
     pub(crate) async fn left_by(&self, epoch: u64) {
-        loop {
-            let news = self.settled.notified();
-            if !self.holding(epoch).is_ok_and(|state| !state.ending) {
-                return;
-            }
-            news.await;
-        }
+        let is_left = |state: &State| state.gone || state.ending || state.epoch != epoch;
+        self.until(|state| is_left(state).then_some(())).await;
     }
 
     /// When the last byte was read.

@@ -325,7 +325,7 @@ impl Node {
                 let (node, session) = (self.clone(), session.clone());
                 to_the_end(async move {
                     delivery::ended::undelivered(&node, &session, left.unconfirmed).await;
-                    session.is_left();
+                    session.note_left();
                     delivery::ended::left_in_log(&node, &session, ending);
                 })
                 .await;

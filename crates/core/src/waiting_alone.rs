@@ -154,6 +154,12 @@ impl WaitingAlone {
         self.held_back
     }
 
+    /// The same, as far as a session need not read it in the log: what others have that was for them alone
+    /// is none of its business, but what waits for it alone is.
+    pub fn held_back_for(&self, session: u64) -> i64 {
+        if self.is_for(session) { 0 } else { self.held_back }
+    }
+
     /// Changes what waits for a session, and forgets it if nothing does.
     fn change(&mut self, session: u64, change: impl FnOnce(&mut Waiting)) {
         let Some(waiting) = self.of.get_mut(&session) else { return };
@@ -181,6 +187,7 @@ mod tests {
         assert_eq!((waiting.in_log(1), waiting.confirm(8)), (Some((6, 7)), 5));
         waiting.came(1, 7);
         assert_eq!((waiting.in_log(1), waiting.confirm(8)), (None, 5));
+        assert_eq!((waiting.held_back_for(1), waiting.held_back_for(2)), (8, 0));
         assert!(waiting.confirmed(2, |_, _| None));
 
         assert_eq!((waiting.held_back(), waiting.confirm(8)), (8, 8));

@@ -93,29 +93,27 @@ impl Session {
         self.lock().counting.h()
     }
 
-    /// Waits until everything received is handled, or the session is over.
-    pub async fn settled(&self) {
+    /// Waits until a look at the session gives something; it is looked at anew when something has changed
+    /// for those who wait.
+    pub(super) async fn until<T>(&self, look: impl Fn(&State) -> Option<T>) -> T {
         loop {
             let settled = self.settled.notified();
-            {
-                let state = self.lock();
-                if state.gone || state.counting.all_done() {
-                    return;
-                }
+            let seen = look(&self.lock());
+            if let Some(seen) = seen {
+                return seen;
             }
             settled.await;
         }
     }
 
+    /// Waits until everything received is handled, or the session is over.
+    pub async fn settled(&self) {
+        self.until(|state| (state.gone || state.counting.all_done()).then_some(())).await;
+    }
+
     /// Waits until the session is over.
     pub(crate) async fn over(&self) {
-        loop {
-            let settled = self.settled.notified();
-            if self.is_gone() {
-                return;
-            }
-            settled.await;
-        }
+        self.until(|state| state.gone.then_some(())).await;
     }
 
     /// Notes that another connection waits to resume the session, until what this returns is dropped:

@@ -474,19 +474,11 @@ impl Session {
 
     /// Waits until something is true of the session. Returns false if it is over or detached before.
     async fn wait_for(&self, is_so: impl Fn(&State) -> bool) -> bool {
-        loop {
-            let settled = self.settled.notified();
-            {
-                let state = self.lock();
-                if state.gone || !state.attached {
-                    return false;
-                }
-                if is_so(&state) {
-                    return true;
-                }
-            }
-            settled.await;
-        }
+        let look = |state: &State| match state.gone || !state.attached {
+            true => Some(false),
+            false => is_so(state).then_some(true),
+        };
+        self.until(look).await
     }
 
     /// Moves queued stanzas into `out`, until about `max` bytes are there.
@@ -791,7 +783,7 @@ impl Session {
     }
 
     /// Notes that what the session has not confirmed is handed on, since it has ended.
-    pub(crate) fn is_left(&self) {
+    pub(crate) fn note_left(&self) {
         self.waiting_alone(|waiting| waiting.leave(self.id));
     }
 
@@ -860,15 +852,7 @@ impl Session {
     /// Waits until so much of what was posted is delivered or refused that reading may go on. It waits for
     /// nothing else of the session: that may have to wait for what is read next.
     pub(crate) async fn has_posted(&self) {
-        loop {
-            let settled = self.settled.notified();
-            {
-                let state = self.lock();
-                if state.gone || !state.counting.has_posted_too_much() {
-                    return;
-                }
-            }
-            settled.await;
-        }
+        let may = |state: &State| state.gone || !state.counting.has_posted_too_much();
+        self.until(|state| may(state).then_some(())).await;
     }
 }
