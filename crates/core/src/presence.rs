@@ -59,16 +59,15 @@ fn become_available(
     let initial = !session.is_available();
     // Those who get it later are told when it was sent (XEP-0203).
     let told = presence.with_children(&delivery::delay(node, node.clock.now()));
-    let read = session.reads_log();
     if session.set_presence(Some((told, priority))) {
-        hand_on_unread(node, session, read);
+        hand_on_unread(node, session);
         say_available(node, (session, ticket), &presence, initial);
     }
 }
 
-/// Lets others have what waits in the log for a session alone, if it `read` there and does not any more.
-fn hand_on_unread(node: &Arc<Node>, session: &Arc<Session>, read: bool) {
-    if read && session.waits_alone() {
+/// Lets others have what waits in the log for a session alone, if it does not read there any more.
+fn hand_on_unread(node: &Arc<Node>, session: &Arc<Session>) {
+    if !session.reads_log() && session.waits_alone() {
         delivery::ended::left_in_log(node, session, node.ends.begin());
     }
 }
@@ -113,9 +112,8 @@ fn become_unavailable(
     presence: Outgoing,
 ) {
     let was_available = session.is_available();
-    let read = session.reads_log();
     session.set_presence(None);
-    hand_on_unread(node, session, read);
+    hand_on_unread(node, session);
     if was_available {
         // RFC 6121, 4.5.2: the session that has just become unavailable gets it, too.
         session.push_presence(&presence, &session.to_attribute());

@@ -71,6 +71,7 @@ struct Handing {
 }
 
 /// Up to where what waited is handed on, and why no further.
+#[derive(Clone, Copy)]
 struct HandedOn {
     up_to: i64,
     /// Whether the session takes nothing more now.
@@ -81,27 +82,22 @@ impl Handing {
     /// Returns early if the server stops, or is no more.
     async fn run(mut self) -> Option<()> {
         loop {
-            let next = self.session.next_to_hand_on();
-            let is_full = match next {
+            match self.session.next_to_hand_on() {
                 Next::Nothing => return Some(()),
                 Next::Confirm => {
                     self = self.stored().await?;
                     self.node.confirm(&self.session, self.session.nothing_waits());
-                    false
                 }
                 Next::HandOn(first, last) => {
-                    let Some(done) = hand_on_page(&self.node, &self.session, (first, last)).await
-                    else {
+                    let done = hand_on_page(&self.node, &self.session, (first, last)).await;
+                    if let Some(HandedOn { up_to, .. }) = done {
+                        self = self.stored().await?;
+                        self.node.confirm(&self.session, self.session.no_longer_waits(up_to));
+                    }
+                    if done.is_none_or(|done| done.is_full) {
                         self = self.later().await?;
-                        continue;
-                    };
-                    self = self.stored().await?;
-                    self.node.confirm(&self.session, self.session.no_longer_waits(done.up_to));
-                    done.is_full
+                    }
                 }
-            };
-            if is_full {
-                self = self.later().await?;
             }
         }
     }
@@ -345,6 +341,18 @@ mod tests {
         (node, phone, desk)
     }
 
+    /// Says twice as many more, which are short, to bob's phone, and then something to all of his devices.
+    async fn say_many_more(node: &Arc<Node>) {
+        let alice = device(node, "alice", "tablet").await;
+        for n in MANY..3 * MANY {
+            let message =
+                format!("<message to='bob@localhost/phone' type='chat'><body>{n}</body></message>");
+            finish(says(node, &alice, &message)).await;
+        }
+        finish(says(node, &alice, &kept("bob", "to all"))).await;
+        node.keeper.caught_up().await;
+    }
+
     /// Reads what came, and confirms it. Returns how many of those messages were in it.
     fn read(node: &Node, hold: &Hold) -> usize {
         let mut count = 0;
@@ -437,13 +445,7 @@ mod tests {
     #[tokio::test]
     async fn many_that_wait_for_a_device_that_reads_no_more_come_to_it_once_each() {
         let (node, phone, desk) = full_phone_and_desk().await;
-        let alice = device(&node, "alice", "tablet").await;
-        for n in MANY..3 * MANY {
-            let message =
-                format!("<message to='bob@localhost/phone' type='chat'><body>{n}</body></message>");
-            finish(says(&node, &alice, &message)).await;
-        }
-        node.keeper.caught_up().await;
+        say_many_more(&node).await;
         let mut had = read(&node, &phone);
 
         finish(says(&node, &phone, "<presence type='unavailable'/>")).await;
@@ -477,14 +479,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_handed_on_while_the_store_takes_nothing_is_handed_on_once() {
         let (node, phone, desk) = full_phone_and_desk().await;
-        let alice = device(&node, "alice", "tablet").await;
-        for n in MANY..3 * MANY {
-            let message =
-                format!("<message to='bob@localhost/phone' type='chat'><body>{n}</body></message>");
-            finish(says(&node, &alice, &message)).await;
-        }
-        finish(says(&node, &alice, &kept("bob", "to all"))).await;
-        node.keeper.caught_up().await;
+        say_many_more(&node).await;
         read(&node, &desk);
         node.end(&desk.session).await;
 
