@@ -166,12 +166,10 @@ impl Room {
         }
         let Some(nick) = nick else { return Ok(self.kept_nick(who).map(str::to_owned)) };
         // What is kept is what one can enter by.
-        let seat = self.address.with_resource(nick).ok();
-        let seat = seat.filter(|seat| seat.resource().len() <= super::limits::LONGEST_NICKNAME);
-        let seat = seat.ok_or_else(|| StanzaError::new(Condition::NotAcceptable))?;
+        let unacceptable = || StanzaError::new(Condition::NotAcceptable);
+        let seat = self.address.with_resource(nick).map_err(|_| unacceptable())?;
         let nick = seat.resource();
-        let key =
-            nickname::comparable(nick).ok_or_else(|| StanzaError::new(Condition::NotAcceptable))?;
+        let key = Room::check_nickname(nick).map_err(|_| unacceptable())?;
         let is_taken = |it: &NewStanding| {
             it.nick.as_deref().and_then(nickname::comparable).as_deref() == Some(key.as_str())
         };

@@ -110,7 +110,6 @@ async fn invite_all(
             room.may_invite(&session.jid)?;
             Ok(room.config.password.clone())
         })?;
-        let address = of.to().clone();
         let invite = Element::new("invite").attr("from", session.jid.bare());
         let invite = guest.reason.iter().fold(invite, |it, why| it.text_child("reason", why));
         let invite = if guest.continues { invite.child(Element::new("continue")) } else { invite };
@@ -118,19 +117,25 @@ async fn invite_all(
         if !password.is_empty() {
             x = x.text_child("password", &password);
         }
-        let message = Element::new("message")
-            .attr_opt("id", of.stanza().id())
-            .attr("from", address.as_str())
-            .attr("to", guest.who.as_str())
-            .child(x)
-            .outgoing(Class::Message);
-        let Ok(stanza) = Stanza::parse(message.bytes) else { continue };
-        let entity = Entity { address, payer: session.account.clone() };
-        if let Routed::Waits(rest) = route::speak(node, entity, stanza) {
-            rest.await;
-        }
+        tell(node, of, session, (&guest.who, x)).await;
     }
     Ok(())
+}
+
+/// Writes to somebody, by the room, what a session has said to it for them; its account pays.
+async fn tell(node: &Arc<Node>, of: &Addressed, session: &Session, (who, x): (&BareJid, Element)) {
+    let address = of.to().clone();
+    let message = Element::new("message")
+        .attr_opt("id", of.stanza().id())
+        .attr("from", address.as_str())
+        .attr("to", who.as_str())
+        .child(x)
+        .outgoing(Class::Message);
+    let Ok(stanza) = Stanza::parse(message.bytes) else { return };
+    let entity = Entity { address, payer: session.account.clone() };
+    if let Routed::Waits(rest) = route::speak(node, entity, stanza) {
+        rest.await;
+    }
 }
 
 /// What it counts as, in bytes, to write to each of them.
@@ -298,17 +303,7 @@ async fn tell_of_decline(
     }
     let word = Element::new("decline").attr("from", session.jid.bare());
     let word = why.iter().fold(word, |it, why| it.text_child("reason", why));
-    let message = Element::new("message")
-        .attr_opt("id", stanza.id())
-        .attr("from", of.to().as_str())
-        .attr("to", inviter.as_str())
-        .child(presence::user(Some(word), &[]))
-        .outgoing(Class::Message);
-    let Ok(told) = Stanza::parse(message.bytes) else { return };
-    let entity = Entity { address: of.to().clone(), payer: session.account.clone() };
-    if let Routed::Waits(rest) = route::speak(node, entity, told) {
-        rest.await;
-    }
+    tell(node, of, session, (&inviter, presence::user(Some(word), &[]))).await;
 }
 
 /// Whether this, in a message to a room, says that somebody does not come.
