@@ -92,6 +92,14 @@ async fn a_renamed_domain_gets_its_certificate_at_once_and_keeps_its_administrat
     world.server.shutdown().await;
 }
 
+/// What a request is answered with.
+async fn ask(client: &mut Client, (type_, to): (&str, &str), request: &str) -> String {
+    client.send(&format!("<iq type='{type_}' id='q' to='{to}'>{request}</iq>")).await;
+    let answer = client.expect(|stanza| stanza.id() == Some("q")).await;
+    assert_eq!(answer.type_(), Some("result"), "{request}");
+    String::from_utf8(answer.bytes().to_vec()).unwrap()
+}
+
 /// Rooms of this server, that is; a stranger who has a name under ours moves nowhere.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rooms_in_lists_of_people_get_the_new_name_of_the_domain() {
@@ -112,15 +120,12 @@ async fn rooms_in_lists_of_people_get_the_new_name_of_the_domain() {
 
     let client = Client::connect(world.address(), StreamConfig::new("chat.example")).await;
     let mut bob = client.login("bob").await;
-    let mut asks = async |request: &str| {
-        bob.send(&format!("<iq type='get' id='q'>{request}</iq>")).await;
-        let answer = bob.expect(|stanza| stanza.id() == Some("q")).await;
-        String::from_utf8(answer.bytes().to_vec()).unwrap()
-    };
-    let blocked = asks("<blocklist xmlns='urn:xmpp:blocking'/>").await;
+    let blocked =
+        ask(&mut bob, ("get", "bob@chat.example"), "<blocklist xmlns='urn:xmpp:blocking'/>").await;
     assert!(blocked.contains("loud@conference.chat.example"), "{blocked}");
     assert!(blocked.contains("far@other.localhost"), "{blocked}");
-    let roster = asks("<query xmlns='jabber:iq:roster'/>").await;
+    let roster =
+        ask(&mut bob, ("get", "bob@chat.example"), "<query xmlns='jabber:iq:roster'/>").await;
     assert!(roster.contains("lunch@conference.chat.example"), "{roster}");
     world.server.shutdown().await;
 }
@@ -145,12 +150,6 @@ async fn a_room_goes_on_under_the_new_name_of_the_domain_with_its_lists_its_arch
     let node = world.server.node();
     let mut alice = world.online("alice").await;
     enter(&mut alice, "lunch@conference.localhost/Ali").await;
-    let asks = async |client: &mut Client, type_: &str, to: &str, request: &str| {
-        client.send(&format!("<iq type='{type_}' id='q' to='{to}'>{request}</iq>")).await;
-        let answer = client.expect(|stanza| stanza.id() == Some("q")).await;
-        assert_eq!(answer.type_(), Some("result"), "{request}");
-        String::from_utf8(answer.bytes().to_vec()).unwrap()
-    };
     let field = "<field var='muc#roomconfig_persistentroom'><value>1</value></field>";
     let form = format!("<x xmlns='jabber:x:data' type='submit'>{field}</x>");
     let muc = "http://jabber.org/protocol/muc";
@@ -160,7 +159,7 @@ async fn a_room_goes_on_under_the_new_name_of_the_domain_with_its_lists_its_arch
             "<query xmlns='{muc}#admin'><item affiliation='member' jid='bob@localhost'/></query>"
         ),
     ] {
-        asks(&mut alice, "set", "lunch@conference.localhost", &request).await;
+        ask(&mut alice, ("set", "lunch@conference.localhost"), &request).await;
     }
     let mut bob = world.online("bob").await;
     let before = enter(&mut bob, "lunch@conference.localhost/Bob").await;
@@ -181,7 +180,7 @@ async fn a_room_goes_on_under_the_new_name_of_the_domain_with_its_lists_its_arch
     let list = format!("<query xmlns='{muc}#admin'><item affiliation='owner'/></query>");
     let client = Client::connect(world.address(), StreamConfig::new("chat.example")).await;
     let mut alice = client.login("alice").await;
-    let owners = asks(&mut alice, "get", "lunch@conference.chat.example", &list).await;
+    let owners = ask(&mut alice, ("get", "lunch@conference.chat.example"), &list).await;
     assert!(owners.contains("jid='alice@chat.example'"), "{owners}");
     let page = "<query xmlns='urn:xmpp:mam:2'/>";
     let room = "lunch@conference.chat.example";
