@@ -40,6 +40,12 @@ impl Node {
         self.pay_for_work(&session.payer()?, bytes)
     }
 
+    /// Pays for an answer of this length that a session gets. It gets it now: whoever owes has to wait
+    /// before they ask more.
+    pub(crate) fn pay_for_answer(&self, session: &Session, bytes: usize) {
+        let _ = self.pay_for_work_of(session, cost::of_answer(bytes));
+    }
+
     /// Pays for a presence to everybody of this length. Returns when it may be said, if that is not
     /// now.
     pub(crate) fn pay_for_presence(&self, session: &Session, stanza: &Stanza) -> Option<Steady> {
@@ -69,6 +75,14 @@ impl Node {
     /// covered.
     pub async fn work_turn(&self, session: &Session, bytes: u64) {
         if let Some(covered) = self.pay_for_work_of(session, bytes) {
+            self.clock.sleep_until(covered).await;
+        }
+    }
+
+    /// Pays for a password that a session sets or proves, which has to be hashed, and waits until that is
+    /// covered. Whoever acts over the admin socket pays nothing.
+    pub async fn password_turn(&self, session: &Session) {
+        if let Some(covered) = self.pay_for_fan_out(session, cost::OF_PASSWORD) {
             self.clock.sleep_until(covered).await;
         }
     }

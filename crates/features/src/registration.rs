@@ -70,6 +70,9 @@ async fn change(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
         Change::Password(new) => cx.node.judge_password(new)?,
         Change::Remove => None,
     };
+    if present.is_some() || matches!(what, Change::Password(_)) {
+        cx.node.password_turn(&cx.session).await;
+    }
     match present {
         Some(present) => cx.node.check_password(&cx.session, account, present).await?,
         None if cx.node.has_proved_lately(&cx.session) => {}

@@ -16,6 +16,9 @@ pub const CHANGE: u64 = 4096;
 /// Such a change for two accounts, and a word to somebody who perhaps does not want to hear it.
 const SUBSCRIPTION: u64 = 2 * CHANGE;
 
+/// A row that a change writes or removes beyond its first.
+const ROW: u64 = 128;
+
 /// Bytes that count as one more fan-out. Large ones would fill the queues of clients that read
 /// slowly.
 const FAN_OUT_BYTES: usize = 4096;
@@ -36,6 +39,17 @@ fn is_for_device(stanza: &Stanza) -> bool {
     stanza.to().is_some_and(|to| to.contains('/'))
 }
 
+/// Returns what a change of many rows counts as, besides what it counts as a change.
+pub fn of_rows(rows: u64) -> u64 {
+    ROW * rows.saturating_sub(1)
+}
+
+/// Returns what an answer of this length counts as for whoever has asked: it was read and encoded for
+/// them.
+pub(crate) fn of_answer(bytes: usize) -> u64 {
+    bytes as u64 / 8
+}
+
 /// Returns what a fan-out of a stanza of this length counts as.
 pub(crate) fn of_fan_out(bytes: usize) -> f64 {
     (1 + bytes / FAN_OUT_BYTES) as f64
@@ -50,6 +64,9 @@ pub(crate) fn of_presence(bytes: usize, becomes_available: bool) -> f64 {
 /// What a login counts as. It pays for the session that it begins or resumes, if it does, and for the
 /// end of that, which nobody can be made to wait for.
 pub(crate) const OF_LOGIN: f64 = 1.0;
+
+/// What a new password counts as: it is hashed for each mechanism, and the old one is compared.
+pub(crate) const OF_PASSWORD: f64 = 4.0;
 
 #[cfg(test)]
 mod tests {
@@ -79,6 +96,12 @@ mod tests {
         ] {
             assert_eq!(of_stanza(&Stanza::parse(xml).unwrap()), cost, "{xml}");
         }
+    }
+
+    #[test]
+    fn a_change_counts_by_its_rows_beyond_the_first_and_an_answer_by_its_bytes() {
+        assert_eq!([0, 1, 2, 1_000].map(of_rows), [0, 0, 128, 127_872]);
+        assert_eq!([7, 8, 1 << 20].map(of_answer), [0, 1, 128 << 10]);
     }
 
     #[test]

@@ -178,15 +178,18 @@ async fn give(
         Err(error) => Err(error),
     };
     match result {
-        Ok(payload) => session.push(
-            Element::new("iq")
-                .attr("type", "result")
-                .attr_opt("id", stanza.id())
-                .attr_opt("from", stanza.to())
-                .attr("to", session.jid.as_str())
-                .raw(&payload)
-                .outgoing(class),
-        ),
+        Ok(payload) => {
+            node.pay_for_answer(session, payload.len());
+            session.push(
+                Element::new("iq")
+                    .attr("type", "result")
+                    .attr_opt("id", stanza.id())
+                    .attr_opt("from", stanza.to())
+                    .attr("to", session.jid.as_str())
+                    .raw(&payload)
+                    .outgoing(class),
+            );
+        }
         Err(error) => session.answer_error(stanza, &error),
     }
     session.done(ticket);
@@ -210,7 +213,27 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::route::tests::{jid, node};
+    use crate::network::Network;
+    use crate::route::tests::{device, jid, node};
+
+    #[tokio::test]
+    async fn who_asks_pays_for_the_answer() {
+        let node = node(&["bob"]).await;
+        let hold = device(&node, "bob", "desk").await;
+        let (session, here) = (&hold.session, Network::of(std::net::Ipv4Addr::LOCALHOST.into()));
+        let payer = node.payer(session.account.as_ref().unwrap(), here);
+        session.note_peer("", here, Some(payer.clone()));
+        let asked = Stanza::parse("<iq type='get' id='1'><q xmlns='urn:q'/></iq>").unwrap();
+        let until = node.clock.steady().after(Duration::from_secs(60));
+        let ticket = session.received(hold.epoch).unwrap().unwrap();
+
+        let long = Ok(Reply::Result(vec![b' '; 800_000]));
+        give(&node, (session, ticket), &asked, long, until).await;
+
+        let at_once = node.settings().limits.bytes_per_second * 128;
+        assert_eq!(node.pay_for_work(&payer, at_once - 100_000), None);
+        assert!(node.pay_for_work(&payer, 1).is_some(), "an eighth of it is paid");
+    }
 
     #[tokio::test]
     async fn a_handler_that_the_runtime_ends_is_no_fault_and_one_that_panics_is() {
