@@ -8,6 +8,7 @@ use whoelse_core::account::Account;
 use whoelse_core::hosts::Host;
 use whoelse_core::keeper::{After, Touches};
 use whoelse_core::kit::{Answer, Feature, Flow, OWN, Passing, Reply, SessionCx, When, Wiring};
+use whoelse_core::paying::cost;
 use whoelse_core::settings;
 use whoelse_core::settings::count;
 use whoelse_core::{Node, presence, storage_policy};
@@ -173,16 +174,15 @@ async fn check(cx: &SessionCx, jid: &Jid) -> Result<(), StanzaError> {
 
 async fn change(cx: &SessionCx, wanted: Vec<Jid>, what: What) -> Answer {
     let keys: Vec<String> = wanted.iter().map(|jid| cx.node.key_of(jid.as_str())).collect();
+    cx.node.work_turn(&cx.session, cost::of_rows(keys.len() as u64)).await;
     let account = cx.account()?.clone();
     let (id, rows) = (account.id, Touches::AtMost(keys.len() as u64));
     let changed = cx.node.keeper.change(rows, move |tx| {
         Box::pin(async move {
-            for key in &keys {
-                match what {
-                    What::Block => tx.block(id, key).await?,
-                    What::Unblock | What::UnblockAll => tx.unblock(id, key).await?,
-                };
-            }
+            match what {
+                What::Block => tx.block(id, &keys).await?,
+                What::Unblock | What::UnblockAll => tx.unblock(id, &keys).await?,
+            };
             let then: After =
                 vec![Box::new(move |node: &Arc<Node>| apply(node, &account, &wanted, what))];
             Ok(((), then))

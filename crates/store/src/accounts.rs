@@ -239,8 +239,8 @@ mod tests {
         let mut tx = store.begin().await.unwrap();
         let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
         tx.set_credentials(bob, &[verifier("SCRAM-SHA-1", 1)]).await.unwrap();
-        tx.block(bob, "eve@#1").await.unwrap();
-        tx.block(eve, "bob@#1").await.unwrap();
+        tx.block(bob, &["eve@#1"]).await.unwrap();
+        tx.block(eve, &["bob@#1"]).await.unwrap();
         tx.remember_place(bob, "127.0.0.1", 5).await.unwrap();
         tx.came_online(bob, 5).await.unwrap();
         let shared = message(1, ("eve", eve), ("bob", bob));

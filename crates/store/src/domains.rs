@@ -205,7 +205,7 @@ mod tests {
         let domains = tx.domains().await.unwrap();
         let services = tx.name_services(&["rooms"]).await.unwrap();
         for jid in ["eve@localhost", "loud@rooms.localhost", "far@else.localhost"] {
-            tx.block(bob, &to_key(jid, &domains, &services)).await.unwrap();
+            tx.block(bob, &[to_key(jid, &domains, &services)]).await.unwrap();
         }
 
         tx.rename_domain("localhost", "chat.example").await.unwrap();
@@ -226,7 +226,7 @@ mod tests {
         let mut tx = store.begin().await.unwrap();
         let bob = account(&mut tx, "bob").await;
         for key in ["loud@rooms.localhost", "loud@rooms.new.example", "rooms.localhost/x"] {
-            tx.block(bob, key).await.unwrap();
+            tx.block(bob, &[key]).await.unwrap();
         }
 
         let first = tx.name_services(&["pubsub"]).await.unwrap();
@@ -277,7 +277,7 @@ mod tests {
         let bob = account(&mut tx, "bob").await;
         for key in ["eve@#1", "eve@new.example", "new.example/x", "mal@anew.example", "new.example"]
         {
-            tx.block(bob, key).await.unwrap();
+            tx.block(bob, &[key]).await.unwrap();
         }
 
         tx.rename_domain("localhost", "new.example").await.unwrap();

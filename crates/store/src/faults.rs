@@ -112,7 +112,7 @@ mod tests {
             tx.commit().await.unwrap();
             let rename = async || {
                 let mut tx = store.begin().await?;
-                tx.block(1, "eve@#1").await?;
+                tx.block(1, &["eve@#1"]).await?;
                 tx.commit().await
             };
 

@@ -168,7 +168,7 @@ fn over_many_rows(dialect: dialect::Dialect) -> impl Iterator<Item = String> {
 
 fn many_rows() -> impl Iterator<Item = &'static rows::ManyRows> {
     let of_messages = log::many().into_iter().chain(archives::many()).chain(peers::many());
-    of_messages.chain(journal::many()).chain(pubsub::many())
+    of_messages.chain(journal::many()).chain(pubsub::many()).chain(blocks::many())
 }
 
 #[cfg(test)]
@@ -290,6 +290,7 @@ mod tests {
         ("UPDATE bodies SET stanza = $3 WHERE id =", "one: that of a row"),
         ("FROM archives a WHERE a.room = $1", "one: a room has one archive"),
         ("DELETE FROM archives WHERE room = $1", "likewise"),
+        ("DELETE FROM blocks WHERE (account, jid) IN", "each is named"),
         // Nobody is served meanwhile.
         ("UPDATE archives SET highest = ", "a restore"),
         ("UPDATE archive_rows SET peer = $3", "a domain becomes an own one"),

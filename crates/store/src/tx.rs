@@ -468,12 +468,12 @@ mod tests {
         let archive = tx.find_account(1, "bob").await.unwrap().unwrap().archive;
         let message = |n| message(n, ("bob", archive), ("bob", archive));
         tx.begin_part().await.unwrap();
-        tx.block(bob, "eve@#1").await.unwrap();
+        tx.block(bob, &["eve@#1"]).await.unwrap();
         tx.append(&[message(1)]).await.unwrap();
         tx.keep_part().await.unwrap();
 
         tx.begin_part().await.unwrap();
-        tx.block(bob, "mal@#1").await.unwrap();
+        tx.block(bob, &["mal@#1"]).await.unwrap();
         tx.append(&[message(2)]).await.unwrap();
         let twice = [verifier("SCRAM-SHA-1", 1), verifier("SCRAM-SHA-1", 2)];
         assert!(tx.set_credentials(bob, &twice).await.is_err());

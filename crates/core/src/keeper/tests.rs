@@ -448,7 +448,7 @@ async fn a_change_of_what_was_removed_meanwhile_is_no_fault() {
     let node = node(&["alice"]).await;
 
     let change = node.keeper.share(Touches::AtMost(1), |tx| {
-        Box::pin(async move { Ok((tx.block(99, "eve@#1").await?, Vec::new())) })
+        Box::pin(async move { Ok((tx.block(99, &["eve@#1"]).await?, Vec::new())) })
     });
 
     assert!(matches!(change.await, Err(Error::Gone(_))));

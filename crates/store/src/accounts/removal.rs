@@ -55,7 +55,7 @@ async fn fill(store: &Store) -> i64 {
     tx.set_credentials(bob, &[verifier("SCRAM-SHA-1", 1)]).await.unwrap();
     let at = crate::ChangedAt { wall: 7, even: 6 };
     tx.change_credentials(bob, &[verifier("SCRAM-SHA-1", 2)], at).await.unwrap();
-    tx.block(bob, "mal@far.example").await.unwrap();
+    tx.block(bob, &["mal@far.example"]).await.unwrap();
     tx.grant_right(bob, 5, 9).await.unwrap();
     tx.add_device(bob, &user_agent("phone"), (5, 5), 9).await.unwrap();
     tx.put_token(bob, "phone", &token("a", 5)).await.unwrap();

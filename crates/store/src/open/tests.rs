@@ -288,7 +288,7 @@ async fn a_full_disk_is_an_error_of_its_own_and_passes() {
     limit("PRAGMA max_page_count = 60").await;
     for _ in 0..3 {
         let mut tx = store.begin().await.unwrap();
-        tx.block(bob, "eve@#1").await.unwrap();
+        tx.block(bob, &["eve@#1"]).await.unwrap();
         let error = tx.append(std::slice::from_ref(&large)).await.unwrap_err();
         assert!(error.is_full(), "{error:?}");
     }
