@@ -176,8 +176,7 @@ impl Nodes<'_> {
         affiliation: Affiliation,
     ) -> Result<(), Stop> {
         let key = self.server.key_of(who.as_str());
-        let number = (affiliation != Affiliation::None).then(|| affiliation.number());
-        self.tx.set_pubsub_affiliation(found.row.id, &key, number).await?;
+        self.put_affiliation(found, &key, affiliation).await?;
         self.follow(found, &key, affiliation).await
     }
 

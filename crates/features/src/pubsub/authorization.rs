@@ -33,9 +33,10 @@ impl Nodes<'_> {
         let owners = match self.owner.account() {
             Some(account) => vec![account.jid().clone()],
             None => {
-                let listed = self.audience(found).await?.affiliations.into_iter();
-                let owns = |(who, affiliation)| (affiliation == Affiliation::Owner).then_some(who);
-                listed.filter_map(owns).collect()
+                let audience = self.audience(found).await?;
+                let owners =
+                    audience.affiliations.iter().filter(|(_, it)| **it == Affiliation::Owner);
+                owners.map(|(who, _)| who.clone()).collect()
             }
         };
         let question = question(self.owner.address().as_str(), &found.row.name, who);

@@ -48,6 +48,8 @@ pub(crate) struct Nodes<'a> {
     /// Whether there is more than before.
     grows: bool,
     events: Vec<Event>,
+    /// Those who are on the lists of nodes, as far as they were read and have not changed since.
+    audiences: Vec<(i64, Arc<Audience>)>,
     then: Vec<Then>,
 }
 
@@ -96,7 +98,15 @@ where
 
 impl<'a> Nodes<'a> {
     fn new(tx: &'a mut Tx, server: &'a Node, owner: &'a Owner) -> Nodes<'a> {
-        Nodes { tx, server, owner, grows: false, events: Vec::new(), then: Vec::new() }
+        Nodes {
+            tx,
+            server,
+            owner,
+            grows: false,
+            events: Vec::new(),
+            audiences: Vec::new(),
+            then: Vec::new(),
+        }
     }
 
     /// Finds a node of this name.
@@ -120,9 +130,9 @@ impl<'a> Nodes<'a> {
         let made = self.make_own(name, config).await?;
         if let Some(found) = made.as_ref().filter(|_| !by.is_oneself()) {
             self.account_of(by).await?;
-            let (who, owner) = (self.server.key_of(by.from.bare()), Affiliation::Owner.number());
+            let who = self.server.key_of(by.from.bare());
             self.has_room_for_node_of(&who).await?;
-            self.tx.set_pubsub_affiliation(found.row.id, &who, Some(owner)).await?;
+            self.put_affiliation(found, &who, Affiliation::Owner).await?;
         }
         Ok(made)
     }
@@ -133,6 +143,8 @@ impl<'a> Nodes<'a> {
         let Some(id) = self.tx.create_pubsub_node(self.owner.id(), name, &written).await? else {
             return Ok(None);
         };
+        // A node that was removed in the same change may have had this number.
+        self.audiences.retain(|(node, _)| *node != id);
         self.grows = true;
         let row = PubsubNode {
             id,
@@ -224,8 +236,28 @@ impl<'a> Nodes<'a> {
         self.events.push(Event::Word { to, message, waits: true });
     }
 
-    /// Those who are on the lists of a node.
-    pub async fn audience(&mut self, found: &Found) -> Result<Audience, Stop> {
+    /// Sets what somebody is at a node, by their key.
+    pub async fn put_affiliation(
+        &mut self,
+        found: &Found,
+        key: &str,
+        affiliation: Affiliation,
+    ) -> Result<(), Stop> {
+        self.forget_audience(found);
+        let number = (affiliation != Affiliation::None).then(|| affiliation.number());
+        Ok(self.tx.set_pubsub_affiliation(found.row.id, key, number).await?)
+    }
+
+    /// Notes that the lists of a node change.
+    pub fn forget_audience(&mut self, found: &Found) {
+        self.audiences.retain(|(node, _)| *node != found.row.id);
+    }
+
+    /// Those who are on the lists of a node. They are read once, however much is told of it.
+    pub async fn audience(&mut self, found: &Found) -> Result<Arc<Audience>, Stop> {
+        if let Some((_, audience)) = self.audiences.iter().find(|(node, _)| *node == found.row.id) {
+            return Ok(audience.clone());
+        }
         let affiliations = self.tx.pubsub_affiliations(found.row.id).await?;
         let affiliations = affiliations.into_iter().filter_map(|(who, affiliation)| {
             let who = BareJid::parse(&self.server.address_of(&who, "")).ok()?;
@@ -238,7 +270,9 @@ impl<'a> Nodes<'a> {
             Some((who, Subscription::of_number(row.state)?))
         });
         let subscriptions = subscriptions.collect();
-        Ok(Audience { affiliations, subscriptions })
+        let audience = Arc::new(Audience { affiliations, subscriptions });
+        self.audiences.push((found.row.id, audience.clone()));
+        Ok(audience)
     }
 
     /// Whether the owner may have what there is now, where it is more than before.

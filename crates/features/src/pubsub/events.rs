@@ -140,7 +140,7 @@ pub(crate) struct AtNode {
     pub name: String,
     pub config: Config,
     pub what: What,
-    pub audience: Audience,
+    pub audience: Arc<Audience>,
 }
 
 /// In the slot of the server: how often something was told. It is counted before it is told.
