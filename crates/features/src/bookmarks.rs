@@ -65,6 +65,7 @@ const LIST: View = View {
     node: ns::BOOKMARKS_LIST,
     ready,
     pay: |cx, visitor| Box::pin(pay_for(cx, visitor, ns::BOOKMARKS)),
+    rows: |draft| List::read(&draft.payload).map_or(0, |list| rows_of(&list)),
     check: check_list,
     follow: |nodes, found, what| Box::pin(following::list_changed(nodes, found, what)),
 };
@@ -105,6 +106,12 @@ fn ready(server: Arc<Node>, account: Arc<Account>) -> BoxFuture<'static, ()> {
 /// the two nodes.
 fn rows(server: &Node) -> u64 {
     2 * server.settings().of::<Limits>().bookmarks + 3
+}
+
+/// What the list of all makes to be written, in rows: each room has an item, which is retracted, counted
+/// and written anew.
+fn rows_of(list: &List) -> u64 {
+    4 * list.rooms()
 }
 
 /// The id of the item that is the list (XEP-0048, 3.1).

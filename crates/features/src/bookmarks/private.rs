@@ -8,11 +8,12 @@ use std::sync::Arc;
 use whoelse_core::Node;
 use whoelse_core::account::Account;
 use whoelse_core::kit::{BoxFuture, SessionCx};
+use whoelse_core::paying::cost;
 use whoelse_store::{DataKey, PubsubPage};
 use whoelse_xmpp::{Condition, StanzaError, ns};
 
 use super::list::List;
-use super::{fits, following, ready, rows};
+use super::{fits, following, ready, rows, rows_of};
 use crate::private_storage;
 use crate::pubsub::{Nodes, Owner, Stop, change};
 use crate::readable;
@@ -82,15 +83,17 @@ pub(super) fn set(cx: SessionCx, elements: Vec<u8>) -> BoxFuture<'static, Result
         fits(&cx.node, &list)?;
         let account = cx.account()?;
         ready(cx.node.clone(), account.clone()).await;
-        let id = account.id;
-        change(&cx.node, &Owner::Account(account.clone()), rows(&cx.node), move |nodes| {
+        cx.node.work_turn(&cx.session, cost::of_rows(rows_of(&list))).await;
+        let (id, owner) = (account.id, Owner::Account(account.clone()));
+        let replaced = change(&cx.node, &owner, rows(&cx.node), move |nodes| {
             Box::pin(async move {
                 following::replace(nodes, &list).await?;
                 // One that was too long to be moved.
                 nodes.tx.remove_account_data(id, KEY).await?;
                 Ok(())
             })
-        })
-        .await
+        });
+        // One after the other, so that no account fills the lane with changes of this size.
+        cx.session.one_by_one(replaced).await
     })
 }

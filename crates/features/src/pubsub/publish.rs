@@ -2,6 +2,7 @@
 
 use whoelse_core::keeper::PIECE;
 use whoelse_core::kit::{Answer, Cx, Reply};
+use whoelse_core::paying::cost;
 use whoelse_store::NewPubsubItem;
 use whoelse_stream::token::token;
 use whoelse_xmpp::write::Element;
@@ -35,9 +36,18 @@ pub(super) async fn publish(cx: Cx, visitor: Visitor, mut publication: Publicati
     }
     let name = publication.node.clone();
     let at = cx.now.0;
-    let id = change(&cx.node, &owner, ROWS, move |nodes| {
+    let draft = publication.item.as_ref();
+    let rows = draft.map_or(0, |draft| views::rows(&cx.node, &publication.node, draft));
+    let session = visitor.session(&cx.node).filter(|_| rows > 0);
+    let id = change(&cx.node, &owner, ROWS + rows, move |nodes| {
         Box::pin(async move { nodes.publish(&visitor, publication, at).await })
     });
+    let id = async {
+        let Some(session) = session else { return id.await };
+        cx.node.work_turn(&session, cost::of_rows(rows)).await;
+        // One after the other, so that no account fills the lane with changes of this size.
+        session.one_by_one(id).await
+    };
     let mut publish = Element::new("publish").attr("node", &name);
     if let Some(id) = id.await? {
         publish = publish.child(Element::new("item").attr("id", &id));

@@ -27,6 +27,8 @@ pub(crate) struct View {
     /// Pays for what others are told when something changes at the node, beside what happens there, and
     /// waits for its turn.
     pub pay: for<'a> fn(&'a Cx, &'a Visitor) -> BoxFuture<'a, Result<(), StanzaError>>,
+    /// How many rows change with an item that somebody publishes at the node, beside the item.
+    pub rows: fn(&Draft) -> u64,
     /// Looks at an item that somebody wants to publish, and completes it.
     pub check: fn(&Node, &mut Draft) -> Result<(), StanzaError>,
     /// Follows what has happened at the node. If it refuses that, nothing has.
@@ -40,6 +42,7 @@ impl View {
         node: "",
         ready: |_, _| Box::pin(async {}),
         pay: |_, _| Box::pin(async { Ok(()) }),
+        rows: |_| 0,
         check: |_, _| Ok(()),
         follow: |_, _, _| Box::pin(async { Ok(()) }),
     };
@@ -80,6 +83,11 @@ pub(super) async fn pay(cx: &Cx, visitor: &Visitor, node: &str) -> Result<(), St
 /// Looks at an item that somebody wants to publish at a node.
 pub(super) fn check(server: &Node, node: &str, draft: &mut Draft) -> Result<(), StanzaError> {
     of(server, node).iter().try_for_each(|view| (view.check)(server, draft))
+}
+
+/// How many rows change with an item that somebody publishes at a node, beside the item.
+pub(super) fn rows(server: &Node, node: &str, draft: &Draft) -> u64 {
+    of(server, node).iter().map(|view| (view.rows)(draft)).sum()
 }
 
 impl Nodes<'_> {
