@@ -74,7 +74,7 @@ pub(crate) fn queries() -> Reply {
 async fn own_metadata(cx: Cx, _: Stanza, _: Child) -> Answer {
     let own = cx.subject()?;
     cx.node.keeper.caught_up_with(own).await;
-    let ends = ends(&cx.node, own.archive, own.jid()).await?;
+    let ends = cx.in_reading_turn(ends(&cx.node, own.archive, own.jid())).await?;
     Ok(Reply::encoded(of_ends(&cx.node, own.archive, ends).finish()))
 }
 

@@ -91,7 +91,7 @@ async fn get(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     let stored = match elsewhere(&cx.node, name) {
         Some(elsewhere) => (elsewhere.get)(cx.clone()).await?,
         None => {
-            let stored = cx.node.store.account_data(own.id, key(name)).await;
+            let stored = cx.in_reading_turn(cx.node.store.account_data(own.id, key(name))).await;
             readable(&cx.node, "private_storage_unreadable", Some(own.jid()), stored)?
         }
     };

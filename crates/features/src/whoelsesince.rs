@@ -66,10 +66,23 @@ async fn since(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError
             .with_text("`seconds` must be a whole number from 0 to 2147483648")
     })?;
     let from = cx.node.even_time().before(Duration::from_secs(seconds));
+    // Others may have to be loaded for it.
+    let reading = cx.session.in_reading_turn(cx.node.clock.steady(), seen_since(&cx, from));
+    let mut found = reading.await?;
+    found.sort_unstable();
+    // Two sorted lists are one after the other, which a stable sort merges.
+    found.extend(audience::seen_online(&cx.node, &cx.session));
+    found.sort();
+    found.dedup();
+    Ok(whoelse::accounts(&found))
+}
+
+/// Returns those of the accounts that went since then whom the asker sees.
+async fn seen_since(cx: &SessionCx, from: Time) -> Result<Vec<BareJid>, StanzaError> {
     let (mut found, own) = (Vec::new(), cx.from.to_bare());
-    for (id, jid) in gone_since(&cx, from).await? {
+    for (id, jid) in gone_since(cx, from).await? {
         if jid != own
-            && may_be_subscribed(&cx, &jid)
+            && may_be_subscribed(cx, &jid)
             && let Ok(Some(other)) = cx.node.account(&jid).await
             && other.id == id
             && audience::sees(&cx.node, &other, &own)
@@ -77,12 +90,7 @@ async fn since(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError
             found.push(jid);
         }
     }
-    found.sort_unstable();
-    // Two sorted lists are one after the other, which a stable sort merges.
-    found.extend(audience::seen_online(&cx.node, &cx.session));
-    found.sort();
-    found.dedup();
-    Ok(whoelse::accounts(&found))
+    Ok(found)
 }
 
 /// Whether the asker can be subscribed to somebody, as far as the asker's own roster says: a look
@@ -108,8 +116,7 @@ async fn gone_since(cx: &SessionCx, from: Time) -> Result<Gone, StanzaError> {
     let domain = node.domain();
     // All who were there in the last months can be many.
     let turns = node.slots.get_or_default::<Turns>();
-    let rows = turns.piece(async {}, node.store.gone_between(domain.id, from.0, to.0));
-    let rows = cx.session.one_by_one(rows).await;
+    let rows = turns.piece(async {}, node.store.gone_between(domain.id, from.0, to.0)).await;
     let rows = readable(node, "intervals_unreadable", None, rows)?;
     let rows = rows.into_iter().filter_map(|row| {
         let jid = BareJid::new(Some(&row.localpart), &domain.name).ok()?;

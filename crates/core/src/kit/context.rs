@@ -117,6 +117,16 @@ impl Cx {
         self.subject.as_ref().ok_or_else(no_account)
     }
 
+    /// Runs what may read much of the store when it is the asker's turn
+    /// ([`Session::in_reading_turn`]). Whoever has no session here waits for nobody.
+    pub async fn in_reading_turn<T>(&self, reading: impl Future<Output = T>) -> T {
+        let session = || self.node.here(&self.from.to_bare())?.session(self.from.resource()?);
+        match session() {
+            Some(session) => session.in_reading_turn(self.node.clock.steady(), reading).await,
+            None => reading.await,
+        }
+    }
+
     /// Returns the ad-hoc commands that the asker may run.
     pub fn commands(&self) -> impl Iterator<Item = &'static Command> + '_ {
         let is_admin = self.rights >= Rights::Administrator;

@@ -43,7 +43,7 @@ pub(super) async fn get(asked: Asked) -> Answer {
         let turns = node.slots.get_or_default::<Turns>();
         turns.piece(async {}, node.store.room_card(asked.live.id)).await
     };
-    let card = asked.session.one_by_one(read).await;
+    let card = asked.session.in_reading_turn(node.clock.steady(), read).await;
     let card = readable(node, &asked.live.look(|room| room.address.clone()), card)?;
     let card = card.ok_or_else(|| {
         StanzaError::new(Condition::ItemNotFound).with_text("this room shows no vCard")

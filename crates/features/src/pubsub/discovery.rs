@@ -108,7 +108,7 @@ pub(super) async fn items(cx: Cx, query: DiscoItemsQuery) -> Answer {
             })
         }
         None => {
-            let nodes = nodes(&cx, &visitor).await?;
+            let nodes = cx.in_reading_turn(nodes(&cx, &visitor)).await?;
             nodes.iter().fold(answer, |answer, found| {
                 let title = Some(found.config.title.as_str()).filter(|title| !title.is_empty());
                 let item = Element::new("item")

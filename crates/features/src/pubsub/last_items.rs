@@ -274,7 +274,8 @@ impl Telling<'_> {
     /// Reads one piece of the store, when it is its turn.
     async fn read<T>(&self, reading: impl Future<Output = T>) -> T {
         let turns = self.server.slots.get_or_default::<Turns>();
-        self.viewer.one_by_one(turns.piece(async {}, reading)).await
+        let reading = turns.piece(async {}, reading);
+        self.session.in_reading_turn(self.server.clock.steady(), reading).await
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) async fn items(cx: Cx, visitor: Visitor, name: String, which: Which) 
         return Err(unsupported("persistent-items"));
     }
     let reader = Reader { cx, visitor, found };
-    let page = reader.one_by_one(which).await?;
+    let page = reader.cx.in_reading_turn(reader.read(which)).await?;
     Ok(reader.answer(&name, page))
 }
 
@@ -49,7 +49,8 @@ pub(super) async fn ids(
     visitor: Visitor,
     found: Found,
 ) -> Result<Vec<String>, StanzaError> {
-    let page = Reader { cx, visitor, found }.one_by_one(Which::Newest(None)).await?;
+    let reader = Reader { cx, visitor, found };
+    let page = reader.cx.in_reading_turn(reader.read(Which::Newest(None))).await?;
     Ok(page.rows.into_iter().map(|row| row.id).collect())
 }
 
@@ -69,15 +70,6 @@ struct Reader {
 }
 
 impl Reader {
-    /// Reads when what the same account asked for before is read.
-    async fn one_by_one(&self, which: Which) -> Result<Page, StanzaError> {
-        let asks = self.cx.node.here(&self.visitor.from.to_bare());
-        match asks {
-            Some(asks) => asks.one_by_one(self.read(which)).await,
-            None => self.read(which).await,
-        }
-    }
-
     async fn read(&self, which: Which) -> Result<Page, StanzaError> {
         let all = self.found.row.items;
         match which {
