@@ -21,9 +21,8 @@ use super::room::Room;
 use super::rooms::Live;
 use super::seat::Seat;
 
-/// How often the bytes of an answer count for whoever has asked: they count for whoever answers as well,
-/// who has not chosen to.
-const COST_OF_ANSWERS: u64 = 4;
+/// The longest answer of one occupant to another: whoever asks pays for it, and does not choose it.
+const LONGEST_ANSWER: usize = 16 << 10;
 
 /// How much more a session may ask others before it has its answers.
 struct Asking(Arc<Semaphore>);
@@ -115,7 +114,7 @@ fn on_behalf(
         node,
         origin,
         Box::pin(async move {
-            let answer = session.one_by_one(work).await;
+            let answer = session.in_reading_turn(own.clock.steady(), work).await;
             if let Ok(Reply::Result(payload)) = &answer {
                 let _ = own.pay_for_work_of(&session, payload.len() as u64);
             }
@@ -174,8 +173,12 @@ fn tell(
         Unanswered::Gone => StanzaError::new(Condition::ServiceUnavailable),
         Unanswered::Malformed => StanzaError::new(Condition::BadRequest),
     })?;
-    // Whoever owes has to wait before they say more.
-    let _ = node.pay_for_work_of(session, COST_OF_ANSWERS * answer.bytes().len() as u64);
+    if answer.bytes().len() > LONGEST_ANSWER {
+        return Err(StanzaError::new(Condition::NotAcceptable)
+            .with_text("the answer is longer than one occupant may give another"));
+    }
+    // Whoever owes has to wait before they say more. Whoever answers has paid for the same bytes.
+    let _ = node.pay_for_work_of(session, answer.bytes().len() as u64);
     let told = answer_to(request, &answer).ok_or(StanzaError::new(Condition::BadRequest))?;
     let to = super::seat::to(session.jid.as_str());
     session.push_from(&told, &to, answerer).map_err(|_| waits("the answer found no room"))
