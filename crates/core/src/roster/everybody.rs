@@ -14,8 +14,11 @@ use whoelse_xmpp::BareJid;
 use super::item;
 use crate::node::Node;
 
-/// The most accounts in the shared roster: about a megabyte, a fifth of what a session may hold.
+/// The most accounts in the shared roster: about a megabyte, where names are as long as names are.
 pub const MOST: usize = 10_000;
+/// The most bytes of their items, whatever the names: a quarter of what a session may hold. It is told to
+/// everybody in one answer, so it must fit for everybody.
+const MOST_BYTES: usize = 5 << 18;
 /// Accounts read at once.
 const PAGE: usize = 500;
 /// The most items in a chunk: about 25 kB, which is what making an account may copy.
@@ -41,6 +44,9 @@ struct List {
     /// By name. None of them is empty.
     chunks: Vec<Arc<Chunk>>,
     count: usize,
+    bytes: usize,
+    /// Whether some were left out, and nobody was removed since.
+    is_full: bool,
     known: Known,
     /// How often a read under way became worthless.
     forgotten: u64,
@@ -109,7 +115,7 @@ impl Everybody {
             let names = rows.into_iter().map(|row| row.localpart.into()).collect();
             let mut list = self.list.lock();
             list.take_page(&domain.name, wanted, names, PAGE);
-            list.trim(MOST);
+            list.trim(MOST, MOST_BYTES);
         }
     }
 
@@ -118,7 +124,7 @@ impl Everybody {
         let mut list = self.list.lock();
         list.note(account, true);
         list.insert(account);
-        list.trim(MOST);
+        list.trim(MOST, MOST_BYTES);
     }
 
     /// Notes that an account was removed. Called in the order of the commits.
@@ -173,7 +179,7 @@ impl Items {
 impl List {
     /// Returns the items, if enough of them are known.
     fn items(&self) -> Option<Items> {
-        let enough = self.known == Known::All || self.count >= MOST;
+        let enough = self.known == Known::All || self.is_full;
         enough.then(|| Items(self.chunks.clone()))
     }
 
@@ -231,7 +237,11 @@ impl List {
         }
         let at = self.chunk_of(name);
         let Some(chunk) = self.chunks.get_mut(at).map(Arc::make_mut) else { return };
-        self.count += usize::from(chunk.insert(name, &item::everybodys(account).finish()));
+        let item = item::everybodys(account).finish();
+        if chunk.insert(name, &item) {
+            self.count += 1;
+            self.bytes += item.len();
+        }
         if chunk.names.len() > CHUNK {
             let second = chunk.split();
             self.chunks.insert(at + 1, Arc::new(second));
@@ -245,22 +255,28 @@ impl List {
             return;
         }
         let chunk = Arc::make_mut(chunk);
+        let before = chunk.bytes.len();
         chunk.remove(name);
         self.count -= 1;
+        self.bytes -= before - chunk.bytes.len();
+        self.is_full = false;
         if chunk.names.is_empty() {
             self.chunks.remove(at);
         }
     }
 
-    /// Leaves out the last accounts beyond so many.
-    fn trim(&mut self, most: usize) {
-        while self.count > most
+    /// Leaves out the last accounts beyond so many, or beyond so many bytes.
+    fn trim(&mut self, most: usize, bytes: usize) {
+        let mut is_full = self.is_full || self.count == most;
+        while (self.count > most || self.bytes > bytes)
             && let Some(name) = self.chunks.last().and_then(|chunk| chunk.names.last()).cloned()
         {
             self.remove(&name);
             let last = self.chunks.last().and_then(|chunk| chunk.names.last());
             self.known = last.map_or(Known::Nothing, |last| Known::To(last.clone()));
+            is_full = true;
         }
+        self.is_full = is_full;
     }
 
     /// Returns the place of the chunk that has this name, or would have it.
@@ -373,7 +389,7 @@ mod tests {
                     self.stored.insert(name.clone());
                     self.list.note(&jid(&name), true);
                     self.list.insert(&jid(&name));
-                    self.list.trim(TEST_MOST);
+                    self.list.trim(TEST_MOST, usize::MAX);
                 }
                 3..=4 => {
                     self.stored.remove(&name);
@@ -399,7 +415,7 @@ mod tests {
                 }
                 Some((wanted, Some(page))) => {
                     self.list.take_page(DOMAIN, wanted, page, TEST_PAGE);
-                    self.list.trim(TEST_MOST);
+                    self.list.trim(TEST_MOST, usize::MAX);
                     None
                 }
             };
@@ -477,7 +493,7 @@ mod tests {
         let mut list = all_known();
         ["a", "b", "c", "d"].iter().for_each(|name| list.insert(&jid(name)));
 
-        list.trim(2);
+        list.trim(2, usize::MAX);
         assert_eq!((list.count, &list.known), (2, &Known::To("b".into())));
         list.insert(&jid("c"));
         assert_eq!(list.count, 2);
@@ -486,12 +502,29 @@ mod tests {
     }
 
     #[test]
+    fn names_that_are_long_take_no_more_room_than_there_is_for_all() {
+        let mut list = all_known();
+        let long = |n: u32| format!("{n:03}{}", "x".repeat(500));
+        for n in 0..100 {
+            list.insert(&jid(&long(n)));
+            list.trim(MOST, 20_000);
+            assert!(list.bytes <= 20_000);
+        }
+        let items = list.items().unwrap();
+
+        assert_eq!(items.bytes(), list.bytes);
+        assert!((15..50).contains(&list.count), "{}", list.count);
+        list.remove(&long(0));
+        assert!(list.items().is_none(), "there is room for another one");
+    }
+
+    #[test]
     fn a_page_is_dropped_if_the_last_names_before_it_were_left_out_while_it_was_read() {
         let mut list = List { known: Known::To("m".into()), ..List::default() };
         ["l", "m"].iter().for_each(|name| list.insert(&jid(name)));
         let wanted = list.begin_to_read();
         list.insert(&jid("a"));
-        list.trim(2);
+        list.trim(2, usize::MAX);
         list.remove("a");
 
         list.take_page(DOMAIN, wanted, vec!["n".into()], PAGE);
