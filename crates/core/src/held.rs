@@ -1,9 +1,11 @@
-//! What sessions without a connection hold, in sum: bounded for each account, for all new accounts of a
-//! site (docs/design/ledger.md) and for the server (`docs/design/shares.md`). Above a bound the session
-//! ends that has been without a connection for longest, of the account that holds most: what is kept
-//! stays in the log, and everything else is answered or dropped as at every end of a session.
+//! What sessions hold, in sum. Those without a connection: bounded for each account, for all new accounts
+//! of a site (docs/design/ledger.md) and for the server (`docs/design/shares.md`). All of them, with those
+//! that have one: several times that for the new accounts of a site, and for the server. Above a bound the
+//! session ends that was heard least lately, of the account that holds most: what is kept stays in the log,
+//! and everything else is answered or dropped as at every end of a session.
 //!
-//! Losing a connection makes a session no larger, so it is enough to look now and then.
+//! Each session has a bound of its own, and nothing grows between two looks but by what others send, so it
+//! is enough to look now and then.
 
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
@@ -12,9 +14,9 @@ use std::time::Duration;
 use crate::clock::Steady;
 use crate::network::Site;
 use crate::node::Node;
-use crate::session::Session;
+use crate::session::{Session, too_much_waits};
 
-/// How often to look, while there is such a session.
+/// How often to look, while there are sessions.
 const LOOK: Duration = Duration::from_secs(5);
 /// What an account may hold, in sessions that are full: a phone, a computer, and those that they
 /// left behind when they came back without resuming.
@@ -23,9 +25,14 @@ const FULL_SESSIONS: usize = 4;
 /// older than a day, or that the operator has made, hold what each may hold.
 const ACCOUNTS_OF_SITE: usize = 4;
 
-/// A session without a connection.
+/// How much more all sessions may hold than those without a connection: what is on its way to people who
+/// are there goes soon, unless they do not read.
+const WITH_CONNECTION: usize = 4;
+
+/// What a session holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Held {
+    is_attached: bool,
     account: i64,
     /// Where it was connected from, if its account is new and shares with others.
     site: Option<Site>,
@@ -34,7 +41,7 @@ struct Held {
     bytes: usize,
 }
 
-/// What may be held, in bytes.
+/// What may be held by sessions without a connection, in bytes.
 #[derive(Debug, Clone, Copy)]
 struct Bounds {
     account: usize,
@@ -43,9 +50,9 @@ struct Bounds {
 }
 
 impl Node {
-    /// Looks from now on, as long as there are sessions without a connection.
-    pub(crate) fn watch_detached(self: &Arc<Node>) {
-        if !self.detached.ask() {
+    /// Looks from now on, as long as there are sessions.
+    pub(crate) fn watch_what_is_held(self: &Arc<Node>) {
+        if !self.held.ask() {
             return;
         }
         let (clock, node) = (self.clock.clone(), Arc::downgrade(self));
@@ -53,9 +60,9 @@ impl Node {
             loop {
                 clock.sleep(LOOK).await;
                 let Some(node) = node.upgrade() else { return };
-                // One may lose its connection during the look.
-                let so_far = node.detached.so_far();
-                if !node.end_detached().await && node.detached.is_done_for(so_far) {
+                // One may begin during the look.
+                let so_far = node.held.so_far();
+                if !node.end_those_beyond().await && node.held.is_done_for(so_far) {
                     return;
                 }
             }
@@ -63,11 +70,11 @@ impl Node {
     }
 
     /// Ends those that are too many. Returns whether there are any.
-    async fn end_detached(self: &Arc<Node>) -> bool {
-        let mut detached = self.sessions();
-        detached.retain(|session| !session.is_attached() && !session.is_gone());
+    async fn end_those_beyond(self: &Arc<Node>) -> bool {
+        let mut sessions = self.sessions();
+        sessions.retain(|session| !session.is_gone());
         let now = self.clock.steady();
-        let held: Vec<Held> = detached.iter().map(|session| of(session, now)).collect();
+        let held: Vec<Held> = sessions.iter().map(|session| of(session, now)).collect();
         let bounds = {
             let limits = &self.settings().limits;
             let account = FULL_SESSIONS * limits.session_bytes;
@@ -75,23 +82,27 @@ impl Node {
         };
         for place in beyond(&held, bounds) {
             // Its place is one of those that were looked at.
-            let session = &detached[place];
-            if !session.is_attached() {
+            let session = &sessions[place];
+            // Whoever has come back meanwhile counts as one that is there, at the next look.
+            if held[place].is_attached || !session.is_attached() {
                 tracing::info!(
                     session = session.id,
                     account = session.jid.bare(),
                     bytes = held[place].bytes,
                     "session_put_out"
                 );
+                // At once: whoever does not read would take what waits with them for as long as they like.
+                session.order_end(too_much_waits());
                 self.end(session).await;
             }
         }
-        !detached.is_empty()
+        !sessions.is_empty()
     }
 }
 
 fn of(session: &Session, now: Steady) -> Held {
     Held {
+        is_attached: session.is_attached(),
         account: session.account.as_ref().map_or(0, |account| account.id),
         site: session.payer().and_then(|payer| payer.shares_with(now)),
         since: session.last_heard(),
@@ -104,9 +115,15 @@ fn beyond(held: &[Held], bounds: Bounds) -> Vec<usize> {
     let mut places: Vec<usize> = (0..held.len()).filter(|&place| held[place].bytes > 0).collect();
     places.sort_by_key(|&place| held[place].since);
     let mut look = Look { held, ends: Vec::new() };
-    let places = look.keep(places, |one| Some(one.account), bounds.account);
+    let (attached, detached) = places.into_iter().partition(|&place| held[place].is_attached);
+    let places = look.keep(detached, |one| Some(one.account), bounds.account);
     let places = look.keep(places, |one| one.site, bounds.site);
-    look.keep(places, |_| Some(()), bounds.all);
+    let mut places = look.keep(places, |_| Some(()), bounds.all);
+    let attached: Vec<usize> = attached;
+    places.extend(attached);
+    places.sort_by_key(|&place| held[place].since);
+    let places = look.keep(places, |one| one.site, WITH_CONNECTION * bounds.site);
+    look.keep(places, |_| Some(()), WITH_CONNECTION * bounds.all);
     look.ends
 }
 
@@ -177,7 +194,7 @@ mod tests {
     const FREE: usize = 1_000_000;
 
     fn held(account: i64, since: i64, bytes: usize) -> Held {
-        Held { account, site: None, since: Steady(since), bytes }
+        Held { is_attached: false, account, site: None, since: Steady(since), bytes }
     }
 
     fn of_new(account: i64, since: i64, from: u32) -> Held {
@@ -239,5 +256,43 @@ mod tests {
         let all = [held(1, 0, 0), held(1, 1, 10), held(2, 0, 5)];
 
         assert_eq!(beyond(&all, bounds(5, 0)), [1, 2]);
+    }
+
+    fn there(account: i64, bytes: usize) -> Held {
+        Held { is_attached: true, ..held(account, 100, bytes) }
+    }
+
+    #[test]
+    fn those_that_are_there_may_hold_four_times_as_much_and_whoever_holds_most_goes_first() {
+        let full: Vec<Held> = (0..20).map(|_| there(666, 50)).collect();
+        let small: Vec<Held> = (0..100).map(|n| there(n, 10)).collect();
+        let all = [full, small].concat();
+
+        assert!(
+            beyond(&all, bounds(100, 500)).is_empty(),
+            "an account's own has no bound but this"
+        );
+        let ends = beyond(&all, bounds(100, 400));
+
+        assert_eq!(ends, (0..8).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn new_accounts_of_a_site_that_are_there_share_as_well() {
+        let mut all: Vec<Held> =
+            (0..40).map(|n| Held { is_attached: true, ..of_new(n, n, 1) }).collect();
+        all.extend((100..200).map(|n| there(n, 50)));
+
+        let ends = beyond(&all, Bounds { account: 50, site: 200, all: FREE });
+
+        assert_eq!(ends.len(), 24, "of 2,000 bytes, 800 may stay");
+        assert!(ends.iter().all(|&place| place < 40));
+    }
+
+    #[test]
+    fn of_all_together_those_without_a_connection_go_first_if_they_were_heard_before() {
+        let all = [there(1, 250), held(1, 0, 100), there(1, 100)];
+
+        assert_eq!(beyond(&all, bounds(100, 100)), [1]);
     }
 }

@@ -97,8 +97,8 @@ pub struct Node {
     pub(crate) hashing: Hashing,
     /// Limits how many sessions read the log at once.
     pub(crate) log_readers: tokio::sync::Semaphore,
-    /// Asked for when a session has lost its connection: a look at what those hold.
-    pub(crate) detached: Asked,
+    /// Asked for when a session begins: a look at what all of them hold.
+    pub(crate) held: Asked,
     /// Whether every account has a verifier of every hash; once true, it stays true.
     pub(crate) complete: AtomicBool,
     /// Logins that are not written down yet.

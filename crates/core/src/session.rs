@@ -27,7 +27,7 @@ pub use held_room::HeldRoom;
 pub(crate) use late::Anew;
 pub use late::Whose;
 pub use life::ResumeRefused;
-pub(crate) use output::{Had, LogPage, Pushed};
+pub(crate) use output::{Had, LogPage, Pushed, too_much_waits};
 pub use output::{PushRefused, Taken};
 pub(crate) use reading::Drain;
 pub(crate) use room::Shares;

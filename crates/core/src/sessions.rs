@@ -67,6 +67,7 @@ impl Node {
             self.clock.moment(),
         ));
         self.seat(principal, &session)?;
+        self.watch_what_is_held();
         tracing::info!(
             session = session.id,
             account = session.jid.bare(),
@@ -277,7 +278,6 @@ impl Node {
                     "session_detached"
                 );
                 self.expire_later(hold);
-                self.watch_detached();
             }
         }
     }

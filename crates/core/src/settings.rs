@@ -133,6 +133,7 @@ crate::settings! {
         session_bytes: usize = 5 << 20, size().from(512 << 10);
         /// Bytes that sessions without a connection may hold in all; past it those end that the
         /// account left behind first which holds most. It is memory for people who may come back.
+        /// All sessions together may hold four times as much.
         detached_bytes: usize = 256 << 20, size().from(1 << 20);
         /// How long a lost connection can be resumed: a train in a tunnel, not a night's sleep.
         resumption: Duration = Duration::from_secs(600), duration();

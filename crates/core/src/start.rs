@@ -150,7 +150,7 @@ impl Node {
             next_session: AtomicU64::new(1),
             hashing: Hashing::with(processors),
             log_readers: tokio::sync::Semaphore::new(LOG_READERS),
-            detached: Asked::default(),
+            held: Asked::default(),
             complete: AtomicBool::new(complete),
             recent_logins: RecentLogins::default(),
             removals: Asked::default(),

@@ -98,7 +98,7 @@ pub(crate) struct LogPage {
 }
 
 /// The error of a session for which more waits than may.
-fn too_much_waits() -> StreamError {
+pub(crate) fn too_much_waits() -> StreamError {
     StreamError::new(StreamCondition::ResourceConstraint)
         .with_text("more waits for this session than it may leave unread")
 }

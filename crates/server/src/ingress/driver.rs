@@ -512,8 +512,12 @@ impl Driver {
                 node.connection_lost(&self.hold).await;
             }
             Reason::Superseded => {
-                let error = StreamError::new(StreamCondition::Conflict);
-                self.link.machine().close(Some(error.with_text("replaced by a new connection")));
+                // It was ended for this reason, or has another connection.
+                let error = self.session().ordered_end().unwrap_or_else(|| {
+                    StreamError::new(StreamCondition::Conflict)
+                        .with_text("replaced by a new connection")
+                });
+                self.link.machine().close(Some(error));
                 self.last_words().await;
             }
             Reason::Closed | Reason::Fault(_) | Reason::BadAck => {
