@@ -115,11 +115,11 @@ fn beyond(held: &[Held], bounds: Bounds) -> Vec<usize> {
     let mut places: Vec<usize> = (0..held.len()).filter(|&place| held[place].bytes > 0).collect();
     places.sort_by_key(|&place| held[place].since);
     let mut look = Look { held, ends: Vec::new() };
-    let (attached, detached) = places.into_iter().partition(|&place| held[place].is_attached);
+    let (attached, detached): (Vec<usize>, Vec<usize>) =
+        places.into_iter().partition(|&place| held[place].is_attached);
     let places = look.keep(detached, |one| Some(one.account), bounds.account);
     let places = look.keep(places, |one| one.site, bounds.site);
     let mut places = look.keep(places, |_| Some(()), bounds.all);
-    let attached: Vec<usize> = attached;
     places.extend(attached);
     places.sort_by_key(|&place| held[place].since);
     let places = look.keep(places, |one| one.site, WITH_CONNECTION * bounds.site);
@@ -268,10 +268,8 @@ mod tests {
         let small: Vec<Held> = (0..100).map(|n| there(n, 10)).collect();
         let all = [full, small].concat();
 
-        assert!(
-            beyond(&all, bounds(100, 500)).is_empty(),
-            "an account's own has no bound but this"
-        );
+        let room = bounds(100, 500);
+        assert!(beyond(&all, room).is_empty(), "one account alone has no bound while it is there");
         let ends = beyond(&all, bounds(100, 400));
 
         assert_eq!(ends, (0..8).collect::<Vec<_>>());
