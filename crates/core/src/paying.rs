@@ -43,7 +43,7 @@ impl Node {
     /// Pays for an answer of this length that a session gets. It gets it now: whoever owes has to wait
     /// before they ask more.
     pub(crate) fn pay_for_answer(&self, session: &Session, bytes: usize) {
-        let _ = self.pay_for_work_of(session, cost::of_answer(bytes));
+        let _ = self.pay_for_work_of(session, cost::of_reading(bytes));
     }
 
     /// Pays for a presence to everybody of this length. Returns when it may be said, if that is not
@@ -77,6 +77,18 @@ impl Node {
         if let Some(covered) = self.pay_for_work_of(session, bytes) {
             self.clock.sleep_until(covered).await;
         }
+    }
+
+    /// Pays for a change of many rows, and makes it when the account's turn has come: one after the other,
+    /// so that no account fills the lane with changes of this size.
+    pub async fn large_change<T>(
+        &self,
+        session: &Session,
+        rows: u64,
+        change: impl Future<Output = T>,
+    ) -> T {
+        self.work_turn(session, cost::of_rows(rows)).await;
+        session.one_by_one(change).await
     }
 
     /// Pays for a password that a session sets or proves, which has to be hashed, and waits until that is

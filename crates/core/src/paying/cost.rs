@@ -44,9 +44,9 @@ pub fn of_rows(rows: u64) -> u64 {
     ROW * rows.saturating_sub(1)
 }
 
-/// Returns what an answer of this length counts as for whoever has asked: it was read and encoded for
-/// them.
-pub(crate) fn of_answer(bytes: usize) -> u64 {
+/// Returns what so many bytes count as that are read, and encoded or decoded, for whoever has asked: an
+/// eighth of what as many cost that somebody sends.
+pub fn of_reading(bytes: usize) -> u64 {
     bytes as u64 / 8
 }
 
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn a_change_counts_by_its_rows_beyond_the_first_and_an_answer_by_its_bytes() {
         assert_eq!([0, 1, 2, 1_000].map(of_rows), [0, 0, 128, 127_872]);
-        assert_eq!([7, 8, 1 << 20].map(of_answer), [0, 1, 128 << 10]);
+        assert_eq!([7, 8, 1 << 20].map(of_reading), [0, 1, 128 << 10]);
     }
 
     #[test]

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use whoelse_core::Node;
 use whoelse_core::account::Account;
 use whoelse_core::kit::{BoxFuture, SessionCx};
-use whoelse_core::paying::cost;
 use whoelse_store::{DataKey, PubsubPage};
 use whoelse_xmpp::{Condition, StanzaError, ns};
 
@@ -83,8 +82,8 @@ pub(super) fn set(cx: SessionCx, elements: Vec<u8>) -> BoxFuture<'static, Result
         fits(&cx.node, &list)?;
         let account = cx.account()?;
         ready(cx.node.clone(), account.clone()).await;
-        cx.node.work_turn(&cx.session, cost::of_rows(rows_of(&list))).await;
         let (id, owner) = (account.id, Owner::Account(account.clone()));
+        let written = rows_of(&list);
         let replaced = change(&cx.node, &owner, rows(&cx.node), move |nodes| {
             Box::pin(async move {
                 following::replace(nodes, &list).await?;
@@ -93,7 +92,6 @@ pub(super) fn set(cx: SessionCx, elements: Vec<u8>) -> BoxFuture<'static, Result
                 Ok(())
             })
         });
-        // One after the other, so that no account fills the lane with changes of this size.
-        cx.session.one_by_one(replaced).await
+        cx.node.large_change(&cx.session, written, replaced).await
     })
 }

@@ -144,7 +144,7 @@ impl<'a> Nodes<'a> {
             return Ok(None);
         };
         // A node that was removed in the same change may have had this number.
-        self.audiences.retain(|(node, _)| *node != id);
+        self.forget_audience(id);
         self.grows = true;
         let row = PubsubNode {
             id,
@@ -243,14 +243,14 @@ impl<'a> Nodes<'a> {
         key: &str,
         affiliation: Affiliation,
     ) -> Result<(), Stop> {
-        self.forget_audience(found);
+        self.forget_audience(found.row.id);
         let number = (affiliation != Affiliation::None).then(|| affiliation.number());
         Ok(self.tx.set_pubsub_affiliation(found.row.id, key, number).await?)
     }
 
     /// Notes that the lists of a node change.
-    pub fn forget_audience(&mut self, found: &Found) {
-        self.audiences.retain(|(node, _)| *node != found.row.id);
+    pub fn forget_audience(&mut self, id: i64) {
+        self.audiences.retain(|(node, _)| *node != id);
     }
 
     /// Those who are on the lists of a node. They are read once, however much is told of it.

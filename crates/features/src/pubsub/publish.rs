@@ -2,7 +2,6 @@
 
 use whoelse_core::keeper::PIECE;
 use whoelse_core::kit::{Answer, Cx, Reply};
-use whoelse_core::paying::cost;
 use whoelse_store::NewPubsubItem;
 use whoelse_stream::token::token;
 use whoelse_xmpp::write::Element;
@@ -42,14 +41,12 @@ pub(super) async fn publish(cx: Cx, visitor: Visitor, mut publication: Publicati
     let id = change(&cx.node, &owner, ROWS + rows, move |nodes| {
         Box::pin(async move { nodes.publish(&visitor, publication, at).await })
     });
-    let id = async {
-        let Some(session) = session else { return id.await };
-        cx.node.work_turn(&session, cost::of_rows(rows)).await;
-        // One after the other, so that no account fills the lane with changes of this size.
-        session.one_by_one(id).await
+    let id = match session {
+        Some(session) => cx.node.large_change(&session, rows, id).await?,
+        None => id.await?,
     };
     let mut publish = Element::new("publish").attr("node", &name);
-    if let Some(id) = id.await? {
+    if let Some(id) = id {
         publish = publish.child(Element::new("item").attr("id", &id));
     }
     Ok(Reply::encoded(Element::new("pubsub").xmlns(ns::PUBSUB).child(publish).finish()))

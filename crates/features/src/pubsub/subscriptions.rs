@@ -191,7 +191,7 @@ impl Nodes<'_> {
     ) -> Result<(), Stop> {
         let key = self.server.key_of(who.as_str());
         let row = (state != Subscription::None).then(|| (state.number(), [].as_slice()));
-        self.forget_audience(found);
+        self.forget_audience(found.row.id);
         Ok(self.tx.set_pubsub_subscription(found.row.id, &key, row).await?)
     }
 

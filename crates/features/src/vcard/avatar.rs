@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use whoelse_core::Node;
 use whoelse_core::kit::Cx;
+use whoelse_core::paying::cost;
 use whoelse_store::{PubsubItem, PubsubPage};
 use whoelse_stream::token::token;
 use whoelse_xmpp::write::Element;
@@ -123,16 +124,11 @@ pub(super) async fn read(cx: &Cx, visitor: &Visitor) -> Result<Option<Avatar>, S
     let found = readable(&cx.node, "avatar_unreadable", Some(visitor.owner.address()), found)?;
     let Some(item) = found.first() else { return Ok(None) };
     if let Some(session) = visitor.session(&cx.node) {
-        cx.node.work_turn(&session, cost(item.payload.len())).await;
+        // It is decoded and hashed, whatever the answer is.
+        cx.node.work_turn(&session, cost::of_reading(item.payload.len())).await;
     }
     let image = image_of(item).filter(|image| hash(image) == id.to_lowercase());
     Ok(image.map(|image| Avatar { id, type_, image, size: None }))
-}
-
-/// What a photo counts as for whoever asks for it, besides the request: it is read, decoded, hashed and
-/// encoded, for an eighth of what as many bytes cost that somebody sends.
-fn cost(bytes: usize) -> u64 {
-    bytes as u64 / 8
 }
 
 const LAST: PubsubPage = PubsubPage { after: None, before: None, from_end: true, most: 1 };
