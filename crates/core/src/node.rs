@@ -41,6 +41,7 @@ use crate::session::Session;
 use crate::session_list::SessionList;
 use crate::settings::{Contacts, Label, Settings};
 use crate::slots::Slots;
+use crate::turns::Turns;
 use crate::watch::Watch;
 
 pub use crate::accounts::Seek;
@@ -394,6 +395,17 @@ impl Node {
             Seek::Here(account) => Some(account),
             Seek::Missing | Seek::NotLoaded => None,
         }
+    }
+
+    /// Returns the session of this full address, if it is one of this server's.
+    pub fn session_at(&self, jid: &Jid) -> Option<Arc<Session>> {
+        self.here(&jid.to_bare())?.session(jid.resource()?)
+    }
+
+    /// Reads one piece of much from the store, when it is its turn among all who read much
+    /// ([`Turns::piece`]).
+    pub async fn piece<T>(&self, reading: impl Future<Output = T>) -> T {
+        self.slots.get_or_default::<Turns>().piece(async {}, reading).await
     }
 
     /// Whether this can be the address of an account of this server; the account need not exist.

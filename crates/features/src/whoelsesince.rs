@@ -14,7 +14,6 @@ use whoelse_core::clock::Time;
 use whoelse_core::keeper::Touches;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
 use whoelse_core::kit::{BoxFuture, Feature, SessionCx};
-use whoelse_core::turns::Turns;
 use whoelse_core::{Node, audience};
 use whoelse_xmpp::{BareJid, Condition, StanzaError};
 
@@ -115,8 +114,7 @@ async fn gone_since(cx: &SessionCx, from: Time) -> Result<Gone, StanzaError> {
     };
     let domain = node.domain();
     // All who were there in the last months can be many.
-    let turns = node.slots.get_or_default::<Turns>();
-    let rows = turns.piece(async {}, node.store.gone_between(domain.id, from.0, to.0)).await;
+    let rows = node.piece(node.store.gone_between(domain.id, from.0, to.0)).await;
     let rows = readable(node, "intervals_unreadable", None, rows)?;
     let rows = rows.into_iter().filter_map(|row| {
         let jid = BareJid::new(Some(&row.localpart), &domain.name).ok()?;

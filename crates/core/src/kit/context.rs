@@ -120,8 +120,7 @@ impl Cx {
     /// Runs what may read much of the store when it is the asker's turn
     /// ([`Session::in_reading_turn`]). Whoever has no session here waits for nobody.
     pub async fn in_reading_turn<T>(&self, reading: impl Future<Output = T>) -> T {
-        let session = || self.node.here(&self.from.to_bare())?.session(self.from.resource()?);
-        match session() {
+        match self.node.session_at(&self.from) {
             Some(session) => session.in_reading_turn(self.node.clock.steady(), reading).await,
             None => reading.await,
         }

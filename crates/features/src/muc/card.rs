@@ -4,7 +4,6 @@
 
 use whoelse_core::keeper::{After, Touches};
 use whoelse_core::kit::{Answer, Reply};
-use whoelse_core::turns::Turns;
 use whoelse_xmpp::{Condition, Stanza, StanzaError};
 
 use super::asked::Asked;
@@ -39,10 +38,7 @@ impl Room {
 pub(super) async fn get(asked: Asked) -> Answer {
     asked.live.look(|room| room.shows_to(&asked))?;
     let node = &asked.node;
-    let read = async {
-        let turns = node.slots.get_or_default::<Turns>();
-        turns.piece(async {}, node.store.room_card(asked.live.id)).await
-    };
+    let read = node.piece(node.store.room_card(asked.live.id));
     let card = asked.session.in_reading_turn(node.clock.steady(), read).await;
     let card = readable(node, &asked.live.look(|room| room.address.clone()), card)?;
     let card = card.ok_or_else(|| {

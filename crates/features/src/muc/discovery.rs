@@ -2,7 +2,6 @@
 
 use whoelse_core::Node;
 use whoelse_core::kit::{Answer, BoxFuture, Cx, Reply};
-use whoelse_core::turns::Turns;
 use whoelse_store::RoomPage;
 use whoelse_xmpp::payload::xmpp_parsers::disco::DiscoItemsQuery;
 use whoelse_xmpp::payload::xmpp_parsers::rsm::SetQuery;
@@ -41,14 +40,12 @@ pub(super) fn of_service(cx: Cx, query: DiscoItemsQuery) -> BoxFuture<'static, A
         let domain = cx.node.domain().id;
         let address = cx.node.service_address(super::KEY);
         let address = address.ok_or_else(|| StanzaError::new(Condition::ItemNotFound))?;
-        let (listed, count) = cx
-            .in_reading_turn(async {
-                let turns = cx.node.slots.get_or_default::<Turns>();
-                let store = &cx.node.store;
-                let listed = turns.piece(async {}, store.listed_rooms(domain, &page, most)).await;
-                (listed, turns.piece(async {}, store.count_listed_rooms(domain, COUNTED)).await)
-            })
-            .await;
+        let (node, store) = (&cx.node, &cx.node.store);
+        let reading = async {
+            let listed = node.piece(store.listed_rooms(domain, &page, most)).await;
+            (listed, node.piece(store.count_listed_rooms(domain, COUNTED)).await)
+        };
+        let (listed, count) = cx.in_reading_turn(reading).await;
         let listed = readable(&cx.node, &address, listed)?;
         let count = readable(&cx.node, &address, count)?;
         let mut answer = Element::new("query").xmlns(ns::DISCO_ITEMS);

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use whoelse_core::account::Account;
-use whoelse_core::turns::Turns;
 use whoelse_core::{Node, Time};
 use whoelse_store::RoomSummary;
 use whoelse_xmpp::write::Element;
@@ -85,10 +84,9 @@ pub(crate) fn address(node: &Node, text: &str) -> Result<BareJid, StanzaError> {
 pub(crate) async fn list(node: &Node, after: &str, most: u32) -> Result<Vec<Listed>, StanzaError> {
     let service = node.service_address(super::KEY);
     let Some(service) = service else { return Ok(Vec::new()) };
-    let turns = node.slots.get_or_default::<Turns>();
     let owner = Affiliation::Owner.number();
     let reading = node.store.all_rooms(node.domain().id, after, owner, most);
-    let found = turns.piece(async {}, reading).await;
+    let found = node.piece(reading).await;
     let all = Rooms::of(node);
     let rows = readable(node, &service, found)?.into_iter().filter_map(|summary| {
         let address = rooms::address_of(node, &summary.name)?;

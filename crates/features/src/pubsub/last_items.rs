@@ -16,7 +16,6 @@ use whoelse_core::account::Account;
 use whoelse_core::kit::Wiring;
 use whoelse_core::route::fan_out::{Speaker, tell_session};
 use whoelse_core::session::{Session, Whose};
-use whoelse_core::turns::Turns;
 use whoelse_core::{Node, audience};
 use whoelse_store::{Error, PubsubItem, PubsubNode};
 use whoelse_xmpp::{BareJid, Outgoing, StanzaError};
@@ -273,8 +272,7 @@ impl Telling<'_> {
 
     /// Reads one piece of the store, when it is its turn.
     async fn read<T>(&self, reading: impl Future<Output = T>) -> T {
-        let turns = self.server.slots.get_or_default::<Turns>();
-        let reading = turns.piece(async {}, reading);
+        let reading = self.server.piece(reading);
         self.session.in_reading_turn(self.server.clock.steady(), reading).await
     }
 }

@@ -179,7 +179,7 @@ impl Visitor {
 
     /// The session that asks, if it is one of this server.
     pub fn session(&self, server: &Node) -> Option<Arc<Session>> {
-        server.here(&self.from.to_bare())?.session(self.from.resource()?)
+        server.session_at(&self.from)
     }
 }
 

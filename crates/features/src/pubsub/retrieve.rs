@@ -2,7 +2,6 @@
 //! (XEP-0059), the newest first.
 
 use whoelse_core::kit::{Answer, Cx, Reply};
-use whoelse_core::turns::Turns;
 use whoelse_store::{PubsubItem, PubsubPage};
 use whoelse_xmpp::payload::xmpp_parsers::rsm::SetQuery;
 use whoelse_xmpp::write::Element;
@@ -175,8 +174,7 @@ impl Reader {
         &self,
         reading: impl Future<Output = Result<T, whoelse_store::Error>>,
     ) -> Result<T, StanzaError> {
-        let turns = self.cx.node.slots.get_or_default::<Turns>();
-        let read = turns.piece(async {}, reading).await;
+        let read = self.cx.node.piece(reading).await;
         readable(&self.cx.node, "node_unreadable", Some(self.visitor.owner.address()), read)
     }
 
