@@ -176,6 +176,9 @@ impl<'a> Measurement<'a> {
             running.process.stop().await;
         }
         if server == Server::Whoelse && self.wants(&[Row::KeptByTwo]) {
+            // A database of its own: a message costs less where few are kept, and one processor began
+            // with none.
+            self.directory = self.place.directory("whoelse-by-two");
             let (running, entrance) = self.start(Setting { two: true, ..history }).await?;
             let parts = self.messages(&running, &entrance, 16, false).await?;
             self.note(Row::KeptByTwo, figure(&parts, Part::rate));
