@@ -3,6 +3,7 @@
 
 mod archives;
 mod bystanders;
+mod changes;
 mod door;
 mod field;
 mod logins;
@@ -50,6 +51,8 @@ enum Attack {
     Removal,
     /// Nineteen sessions ask for pages of large archives, and for what is not in them.
     Archives,
+    /// Twenty sessions make changes of a thousand rows.
+    Changes,
     /// Ten thousand silent connections from five hundred networks.
     Door,
 }
@@ -97,7 +100,7 @@ impl Attack {
         match self {
             Attack::Removal => field::ATTACKERS.start..field::ATTACKERS.start + 1,
             Attack::Archives => archives::OWNERS,
-            Attack::Logins | Attack::Messages | Attack::Door => 0..0,
+            Attack::Logins | Attack::Messages | Attack::Changes | Attack::Door => 0..0,
         }
     }
 
@@ -108,6 +111,7 @@ impl Attack {
             Attack::Messages => messages::run(field).await,
             Attack::Removal => removal::run(field).await,
             Attack::Archives => archives::run(field).await,
+            Attack::Changes => changes::run(field).await,
             Attack::Door => door::run(field).await,
         }
     }
@@ -119,6 +123,7 @@ impl Attack {
             Attack::Messages => "messages were sent",
             Attack::Removal => "accounts were removed",
             Attack::Archives => "pages were read",
+            Attack::Changes => "changes of many rows were made",
             Attack::Door => "silent connections came",
         }
     }
