@@ -31,7 +31,7 @@ const KEYS: usize = 4096;
 const BURST: u32 = 8;
 /// How long connections have to close at shutdown.
 const GOING: Duration = Duration::from_secs(1);
-/// Time between two checks whether the ended connections have closed.
+/// Time between two checks whether the connections that go have closed.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// What private chats are offered.
@@ -54,7 +54,7 @@ impl Relay {
         let settings = node.settings().clone();
         let is_on = !settings.features_off.contains(whoelse_features::relay::FEATURE.name);
         let listeners = if is_on { listeners } else { &[] };
-        let (discovery, notes) = Discovery::start(tls, listeners, settings.of());
+        let (discovery, notes) = Discovery::start(tls, listeners, settings.of(), &node.clock);
         let guests = Arc::new(Guests::new(node));
         let metrics = Arc::new(Metrics::default());
         let service = RelayService::new(
@@ -65,6 +65,7 @@ impl Relay {
             guests.clone(),
             metrics.clone(),
         );
+        tokio::spawn(close_who_goes(service.clone(), guests.clone()));
         let port = listeners.first().map(SocketAddr::port);
         let relay = Arc::new(Relay { service, guests, metrics, port, discovery });
         relay.settings_changed(&settings);
@@ -78,7 +79,7 @@ impl Relay {
         self.service.set_client_rate_limit(Some(rate(settings.of())));
         self.discovery.set(settings.of());
         if !relays {
-            self.disconnect(self.guests.end_all());
+            self.guests.end_all();
         }
     }
 
@@ -98,27 +99,17 @@ impl Relay {
         // A guest that does not read is cut off.
         let _ = tokio::time::timeout(GOING, ended).await;
     }
+}
 
-    /// Ends connections, including those that the library is about to admit.
-    fn disconnect(&self, mut ended: Vec<guests::Guest>) {
-        let (service, guests) = (self.service.clone(), self.guests.clone());
-        if ended.is_empty() {
-            return;
-        }
-        tokio::spawn(async move {
-            loop {
-                ended.retain(|guest| guests.is_here(guest));
-                if ended.is_empty() {
-                    return;
-                }
-                for guest in &ended {
-                    if let Ok(endpoint) = EndpointId::from_bytes(&guest.key) {
-                        service.clients().disconnect(endpoint, Some(guest.connection));
-                    }
-                }
-                tokio::time::sleep(LOOK).await;
+/// Closes the connections that go, including those that the library is about to admit.
+async fn close_who_goes(service: RelayService, guests: Arc<Guests>) {
+    while let Some(going) = guests.going().await {
+        for (connection, key) in going {
+            if let Ok(endpoint) = EndpointId::from_bytes(&key) {
+                service.clients().disconnect(endpoint, Some(connection));
             }
-        });
+        }
+        tokio::time::sleep(LOOK).await;
     }
 }
 
@@ -133,7 +124,7 @@ impl whoelse_features::relay::Relay for Relay {
     }
 
     fn end(&self, account: i64) {
-        self.disconnect(self.guests.end(account));
+        self.guests.end(account);
     }
 }
 

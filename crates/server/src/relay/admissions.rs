@@ -21,10 +21,20 @@ pub(super) struct Room {
 
 /// The bookkeeping, by connection.
 pub(super) struct Admissions<C> {
-    here: HashMap<C, Arc<Token>>,
+    here: HashMap<C, Here>,
     /// Tokens that admitted somebody. Every token of `here` is among them, except those of ended
     /// accounts.
     known: HashMap<Arc<Token>, Known>,
+    /// How many have been admitted.
+    arrived: u64,
+}
+
+/// One connection.
+struct Here {
+    token: Arc<Token>,
+    nth: u64,
+    /// Whether it is to be closed. It has no place any more.
+    goes: bool,
 }
 
 /// What is known of a token.
@@ -42,12 +52,13 @@ impl Known {
 
 impl<C> Default for Admissions<C> {
     fn default() -> Admissions<C> {
-        Admissions { here: HashMap::new(), known: HashMap::new() }
+        Admissions { here: HashMap::new(), known: HashMap::new(), arrived: 0 }
     }
 }
 
 impl<C: Copy + Eq + Hash> Admissions<C> {
-    /// Admits a connection that has proved this key.
+    /// Admits a connection that has proved this key. If all places are taken, the oldest connection of
+    /// the account that has most of them goes, unless that has as few as this one would have.
     pub fn enter(
         &mut self,
         connection: C,
@@ -58,28 +69,43 @@ impl<C: Copy + Eq + Hash> Admissions<C> {
     ) -> Result<(), Denied> {
         let known = self.known.get(&token).is_some_and(|known| known.may_come_back(now));
         token.admits(key, known, started, now)?;
-        if self.here.len() >= room.all {
-            return Err(Denied::Full);
-        }
-        let of_account = self.here.values().filter(|here| here.account == token.account);
-        if of_account.count() >= room.per_account {
+        let of_account = self.stay().filter(|here| here.token.account == token.account).count();
+        if of_account >= room.per_account {
             return Err(Denied::AccountFull);
         }
-        self.make_room(now);
+        if self.count() >= room.all && !self.put_one_out(of_account + 1) {
+            return Err(Denied::Full);
+        }
+        self.forget_some(now);
         let token = match self.known.get_key_value(&token) {
             Some((token, _)) => token.clone(),
             None => Arc::new(token),
         };
         let known = self.known.entry(token.clone());
         known.or_insert(Known { connections: 0, left: now }).connections += 1;
-        self.here.insert(connection, token);
+        self.arrived += 1;
+        self.here.insert(connection, Here { token, nth: self.arrived, goes: false });
         Ok(())
+    }
+
+    /// Lets the oldest connection go of the account that has most, if that has more than so many.
+    fn put_one_out(&mut self, fewest: usize) -> bool {
+        let mut accounts: HashMap<i64, usize> = HashMap::new();
+        self.stay().for_each(|here| *accounts.entry(here.token.account).or_default() += 1);
+        let most = accounts.into_iter().max_by_key(|(_, count)| *count);
+        let Some((most, _)) = most.filter(|(_, count)| *count > fewest) else { return false };
+        let theirs = self.here.values_mut().filter(|here| !here.goes && here.token.account == most);
+        theirs.min_by_key(|here| here.nth).map(|here| here.goes = true).is_some()
+    }
+
+    fn stay(&self) -> impl Iterator<Item = &Here> {
+        self.here.values().filter(|here| !here.goes)
     }
 
     /// Removes a connection.
     pub fn leave(&mut self, connection: C, now: Time) {
-        let Some(token) = self.here.remove(&connection) else { return };
-        if let Some(known) = self.known.get_mut(&token) {
+        let Some(here) = self.here.remove(&connection) else { return };
+        if let Some(known) = self.known.get_mut(&here.token) {
             known.connections = known.connections.saturating_sub(1);
             known.left = now;
         }
@@ -87,35 +113,36 @@ impl<C: Copy + Eq + Hash> Admissions<C> {
 
     /// Removes a connection that was not let in after all, and its token, which admits nobody.
     pub fn refuse(&mut self, connection: C) {
-        if let Some(token) = self.here.remove(&connection) {
-            self.known.remove(&token);
+        if let Some(here) = self.here.remove(&connection) {
+            self.known.remove(&here.token);
         }
     }
 
-    /// Forgets the tokens of an account. Returns its connections that are still here.
-    pub fn end(&mut self, account: i64) -> Vec<(C, EndpointKey)> {
+    /// Forgets the tokens of an account, whose connections go.
+    pub fn end(&mut self, account: i64) {
         self.known.retain(|token, _| token.account != account);
-        let here = self.here.iter().filter(|(_, token)| token.account == account);
-        here.map(|(connection, token)| (*connection, token.key)).collect()
+        let here = self.here.values_mut().filter(|here| here.token.account == account);
+        here.for_each(|here| here.goes = true);
     }
 
     /// Does the same for every account.
-    pub fn end_all(&mut self) -> Vec<(C, EndpointKey)> {
+    pub fn end_all(&mut self) {
         self.known.clear();
-        self.here.iter().map(|(connection, token)| (*connection, token.key)).collect()
+        self.here.values_mut().for_each(|here| here.goes = true);
     }
 
-    /// Whether a connection is here.
-    pub fn is_here(&self, connection: C) -> bool {
-        self.here.contains_key(&connection)
+    /// Returns those that are still here and are to be closed.
+    pub fn going(&self) -> Vec<(C, EndpointKey)> {
+        let going = self.here.iter().filter(|(_, here)| here.goes);
+        going.map(|(connection, here)| (*connection, here.token.key)).collect()
     }
 
-    /// How many are here.
+    /// How many have a place.
     pub fn count(&self) -> usize {
-        self.here.len()
+        self.stay().count()
     }
 
-    fn make_room(&mut self, now: Time) {
+    fn forget_some(&mut self, now: Time) {
         if self.known.len() < REMEMBERED {
             return;
         }
@@ -202,10 +229,30 @@ mod tests {
 
         assert_eq!(enter(&mut admissions, 3, &token(1, "t"), 0), Err(Denied::AccountFull));
         assert_eq!(enter(&mut admissions, 4, &token(2, "s"), 0), Ok(()));
-        assert_eq!(enter(&mut admissions, 5, &token(3, "s"), 0), Err(Denied::Full));
+        assert_eq!((admissions.count(), admissions.going()), (4, vec![]));
+    }
+
+    #[test]
+    fn when_all_places_are_taken_whoever_has_most_of_them_makes_room_for_whoever_has_fewer() {
+        let mut admissions = Admissions::default();
+        for connection in 0..3 {
+            enter(&mut admissions, connection, &token(1, "s"), 0).unwrap();
+        }
+        enter(&mut admissions, 4, &token(2, "s"), 0).unwrap();
+
+        // The oldest goes, and has no place from now on.
+        assert_eq!(enter(&mut admissions, 5, &token(3, "s"), 1), Ok(()));
+        assert_eq!((admissions.going(), admissions.count()), (vec![(0, KEY)], 4));
+        assert_eq!(enter(&mut admissions, 6, &token(2, "t"), 1), Err(Denied::Full));
+        assert_eq!(enter(&mut admissions, 7, &token(4, "s"), 1), Ok(()));
+        // Now everybody has one: who comes first has it.
+        assert_eq!(enter(&mut admissions, 8, &token(5, "s"), 1), Err(Denied::Full));
+        assert_eq!(enter(&mut admissions, 9, &token(1, "s"), 1), Err(Denied::Full));
         admissions.leave(0, at(1));
-        assert_eq!(enter(&mut admissions, 6, &token(3, "s"), 1), Ok(()));
-        assert_eq!(admissions.count(), 4);
+        admissions.leave(1, at(1));
+        assert_eq!((admissions.going(), admissions.count()), (vec![], 4));
+        admissions.leave(4, at(1));
+        assert_eq!(enter(&mut admissions, 10, &token(5, "s"), 1), Ok(()));
     }
 
     #[test]
@@ -214,11 +261,14 @@ mod tests {
         enter(&mut admissions, 1, &token(1, "s"), 0).unwrap();
         enter(&mut admissions, 2, &token(2, "s"), 0).unwrap();
 
-        assert_eq!(admissions.end(1), [(1, KEY)]);
+        admissions.end(1);
+
+        assert_eq!(admissions.going(), [(1, KEY)]);
         admissions.leave(1, at(200));
         assert_eq!(enter(&mut admissions, 3, &token(1, "s"), 200), Err(Denied::Expired));
         assert_eq!(enter(&mut admissions, 4, &token(2, "s"), 200), Ok(()));
-        assert!(admissions.is_here(2) && !admissions.is_here(1));
+        admissions.end_all();
+        assert_eq!((admissions.going().len(), admissions.count()), (2, 0));
     }
 
     #[test]

@@ -3,9 +3,9 @@
 //!
 //! Anybody may ask, so the cost is bounded: no state before the address is validated (RFC 9000,
 //! 8.1.2), no streams, no datagrams, a bounded number of connections in all and per network, and
-//! an idle timeout.
+//! an idle timeout. If there is no room in all, the oldest where it is most crowded goes.
 
-use crate::ingress::gate::{Bounds, Gate};
+use crate::ingress::gate::{Bounds, Entry, Gate, Standing};
 use crate::tls::Tls;
 use iroh_relay::quic::{
     ALPN_QUIC_ADDR_DISC, QUIC_ADDR_DISC_CLOSE_CODE, QUIC_ADDR_DISC_CLOSE_REASON,
@@ -23,6 +23,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
+use whoelse_core::Clock;
 use whoelse_core::network::Network;
 use whoelse_features::relay::Limits;
 use whoelse_xmpp::in_words;
@@ -52,7 +53,12 @@ pub(super) struct Discovery {
 impl Discovery {
     /// Begins beside these listeners. If a port cannot be bound there is no discovery on it, and a
     /// note tells the operator.
-    pub fn start(tls: &Tls, listeners: &[SocketAddr], limits: &Limits) -> (Discovery, Vec<String>) {
+    pub fn start(
+        tls: &Tls,
+        listeners: &[SocketAddr],
+        limits: &Limits,
+        clock: &Clock,
+    ) -> (Discovery, Vec<String>) {
         let gate = Gate::new(bounds(limits));
         let tasks = Arc::new(Tasks::default());
         let (mut endpoints, mut notes, mut port) = (Vec::new(), Vec::new(), None);
@@ -60,7 +66,8 @@ impl Discovery {
             match begin(tls, *address, &tasks) {
                 Ok(endpoint) => {
                     port = port.or(Some(address.port()));
-                    tasks.spawn(answer(endpoint.clone(), gate.clone(), Arc::downgrade(&tasks)));
+                    let (gate, clock) = (gate.clone(), clock.clone());
+                    tasks.spawn(answer(endpoint.clone(), gate, clock, Arc::downgrade(&tasks)));
                     endpoints.push(endpoint);
                 }
                 Err(error) => {
@@ -178,7 +185,7 @@ fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 /// Answers until the endpoint is closed.
-async fn answer(endpoint: Endpoint, gate: Arc<Gate>, tasks: Weak<Tasks>) {
+async fn answer(endpoint: Endpoint, gate: Arc<Gate>, clock: Clock, tasks: Weak<Tasks>) {
     while let Some(incoming) = endpoint.accept().await {
         if !incoming.remote_address_validated() {
             // A client that receives the answer comes again with its token. That costs us no
@@ -188,16 +195,24 @@ async fn answer(endpoint: Endpoint, gate: Arc<Gate>, tasks: Weak<Tasks>) {
             }
             continue;
         }
-        let Some(permit) = gate.enter(Network::of(incoming.remote_address().ip())) else {
+        let network = Network::of(incoming.remote_address().ip());
+        let Entry::In(mut permit) = gate.arrive(network, Standing::Stranger, clock.steady()) else {
             incoming.refuse();
             continue;
         };
         let Some(tasks) = tasks.upgrade() else { return };
         tasks.spawn(async move {
-            if let Ok(connection) = incoming.await {
-                connection.closed().await;
+            let put_out = permit.put_out();
+            let stays = async {
+                if let Ok(connection) = incoming.await {
+                    connection.closed().await;
+                }
+            };
+            // A connection that is dropped is closed, which its client is told.
+            tokio::select! {
+                () = stays => {}
+                () = put_out => {}
             }
-            drop(permit);
         });
     }
 }

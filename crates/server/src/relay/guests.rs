@@ -8,6 +8,7 @@ use iroh_relay::server::{Access, AccessControl, ClientRequest, ConnectionId};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use tokio::sync::Notify;
 use whoelse_core::Node;
 use whoelse_features::relay::{self, Denied, EndpointKey, Limits};
 
@@ -21,13 +22,8 @@ pub(super) struct Guests {
     closed: AtomicBool,
     /// Held for a look or a change, never across an await.
     admissions: Mutex<Admissions<ConnectionId>>,
-}
-
-/// One connection that is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Guest {
-    pub connection: ConnectionId,
-    pub key: EndpointKey,
+    /// Told when some are to be closed, and when the relay closes.
+    go: Notify,
 }
 
 impl Guests {
@@ -37,6 +33,7 @@ impl Guests {
             open: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             admissions: Mutex::default(),
+            go: Notify::new(),
         }
     }
 
@@ -48,6 +45,21 @@ impl Guests {
     /// Admits nobody any more, whatever the settings say.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        self.go.notify_one();
+    }
+
+    /// Returns those that are to be closed, when there are some; `None` when the relay closes.
+    pub async fn going(&self) -> Option<Vec<(ConnectionId, EndpointKey)>> {
+        loop {
+            if self.closed.load(Ordering::Acquire) {
+                return None;
+            }
+            let going = self.admissions.lock().going();
+            if !going.is_empty() {
+                return Some(going);
+            }
+            self.go.notified().await;
+        }
     }
 
     pub fn are_welcome(&self) -> bool {
@@ -58,18 +70,16 @@ impl Guests {
         self.admissions.lock().count()
     }
 
-    pub fn is_here(&self, guest: &Guest) -> bool {
-        self.admissions.lock().is_here(guest.connection)
-    }
-
-    /// Forgets the tokens of an account. Returns its guests that are still here.
-    pub fn end(&self, account: i64) -> Vec<Guest> {
-        guests(self.admissions.lock().end(account))
+    /// Forgets the tokens of an account, whose guests go.
+    pub fn end(&self, account: i64) {
+        self.admissions.lock().end(account);
+        self.go.notify_one();
     }
 
     /// Does the same for every account.
-    pub fn end_all(&self) -> Vec<Guest> {
-        guests(self.admissions.lock().end_all())
+    pub fn end_all(&self) {
+        self.admissions.lock().end_all();
+        self.go.notify_one();
     }
 
     async fn admit(&self, node: &Node, request: &ClientRequest) -> Result<(), Denied> {
@@ -87,6 +97,7 @@ impl Guests {
             }
             admissions.enter(connection, token.clone(), key.as_bytes(), room, times)?;
         }
+        self.go.notify_one();
         // Checked after it is in the book: an account that is locked, or gets another password, from
         // now on is found there and ended.
         if relay::may_come(node, &token).await {
@@ -96,10 +107,6 @@ impl Guests {
         self.admissions.lock().refuse(connection);
         Err(Denied::NoAccount)
     }
-}
-
-fn guests(ended: Vec<(ConnectionId, EndpointKey)>) -> Vec<Guest> {
-    ended.into_iter().map(|(connection, key)| Guest { connection, key }).collect()
 }
 
 impl AccessControl for Guests {
