@@ -73,8 +73,12 @@ async fn change(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     if present.is_some() || matches!(what, Change::Password(_)) {
         cx.node.password_turn(&cx.session).await;
     }
+    // Passwords are hashed for one session of an account at a time: there are few places for that.
     match present {
-        Some(present) => cx.node.check_password(&cx.session, account, present).await?,
+        Some(present) => {
+            let checked = cx.node.check_password(&cx.session, account, present);
+            cx.session.one_by_one(checked).await?;
+        }
         None if cx.node.has_proved_lately(&cx.session) => {}
         None => {
             cx.session.push(ask_for_the_password(&cx, &stanza, &what));
@@ -84,7 +88,8 @@ async fn change(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     match what {
         Change::Remove => cancel(&cx, account, &stanza).await,
         Change::Password(new) => {
-            cx.node.set_password(account, new, Some(&cx.session)).await?;
+            let set = cx.node.set_password(account, new, Some(&cx.session));
+            cx.session.one_by_one(set).await?;
             cx.node.warn_of_short_password(account.jid(), short.as_deref());
             Ok(Reply::empty())
         }
