@@ -46,6 +46,11 @@ impl Node {
         let _ = self.pay_for_work_of(session, cost::of_reading(bytes));
     }
 
+    /// Pays for an account that is read from the store because a session has named it.
+    pub(crate) fn pay_for_loading(&self, session: &Session) {
+        let _ = self.pay_for_work_of(session, cost::LOADING);
+    }
+
     /// Pays for a presence to everybody of this length. Returns when it may be said, if that is not
     /// now.
     pub(crate) fn pay_for_presence(&self, session: &Session, stanza: &Stanza) -> Option<Steady> {

@@ -136,15 +136,15 @@ struct Terms {
 struct Held<R> {
     rid: u64,
     by: R,
-    /// Whether its body was taken, so that an answer can answer it.
-    is_read: bool,
+    /// Whether nothing is in it that the stream has to know.
+    says_nothing: bool,
 }
 
 /// What arrived before its turn.
 struct Early<R> {
-    /// None if nothing is in it that the stream has to know.
-    body: Option<Bytes>,
+    body: Bytes,
     by: R,
+    says_nothing: bool,
 }
 
 /// An answer that is due: it goes to the request by which it was asked for.
@@ -235,7 +235,13 @@ impl<R: By> Session<R> {
     /// who waits to say something may not read before. But few bodies wait to be read.
     pub fn can_say(&self) -> bool {
         let few = self.is_begun && self.bodies.len() <= self.terms.requests;
-        self.held.front().is_some_and(|held| (held.is_read || few) && !held.by.is_gone())
+        let can = |held: &Held<R>| held.says_nothing || few || self.is_read(held);
+        self.held.front().is_some_and(|held| can(held) && !held.by.is_gone())
+    }
+
+    /// Whether all that was asked up to a request has been taken.
+    fn is_read(&self, held: &Held<R>) -> bool {
+        self.bodies.front().is_none_or(|(unread, _)| held.rid < *unread)
     }
 
     /// Whether it has ended.
@@ -270,11 +276,14 @@ impl<R: By> Session<R> {
         }
         self.terminates |= ends;
         let says_nothing = head.is_empty && !head.restart && !ends && head.sid.is_some();
-        let body = Some(body).filter(|_| !says_nothing);
-        self.early.insert(rid, Early { body, by });
-        while let Some(Early { body, by }) = self.early.remove(&self.next) {
-            self.held.push_back(Held { rid: self.next, by, is_read: body.is_none() });
-            self.bodies.extend(body.map(|body| (self.next, body)));
+        self.early.insert(rid, Early { body, by, says_nothing });
+        while let Some(Early { body, by, says_nothing }) = self.early.remove(&self.next) {
+            self.held.push_back(Held { rid: self.next, by, says_nothing });
+            // One in which nothing is makes work, too, for which its sender pays. But who is told much
+            // before more is read asks as often, and what waits to be read is bounded.
+            if !says_nothing || self.bodies.len() <= self.terms.requests {
+                self.bodies.push_back((self.next, body));
+            }
             self.next += 1;
         }
         Ok(Vec::new())
@@ -295,19 +304,14 @@ impl<R: By> Session<R> {
 
     /// Takes bytes of the bodies, in order. Returns how many.
     pub fn read(&mut self, into: &mut [u8]) -> usize {
-        let Some((rid, body)) = self.bodies.front_mut() else { return 0 };
+        let Some((_, body)) = self.bodies.front_mut() else { return 0 };
         let length = body.len().min(into.len());
         let now = body.split_to(length);
         if let Some(into) = into.get_mut(..length) {
             into.copy_from_slice(&now);
         }
         if body.is_empty() {
-            let rid = *rid;
             self.bodies.pop_front();
-            self.held
-                .iter_mut()
-                .filter(|held| held.rid == rid)
-                .for_each(|held| held.is_read = true);
         }
         length
     }
@@ -318,7 +322,7 @@ impl<R: By> Session<R> {
         while self.held.len() > self.terms.hold
             && self.is_begun
             && !self.terminates
-            && self.held.front().is_some_and(|held| held.is_read)
+            && self.held.front().is_some_and(|held| self.is_read(held))
         {
             due.extend(self.answer("", b""));
         }
@@ -327,7 +331,8 @@ impl<R: By> Session<R> {
 
     /// Answers a request whose wait is over.
     pub fn expire(&mut self, rid: u64) -> Option<Due<R>> {
-        let first = self.held.front().is_some_and(|held| held.rid == rid && held.is_read);
+        let can = |held: &Held<R>| held.says_nothing || self.is_read(held);
+        let first = self.held.front().is_some_and(|held| held.rid == rid && can(held));
         if !first || !self.is_begun {
             return None;
         }

@@ -5,6 +5,9 @@ use whoelse_xmpp::{Kind, Stanza};
 use crate::presence;
 use crate::storage_policy;
 
+/// What is read at once, at least: a byte in a record of its own costs as much as many.
+const READ: u64 = 128;
+
 /// The way of a stanza through the server, which costs the same however short it is.
 const STANZA: u64 = 128;
 /// A body and two rows that are written in a transaction shared with others.
@@ -19,9 +22,18 @@ const SUBSCRIPTION: u64 = 2 * CHANGE;
 /// A row that a change writes or removes beyond its first.
 const ROW: u64 = 128;
 
+/// An account that is not in memory, and is read with everything that is remembered of it, or that
+/// nobody has.
+pub(crate) const LOADING: u64 = 2048;
+
 /// Bytes that count as one more fan-out. Large ones would fill the queues of clients that read
 /// slowly.
 const FAN_OUT_BYTES: usize = 4096;
+
+/// Returns what so many bytes count as that a connection has read at once.
+pub fn of_read(bytes: usize) -> u64 {
+    READ.max(bytes as u64)
+}
 
 /// Returns what a stanza of a session counts as, in bytes, besides its own.
 pub fn of_stanza(stanza: &Stanza) -> u64 {
@@ -96,6 +108,11 @@ mod tests {
         ] {
             assert_eq!(of_stanza(&Stanza::parse(xml).unwrap()), cost, "{xml}");
         }
+    }
+
+    #[test]
+    fn a_byte_that_comes_alone_counts_as_much_as_many() {
+        assert_eq!([1, 128, 129, 16_384].map(of_read), [128, 128, 129, 16_384]);
     }
 
     #[test]

@@ -61,6 +61,13 @@ impl Origin {
         }
     }
 
+    /// Has the session that speaks pay for an account that has to be read for it.
+    pub(crate) fn pays_for_loading(&self, node: &Node) {
+        if let Origin::Session { session, .. } = self {
+            node.pay_for_loading(session);
+        }
+    }
+
     /// Charges the origin for this many bytes on their way through the keeper. If it has reached its
     /// bound, it says no more before they are delivered or refused; if its account has as much in the
     /// lane as one may have, before some of that is.

@@ -16,6 +16,7 @@ use crate::account::Account;
 use crate::clock::{Clock, Time};
 use crate::keeper::{After, Touches};
 use crate::kit::{Feature, Flow, When, Wiring};
+use crate::network::Network;
 use crate::principal::{Principal, Rights};
 use crate::session::{Drain, Whose};
 use crate::settings::{Contacts, Sessions, Settings};
@@ -271,4 +272,24 @@ async fn what_a_session_says_after_its_password_was_changed_is_not_carried_out()
     let read = hears(&node, &bob);
     assert!(read.contains("before") && !read.contains("after"), "{read}");
     assert_eq!(thief.session.h(), h, "it is not counted as handled");
+}
+
+#[tokio::test]
+async fn whoever_names_an_address_that_is_not_in_memory_pays_for_reading_it() {
+    let node = node(&["bob"]).await;
+    let hold = device(&node, "bob", "desk").await;
+    let payer = node.payer(hold.session.account.as_ref().unwrap(), Network::Local);
+    hold.session.note_peer("", Network::Local, Some(payer.clone()));
+    let says = async |to: &str| {
+        let stanza = Stanza::parse(format!("<presence to='{to}@localhost'/>")).unwrap();
+        finish(handle(&node, &hold, stanza, None)).await;
+    };
+
+    for name in ["bob", "nobody", "nobody"] {
+        says(name).await;
+    }
+
+    let at_once = node.settings().limits.bytes_per_second * 128;
+    assert_eq!(node.pay_for_work(&payer, at_once - 2_048), None, "it is read once");
+    assert!(node.pay_for_work(&payer, 1).is_some());
 }

@@ -23,6 +23,7 @@ pub(super) fn to_account(node: &Arc<Node>, flight: InFlight, origin: Origin) -> 
         Seek::Here(account) => deliver(node, account, flight, origin),
         Seek::Missing => nobody(node, flight, origin),
         Seek::NotLoaded => {
+            origin.pays_for_loading(node);
             let node = node.clone();
             Routed::Waits(Box::pin(async move {
                 finish(match node.look_up(&bare).await {

@@ -191,7 +191,7 @@ impl Driver {
             }
             match self.event().await {
                 Event::Read(bytes) => {
-                    self.owes += bytes as u64;
+                    self.owes += cost::of_read(bytes);
                     self.session().heard(self.node.clock.steady());
                     self.asked = None;
                 }

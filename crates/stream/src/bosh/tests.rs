@@ -56,8 +56,8 @@ impl World {
 
     /// A request with this number and content.
     fn number(&mut self, rid: u64, content: &str, by: Name) -> Result<(), Refusal> {
-        let body = format!("<body xmlns='{}' rid='{rid}' sid='SomeSID'>{content}</body>", ns::BOSH);
-        self.ask(&body, by)
+        let rest = if content.is_empty() { "/>" } else { &format!(">{content}</body>") };
+        self.ask(&format!("<body xmlns='{}' rid='{rid}' sid='SomeSID'{rest}", ns::BOSH), by)
     }
 
     fn note(&mut self, due: Vec<Due<Name>>) {
@@ -154,7 +154,7 @@ fn terms_are_the_clients_within_ours() {
 fn a_request_is_held_until_there_is_something_to_say_or_another_comes() {
     let mut world = World::begun();
     world.number(101, "", by("a")).unwrap();
-    world.read();
+    assert!(world.read().contains("rid='101'"), "its sender pays for it");
     assert!(world.said().is_empty());
 
     assert!(world.say(b"<message/>"));
@@ -183,6 +183,26 @@ fn who_says_much_before_it_reads_on_is_not_stuck() {
         assert_eq!(world.say(b"<more/>"), can_say, "{rid}");
     }
     assert!(world.read().contains("rid='104'") && world.say(b"<more/>"));
+    // One that asks for nothing else can be told any number of things, and few of its requests wait.
+    world.said.clear();
+    for rid in 105..=150 {
+        world.number(rid, "", by("d")).unwrap();
+        assert!(world.say(b"<more/>"), "{rid}");
+    }
+    assert_eq!(world.read().matches("<body").count(), 3);
+}
+
+#[test]
+fn a_request_without_content_is_not_let_go_for_another_one_before_it_is_read() {
+    let mut world = World::begun();
+    for (rid, name) in [(101, "a"), (102, "b")] {
+        world.number(rid, "", by(name)).unwrap();
+        let due = world.session.release();
+        world.note(due);
+    }
+    assert!(world.said().is_empty(), "who is not read because they owe is not answered, either");
+    world.read();
+    assert_eq!(world.said(), [("a", empty())]);
 }
 
 #[test]
