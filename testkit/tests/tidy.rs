@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use whoelse_server::Config;
 use whoelse_server::config::table;
+use whoelse_testkit::world::Kind;
 use whoelse_testkit::{reference, scene, signatures, xeps};
 
 #[path = "tidy/circles.rs"]
@@ -511,6 +512,18 @@ fn every_scene_can_be_read_and_says_what_it_shows() {
         let scene = scene::Scene::open(&file);
         let scene = scene.unwrap_or_else(|fault| panic!("{}, {fault}", file.display()));
         assert!(scene.title.ends_with('.'), "{}: the first line is no sentence", file.display());
+    }
+}
+
+/// Over sockets time is real: a second may have gone before somebody is told how long to wait.
+#[test]
+fn no_scene_over_sockets_says_exactly_how_long_to_wait() {
+    for file in scene::find(&root().join("scenes")).unwrap() {
+        let text = fs::read_to_string(&file).unwrap();
+        let mut waits = text.split("again in ").skip(1);
+        let is_exact = waits.any(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        let is_played = scene::Scene::open(&file).unwrap().skipped(Kind::Sockets).is_none();
+        assert!(!(is_exact && is_played), "{}: say {{any}} s", file.display());
     }
 }
 
