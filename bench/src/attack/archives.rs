@@ -3,9 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use tokio::task::JoinSet;
-
-use super::field::{ATTACKERS, Field};
+use super::field::{ATTACKERS, Field, in_sessions};
 use crate::Failed;
 use crate::load::client::Client;
 
@@ -16,23 +14,11 @@ const ASKING: usize = 19;
 
 /// Does it.
 pub async fn run(field: &Arc<Field>) {
-    let mut asking = JoinSet::new();
-    for n in 0..ASKING {
-        let field = field.clone();
-        asking.spawn(async move {
-            let owner = OWNERS.start + n % OWNERS.len();
-            // Whoever is cut off comes again at once.
-            while ask(&field, owner, n).await.is_err() {
-                tokio::task::yield_now().await;
-            }
-        });
-    }
-    asking.join_all().await;
+    in_sessions(field, ASKING, OWNERS, ask).await;
 }
 
 /// Asks as long as it is answered.
-async fn ask(field: &Field, owner: usize, session: usize) -> Result<(), Failed> {
-    let mut client = Client::log_in(&field.entrance, owner, session).await?;
+async fn ask(field: Arc<Field>, mut client: Client) -> Result<(), Failed> {
     for n in 0_u64.. {
         let with = match n % 2 {
             0 => "",

@@ -2,46 +2,34 @@
 //! blocked and no longer, lists of bookmarks.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::sync::Arc;
 
-use tokio::task::JoinSet;
-
-use super::field::{ATTACKERS, Field};
+use super::field::{ATTACKERS, Field, in_sessions};
 use crate::Failed;
 use crate::load::client::Client;
 
 /// How many change something at once.
 const CHANGING: usize = 20;
-/// Of so many accounts.
-const ACCOUNTS: usize = 4;
-/// Addresses in one request.
+/// Of which accounts.
+const ACCOUNTS: Range<usize> = ATTACKERS.start..ATTACKERS.start + 4;
+/// Addresses in one request: as many as an account may block.
 const ADDRESSES: usize = 1_000;
 /// Rooms in one list.
 const ROOMS: usize = 250;
 
 /// Does it.
 pub async fn run(field: &Arc<Field>) {
-    let mut changing = JoinSet::new();
-    for n in 0..CHANGING {
-        let field = field.clone();
-        changing.spawn(async move {
-            let account = ATTACKERS.start + n % ACCOUNTS;
-            // Whoever is cut off comes again at once.
-            while change(&field, account, n).await.is_err() {
-                tokio::task::yield_now().await;
-            }
-        });
-    }
-    changing.join_all().await;
+    in_sessions(field, CHANGING, ACCOUNTS, change).await;
 }
 
 /// Changes as long as it is answered.
-async fn change(field: &Field, account: usize, session: usize) -> Result<(), Failed> {
-    let mut client = Client::log_in(&field.entrance, account, session).await?;
+async fn change(field: Arc<Field>, mut client: Client) -> Result<(), Failed> {
+    let addresses = addresses();
     for n in 0_u64.. {
         let payload = match n % 3 {
-            0 => format!("<block xmlns='urn:xmpp:blocking'>{}</block>", addresses(session)),
-            1 => format!("<unblock xmlns='urn:xmpp:blocking'>{}</unblock>", addresses(session)),
+            0 => format!("<block xmlns='urn:xmpp:blocking'>{addresses}</block>"),
+            1 => format!("<unblock xmlns='urn:xmpp:blocking'>{addresses}</unblock>"),
             _ => format!(
                 "<query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'>{}</storage>\
                  </query>",
@@ -54,10 +42,10 @@ async fn change(field: &Field, account: usize, session: usize) -> Result<(), Fai
     Ok(())
 }
 
-fn addresses(session: usize) -> String {
+fn addresses() -> String {
     (0..ADDRESSES).fold(String::new(), |mut items, n| {
         // Writing to a string cannot fail.
-        let _ = write!(items, "<item jid='{n}@{session}.example'/>");
+        let _ = write!(items, "<item jid='{n}@far.example'/>");
         items
     })
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 use whoelse_store::{Direction, Location, NewMessage, NewRow, Store};
 
 use crate::Failed;
 use crate::crowd;
-use crate::load::client::{Entrance, name};
+use crate::load::client::{Client, Entrance, name};
 
 /// Two who write to each other.
 pub const PAIR: Range<usize> = 0..2;
@@ -49,6 +50,32 @@ impl Field {
     pub fn deeds(&self) -> u64 {
         self.deeds.load(Ordering::Relaxed)
     }
+}
+
+/// Does a deed in so many sessions at once, which these accounts share. Whoever is cut off comes again
+/// at once.
+pub async fn in_sessions<Done>(
+    field: &Arc<Field>,
+    sessions: usize,
+    accounts: Range<usize>,
+    deed: impl Fn(Arc<Field>, Client) -> Done + Copy + Send + 'static,
+) where
+    Done: Future<Output = Result<(), Failed>> + Send,
+{
+    let mut doing = JoinSet::<()>::new();
+    for session in 0..sessions {
+        let (field, account) = (field.clone(), accounts.start + session % accounts.len());
+        doing.spawn(async move {
+            loop {
+                if let Ok(client) = Client::log_in(&field.entrance, account, session).await {
+                    // It ends when the connection does.
+                    let _ = deed(field.clone(), client).await;
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    doing.join_all().await;
 }
 
 /// Makes the accounts in the database itself, and archives that have so many messages together.

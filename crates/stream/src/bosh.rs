@@ -235,8 +235,13 @@ impl<R: By> Session<R> {
     /// who waits to say something may not read before. But few bodies wait to be read.
     pub fn can_say(&self) -> bool {
         let few = self.is_begun && self.bodies.len() <= self.terms.requests;
-        let can = |held: &Held<R>| held.says_nothing || few || self.is_read(held);
-        self.held.front().is_some_and(|held| can(held) && !held.by.is_gone())
+        let front = self.held.front();
+        front.is_some_and(|held| (few || self.can_answer(held)) && !held.by.is_gone())
+    }
+
+    /// Whether nothing is in a request, or all of it has been taken.
+    fn can_answer(&self, held: &Held<R>) -> bool {
+        held.says_nothing || self.is_read(held)
     }
 
     /// Whether all that was asked up to a request has been taken.
@@ -331,8 +336,8 @@ impl<R: By> Session<R> {
 
     /// Answers a request whose wait is over.
     pub fn expire(&mut self, rid: u64) -> Option<Due<R>> {
-        let can = |held: &Held<R>| held.says_nothing || self.is_read(held);
-        let first = self.held.front().is_some_and(|held| held.rid == rid && can(held));
+        let front = self.held.front();
+        let first = front.is_some_and(|held| held.rid == rid && self.can_answer(held));
         if !first || !self.is_begun {
             return None;
         }
